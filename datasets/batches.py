@@ -1,0 +1,126 @@
+"""Batch k as a function of (seed, k): nothing to save, nothing to fast-forward, the same on every device."""
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.seeds import generator
+
+
+def resident_limit(device: torch.device) -> int:
+    """How many bytes of pictures may stay on the device: a quarter of a GPU's free memory, or of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 4
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+
+
+class Batches:
+    """An endless stream of batches: `batches[k]` is batch k, uint8 (B, C, H, W) on the device, for every k >= 0.
+
+    The pictures are the epochs' permutations, one after another, cut into batches: each epoch shows every picture once,
+    every batch is full, and a set may be smaller than a batch. A set of at most `resident_bytes` (None:
+    `resident_limit`) is kept on the device; a larger one is read from `images`, batch k + 1 by a thread while batch k
+    is in use.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        batch_size: int,
+        seed: int,
+        horizontal_flip: bool,
+        device: torch.device,
+        *,
+        resident_bytes: int | None = None,
+    ):
+        """`images` is uint8 (N, C, H, W), N >= 1, such as `load_images` gives; half of a batch's pictures, by chance,
+        are mirrored where `horizontal_flip` says so."""
+        assert images.dtype == np.uint8 and images.ndim == 4 and len(images) >= 1, (images.dtype, images.shape)
+        assert batch_size >= 1, batch_size
+        device = torch.device(device)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())  # the thread has a current device of its own
+        self.images, self.batch_size, self.seed = images, batch_size, seed
+        self.horizontal_flip, self.device = horizontal_flip, device
+        self._orders: dict[int, Tensor] = {}
+        self._resident: Tensor | None = None  # (N, C, H, W)
+        if images.nbytes <= (resident_limit(device) if resident_bytes is None else resident_bytes):
+            self._resident = self._to_device()
+        else:
+            # A thread's current CUDA device is the first one, where pinning memory would make a context for nothing.
+            start = {"initializer": torch.cuda.set_device, "initargs": (device,)} if device.type == "cuda" else {}
+            self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches", **start)
+            self._ahead: tuple[int, Future[Tensor]] | None = None  # the batch that is being read, and its number
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """How many batches show every picture once: N / B, rarely a whole number, as batches run across epochs."""
+        return len(self.images) / self.batch_size
+
+    def indices(self, k: int) -> Tensor:
+        """Which pictures batch k shows: int64 (B,), on the CPU."""
+        assert k >= 0, k
+        position, end, parts = k * self.batch_size, (k + 1) * self.batch_size, []
+        while position < end:
+            epoch, offset = divmod(position, len(self.images))
+            parts.append(self._order(epoch)[offset : offset + end - position])
+            position += len(parts[-1])
+        return torch.cat(parts)
+
+    def flips(self, k: int) -> Tensor:
+        """Which of batch k's pictures are mirrored: bool (B,), on the CPU."""
+        if not self.horizontal_flip:
+            return torch.zeros(self.batch_size, dtype=torch.bool)
+        return torch.randint(2, (self.batch_size,), generator=generator("cpu", self.seed, "flip", k)).bool()
+
+    def __getitem__(self, k: int) -> Tensor:
+        """Batch k: uint8 (B, C, H, W) on the device."""
+        if self._resident is None:
+            pictures = self._upload(self._read(k))
+        else:
+            pictures = self._resident.index_select(0, self._upload(self.indices(k)))
+        if not self.horizontal_flip:
+            return pictures
+        mirrored = self._upload(self.flips(k))[:, None, None, None]  # (B, 1, 1, 1)
+        return torch.where(mirrored, pictures.flip(-1), pictures)
+
+    def _order(self, epoch: int) -> Tensor:
+        """The epoch's permutation: int64 (N,), drawn on the CPU so that it is the same whatever the device."""
+        if epoch not in self._orders:
+            if len(self._orders) == 2:  # this epoch's and the one that a batch ends in, or that is read ahead
+                del self._orders[next(iter(self._orders))]
+            source = generator("cpu", self.seed, "order", epoch)
+            self._orders[epoch] = torch.randperm(len(self.images), generator=source)
+        return self._orders[epoch]
+
+    def _to_device(self) -> Tensor:
+        """The whole set on the device, copied in pieces: the machine may have less memory than its GPU."""
+        resident = torch.empty(self.images.shape, dtype=torch.uint8, device=self.device)
+        piece = max(1, 2**28 // self.images[0].nbytes)
+        for start in range(0, len(self.images), piece):
+            rows = np.array(self.images[start : start + piece])  # a copy: torch wants memory that it could write to
+            resident[start : start + piece] = torch.from_numpy(rows)
+        return resident
+
+    def _read(self, k: int) -> Tensor:
+        """Batch k from `images`, before flips: uint8 (B, C, H, W) on the CPU. Sets the thread to work on the next."""
+        if self._ahead is not None and self._ahead[0] == k:
+            pictures = self._ahead[1].result()
+        else:
+            pictures = self._gather(self.indices(k))
+        # The indices are worked out here, not in the thread: the permutations have one user.
+        self._ahead = (k + 1, self._reader.submit(self._gather, self.indices(k + 1)))
+        return pictures
+
+    def _gather(self, indices: Tensor) -> Tensor:
+        pictures = torch.from_numpy(self.images[indices.numpy()])  # (B, C, H, W)
+        return pictures.pin_memory() if self.device.type == "cuda" else pictures
+
+    def _upload(self, values: Tensor) -> Tensor:
+        """To the device, without waiting for what the device is doing: that takes pinned memory."""
+        if self.device.type != "cuda":
+            return values.to(self.device)
+        return (values if values.is_pinned() else values.pin_memory()).to(self.device, non_blocking=True)

@@ -1,0 +1,76 @@
+"""One picture, from a file or an array -> uint8 (C, S, S): upright, on white, centre-cropped, resized, grey or RGB."""
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# What a file is follows from its content, not from its name. Only plain bitmap decoders may look at it: Pillow would
+# otherwise hand, say, an EPS file that is called x.jpg to Ghostscript.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+
+class UnreadablePictureError(Exception):
+    """A file that cannot be decoded. Its message is one line: the reason, without the path."""
+
+
+def decode_file(path: str, image_size: int, image_channel: int) -> np.ndarray:
+    """The picture in the file at `path`: uint8 (C, S, S). Raises UnreadablePictureError."""
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            # Pillow itself refuses only at twice this limit, and below that warns without a path.
+            if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
+                raise UnreadablePictureError(f"{picture.width} x {picture.height} pixels may be a decompression bomb")
+            # A large JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize its work.
+            picture.draft(None, (2 * image_size, 2 * image_size))
+            return square_pixels(ImageOps.exif_transpose(picture), image_size, image_channel)
+    except UnreadablePictureError:
+        raise
+    except Exception as error:  # Pillow's decoders answer a broken file with almost any class of exception
+        reason = " ".join(str(error).replace(repr(path), "the file").split())
+        raise UnreadablePictureError(reason or type(error).__name__) from error
+
+
+def decode_array(array: np.ndarray, image_size: int, image_channel: int) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3) -> uint8 (C, S, S); the very same values where size and colour are right already."""
+    assert array.dtype == np.uint8, array.dtype
+    return square_pixels(Image.fromarray(array), image_size, image_channel)
+
+
+def square_pixels(picture: Image.Image, image_size: int, image_channel: int) -> np.ndarray:
+    """An upright picture of any mode and shape -> uint8 (C, S, S).
+
+    The largest centred square, resized with antialiasing (an odd pixel is left at the right or the bottom). One channel
+    is luma (ITU-R 601), three are RGB: a grey picture gets three equal ones.
+    """
+    assert image_channel in (1, 3), image_channel
+    picture = opaque(picture).convert("L" if image_channel == 1 else "RGB")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    if side == image_size:
+        picture = picture.crop(box)
+    else:
+        picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    pixels = np.asarray(picture).reshape(image_size, image_size, image_channel)  # (S, S, C)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (C, S, S)
+
+
+def opaque(picture: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel and drawn on white; drawn before it is resized, or its edges would darken."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return eight_bits(picture)
+    if not picture.has_transparency_data:
+        return picture
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits or of floats, scaled to 0 … 255: Pillow's own conversion would clip nearly all to white.
+
+    White is 65535 for whole numbers, the smallest of 1, 255 and 65535 that is not exceeded for floats (which do not say
+    what their white is), and the picture's own maximum above that. Negative values are black.
+    """
+    values = np.nan_to_num(np.asarray(picture).astype(np.float64))  # (H, W)
+    whites = (1, 255, 65535) if picture.mode == "F" else (65535,)
+    white = next((white for white in whites if values.max() <= white), values.max())
+    return Image.fromarray(np.rint(values * (255 / white)).clip(0, 255).astype(np.uint8))

@@ -1,0 +1,211 @@
+"""The sets that torchvision knows: where their files belong, how to get them, how to read them."""
+
+import http.client
+import os
+import shutil
+import socket
+from functools import partial
+
+import numpy as np
+
+from datasets.locks import exclusive
+from datasets.picture_set import Archive, PictureSet
+from utils.errors import RequestError
+
+FLOWER_NUM = 8189
+DEFAULT_ROOT = "data"
+STAGING = ".download"  # below the root; a file leaves it once its checksum is right, so no half file is ever in place
+SILENCE_SECONDS = 15  # a server that says nothing for so long counts as no network
+
+
+def torchvision_root(data_path: str | None) -> str:
+    """The absolute folder below which torchvision puts each set into one of its own."""
+    return os.path.realpath(os.path.expanduser(DEFAULT_ROOT if data_path is None else data_path))
+
+
+def check_split(source: str, split: str, known: tuple[str, ...]) -> None:
+    """Raises RequestError where the set has no such split."""
+    if split not in known:
+        raise RequestError(f"{source} has no {split!r} split, only {' and '.join(map(repr, known))}")
+
+
+def find_mnist(source: str, class_name: str, data_path: str | None, split: str) -> PictureSet:
+    """MNIST or Fashion-MNIST: 60,000 pictures 28x28 for training, 10,000 for testing."""
+    import torchvision.datasets  # takes a second, and most runs do without
+
+    check_split(source, split, ("train", "test"))
+    known = getattr(torchvision.datasets, class_name)
+    folder = f"{class_name}/raw"
+    archives = []
+    for name, md5 in known.resources:
+        urls = tuple(mirror + name for mirror in known.mirrors)
+        archives.append(Archive(f"{folder}/{name}", urls, md5, folder, [f"{folder}/{name.removesuffix('.gz')}"]))
+    files = sorted(name for archive in archives for name in archive.files)
+    root = torchvision_root(data_path)
+    read = partial(read_mnist, class_name, root, split)
+    return PictureSet(source, source, root, split, files, read, tuple(archives))
+
+
+def read_mnist(class_name: str, root: str, split: str) -> np.ndarray:
+    """uint8 (N, 28, 28). Raises RequestError where the file is not what its header says."""
+    import torchvision.datasets
+
+    known = getattr(torchvision.datasets, class_name)
+    try:
+        return known(root, train=split == "train").data.numpy()
+    # torchvision keeps no checksum of the unpacked files and reads them trustingly; a bad header fails anywhere.
+    except (AssertionError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise RequestError(
+            f"the {split} files in {os.path.join(root, class_name, 'raw')} are damaged ({one_line(error)}); empty that "
+            f"folder and set data.download to true, or put the .gz files from {known.mirrors[0]} into it"
+        ) from error
+
+
+def find_cifar10(data_path: str | None, split: str) -> PictureSet:
+    """CIFAR-10: 50,000 pictures 32x32 for training, 10,000 for testing."""
+    from torchvision.datasets import CIFAR10
+
+    check_split("cifar10", split, ("train", "test"))
+    names = [name for name, _ in CIFAR10.train_list + CIFAR10.test_list] + [CIFAR10.meta["filename"]]
+    files = sorted(f"{CIFAR10.base_folder}/{name}" for name in names)
+    archive = Archive(CIFAR10.filename, (CIFAR10.url,), CIFAR10.tgz_md5, ".", files)
+    root = torchvision_root(data_path)
+    return PictureSet("cifar10", "cifar10", root, split, files, partial(read_cifar10, root, split), (archive,))
+
+
+def read_cifar10(root: str, split: str) -> np.ndarray:
+    """uint8 (N, 32, 32, 3). Raises RequestError, with their names, where files do not have their checksums."""
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    folder = os.path.join(root, CIFAR10.base_folder)
+    sums = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+    # Checked before torchvision unpickles them: a pickle may do anything.
+    damaged = [name for name, md5 in sums if not check_integrity(os.path.join(folder, name), md5)]
+    if damaged:
+        raise RequestError(
+            f"{folder} has damaged files (wrong checksum): {listed(damaged)}; delete that folder and set data.download "
+            f"to true, or put {CIFAR10.filename} from {CIFAR10.url} into {root}"
+        )
+    return CIFAR10(root, train=split == "train").data
+
+
+def find_flower102(data_path: str | None, split: str) -> PictureSet:
+    """Oxford Flowers-102, the pictures of all three splits: 8,189 of many sizes, in the order of their numbers."""
+    from torchvision.datasets import Flowers102
+
+    check_split("flower102", split, ("train",))
+    files = [f"flowers-102/jpg/image_{number:05d}.jpg" for number in range(1, FLOWER_NUM + 1)]
+    # Only the pictures: torchvision's class also wants the labels, and scipy to read them.
+    name, md5 = Flowers102._file_dict["image"]
+    url = Flowers102._download_url_prefix + name
+    archive = Archive(f"flowers-102/{name}", (url,), md5, "flowers-102", files)
+    return PictureSet("flower102", "flower102", torchvision_root(data_path), split, files, archives=(archive,))
+
+
+def require_files(pictures: PictureSet, download: bool) -> None:
+    """Sees to it that the set's files are there: unpacks archives that are, downloads those that are not if it may.
+
+    Raises RequestError that says which files are missing, where they would go, and from where to get them.
+    """
+    if not download:
+        check_files(pictures)
+    if not missing_files(pictures):
+        return
+    staging = os.path.join(pictures.root, STAGING)
+    try:
+        os.makedirs(pictures.root, exist_ok=True)
+        with exclusive(f"{staging}.lock"):
+            # Asked again: another process may have fetched them while this one waited.
+            for archive in needed_archives(pictures):
+                shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+                try:
+                    unpack(pictures, archive, staging)
+                finally:
+                    shutil.rmtree(staging, ignore_errors=True)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise RequestError(f"{missing_line(pictures)}; downloading them failed ({one_line(error)})") from error
+    if missing_files(pictures):
+        raise RequestError(f"{missing_line(pictures)}; the archive that was unpacked does not hold them")
+
+
+def check_files(pictures: PictureSet) -> None:
+    """Raises RequestError unless the set's files, or the archives that hold them, are there. Changes nothing."""
+    if not all(is_in_place(pictures, archive) for archive in needed_archives(pictures)):
+        raise RequestError(f"{missing_line(pictures)}, or set data.download to true")
+
+
+def unpack(pictures: PictureSet, archive: Archive, staging: str) -> None:
+    """Puts an archive's contents in their place, each moved there whole. Downloads it unless it is there."""
+    from torchvision.datasets.utils import check_integrity, extract_archive
+
+    path = os.path.join(pictures.root, archive.path)
+    if not check_integrity(path, archive.md5):
+        path = fetch(archive, staging)
+    contents = os.path.join(staging, "contents")
+    os.makedirs(contents, exist_ok=True)
+    extract_archive(path, contents)
+    for folder, _, names in os.walk(contents):
+        target = os.path.join(pictures.root, archive.unpack_to, os.path.relpath(folder, contents))
+        os.makedirs(target, exist_ok=True)
+        for name in names:
+            os.replace(os.path.join(folder, name), os.path.join(target, name))
+
+
+def fetch(archive: Archive, staging: str) -> str:
+    """The path of the downloaded archive, its checksum verified. Raises what the last mirror raised."""
+    from torchvision.datasets.utils import download_url
+
+    name = os.path.basename(archive.path)
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE_SECONDS)  # torchvision sets none, and would wait for minutes
+    try:
+        for number, url in enumerate(archive.urls, 1):
+            try:
+                download_url(url, staging, name, archive.md5)
+                break
+            except (OSError, RuntimeError, http.client.HTTPException):
+                if number == len(archive.urls):
+                    raise
+    finally:
+        socket.setdefaulttimeout(patience)
+    return os.path.join(staging, name)
+
+
+def missing_files(pictures: PictureSet) -> list[str]:
+    return [name for name in pictures.files if not os.path.isfile(os.path.join(pictures.root, name))]
+
+
+def needed_archives(pictures: PictureSet) -> list[Archive]:
+    """The archives that hold the files which are missing."""
+    missing = set(missing_files(pictures))
+    return [archive for archive in pictures.archives if not missing.isdisjoint(archive.files)]
+
+
+def is_in_place(pictures: PictureSet, archive: Archive) -> bool:
+    from torchvision.datasets.utils import check_integrity
+
+    return check_integrity(os.path.join(pictures.root, archive.path), archive.md5)
+
+
+def missing_line(pictures: PictureSet) -> str:
+    """Which files are missing, where they belong, and which archives a user could fetch by hand."""
+    missing = missing_files(pictures)
+    wanted = [archive for archive in needed_archives(pictures) if not is_in_place(pictures, archive)]
+    place = os.path.normpath(os.path.join(pictures.root, os.path.dirname(pictures.files[0])))
+    line = f"{pictures.source}: {listed([os.path.basename(name) for name in missing])} missing from {place}"
+    if wanted:
+        urls = ", ".join(archive.urls[0] for archive in wanted)
+        them = "it" if len(wanted) == 1 else "them"
+        line += f"; get {urls} and put {them} into {os.path.dirname(os.path.join(pictures.root, wanted[0].path))}"
+    return line
+
+
+def listed(names: list[str]) -> str:
+    """The first few names, and how many there are besides."""
+    shown = ", ".join(names[:6])
+    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,6 @@
+"""The networks. Imports torch and itself, nothing else."""
+
+from models.build import build_model
+from models.unet import UNet
+
+__all__ = ["UNet", "build_model"]

@@ -1,0 +1,78 @@
+"""From the YAML's model block to a network."""
+
+from models.unet import UNet
+
+
+def build_model(
+    *,
+    image_size: int,
+    image_channel: int,
+    base_channels: int,
+    channel_mult: list[int],
+    num_res_blocks: int,
+    attention_resolutions: list[int],
+    num_heads: int,
+    dropout: float,
+    norm_groups: int,
+    patch_size: int,
+) -> UNet:
+    """The UNet for square pictures of `image_size` pixels and `image_channel` channels; the rest is the model block.
+
+    `attention_resolutions` are sides of feature maps, in (folded) pixels: with image_size 32 and patch_size 2 the maps
+    have sides 16, 8, 4 ... ValueError for a setting that does not fit the others, see `check_model`.
+    """
+    check_model(
+        image_size=image_size,
+        base_channels=base_channels,
+        channel_mult=channel_mult,
+        attention_resolutions=attention_resolutions,
+        num_heads=num_heads,
+        norm_groups=norm_groups,
+        patch_size=patch_size,
+    )
+    return UNet(
+        in_channels=image_channel,
+        out_channels=image_channel,
+        base_channels=base_channels,
+        channel_mult=tuple(channel_mult),
+        num_res_blocks=num_res_blocks,
+        attention_strides=tuple(image_size // patch_size // side for side in attention_resolutions),
+        num_heads=num_heads,
+        dropout=dropout,
+        norm_groups=norm_groups,
+        patch_size=patch_size,
+    )
+
+
+def check_model(
+    *,
+    image_size: int,
+    base_channels: int,
+    channel_mult: list[int],
+    attention_resolutions: list[int],
+    num_heads: int,
+    norm_groups: int,
+    patch_size: int,
+) -> None:
+    """ValueError, saying what would fit, unless the settings of a network fit each other and the pictures."""
+    multiple = patch_size * 2 ** (len(channel_mult) - 1)
+    if image_size % multiple:
+        raise ValueError(
+            f"image_size {image_size} cannot be folded by patch_size {patch_size} and halved {len(channel_mult) - 1} times "
+            f"(the length of channel_mult, less one): it must be a multiple of {multiple}"
+        )
+    if base_channels % 2:
+        raise ValueError(f"base_channels {base_channels} must be even: half of the time embedding is cosines, half sines")
+    sides = [image_size // patch_size // 2**level for level in range(len(channel_mult))]
+    for side in attention_resolutions:
+        if side not in sides:
+            raise ValueError(f"attention_resolutions has {side}, which never occurs: the feature maps have sides {sides}")
+    for side, mult in zip(sides, channel_mult):
+        channels = base_channels * mult
+        if channels % norm_groups:
+            raise ValueError(
+                f"norm_groups {norm_groups} does not divide the {channels} channels of the level of side {side} "
+                f"(base_channels {base_channels} x {mult})"
+            )
+        if channels % num_heads and (side in attention_resolutions or side == sides[-1]):
+            raise ValueError(f"num_heads {num_heads} does not divide the {channels} channels of the level of side {side}")

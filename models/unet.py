@@ -1,0 +1,199 @@
+"""The UNet of DDPM (Ho et al. 2020, App. B) and its descendants.
+
+The order of layers, and the names in the state_dict, are those of the family (improved-diffusion and the many small
+repositories after it), so that weights of the same shape can be carried over.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
+    """Sinusoids of t, (B,) -> (B, dim) float32: first the cosines, then the sines, of falling frequency.
+
+    Transformer's position encoding (Vaswani et al. 2017, Sec. 3.5) with 1 as the highest frequency. `dim` is even.
+    """
+    half = dim // 2
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angles = t.float()[:, None] * frequencies[None]
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
+    """Zeroes a branch's last convolution, so that the branch begins as nothing and the block as the identity."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """norm, SiLU, conv, + time, norm, SiLU, dropout, conv, + shortcut: (B, C_in, H, W), (B, D) -> (B, C_out, H, W)."""
+
+    def __init__(self, in_channels: int, out_channels: int, time_channels: int, dropout: float, norm_groups: int):
+        super().__init__()
+        self.conv1 = nn.Sequential(
+            nn.GroupNorm(norm_groups, in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        )
+        self.time_emb = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, out_channels))
+        self.conv2 = nn.Sequential(
+            nn.GroupNorm(norm_groups, out_channels),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+        )
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(x) + self.time_emb(time)[:, :, None, None]
+        return self.conv2(h) + self.shortcut(x)
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over the pixels, added to its input: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int, num_heads: int, norm_groups: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.GroupNorm(norm_groups, channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+        self.proj = zero_init(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, C, H, W = x.shape
+        # Channels run head by head, and within a head as queries, keys, values.
+        qkv = self.qkv(self.norm(x)).reshape(B, self.num_heads, 3, C // self.num_heads, H * W)
+        q, k, v = qkv.transpose(-1, -2).unbind(dim=2)  # each (B, heads, H*W, C/heads)
+        h = F.scaled_dot_product_attention(q, k, v)
+        return x + self.proj(h.transpose(-1, -2).reshape(B, C, H, W))
+
+
+class Downsample(nn.Module):
+    """Halves height and width by a strided convolution."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class Upsample(nn.Module):
+    """Doubles height and width: nearest neighbour, then a convolution."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class Stage(nn.Sequential):
+    """Layers in a row, of which the residual blocks are also given the time."""
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        for layer in self:
+            x = layer(x, time) if isinstance(layer, ResidualBlock) else layer(x)
+        return x
+
+
+class UNet(nn.Module):
+    """(x_t, t) -> one value for each pixel and channel: (B, C, H, W), (B,) -> (B, C_out, H, W).
+
+    H and W need not be equal; each must be a multiple of patch_size * 2^(levels - 1).
+
+    Args:
+        in_channels, out_channels: of the pictures, and of what is predicted for them.
+        base_channels: channels of the first level (even, for the time embedding).
+        channel_mult: channels of each level, as multiples of base_channels; each level halves the one before it.
+        num_res_blocks: residual blocks of a level on the way down; there is one more on the way up.
+        attention_strides: a level has attention if the pixels of its map are this far apart on the (folded) picture:
+            1 is the first level, 2 the second, 4 the third.
+        num_heads: attention heads; divides the channels wherever there is attention.
+        dropout: inside the residual blocks.
+        norm_groups: groups of the normalisation (Wu and He 2018); divides the channels of every level.
+        patch_size: folds each patch_size x patch_size square of pixels into channels at the entrance, and unfolds it at
+            the exit (pixel-unshuffle, Shi et al. 2016): a quarter of the work for 2, on the same picture.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        base_channels: int,
+        channel_mult: tuple[int, ...] = (1, 2, 2, 2),
+        num_res_blocks: int = 2,
+        attention_strides: tuple[int, ...] = (),
+        num_heads: int = 4,
+        dropout: float = 0.0,
+        norm_groups: int = 32,
+        patch_size: int = 1,
+    ):
+        super().__init__()
+        self.base_channels = base_channels
+        self.patch_size = patch_size
+        self.size_multiple = patch_size * 2 ** (len(channel_mult) - 1)
+        time_channels = 4 * base_channels
+        self.time_embed = nn.Sequential(
+            nn.Linear(base_channels, time_channels), nn.SiLU(), nn.Linear(time_channels, time_channels)
+        )
+
+        def block(c_in: int, c_out: int, stride: int) -> list[nn.Module]:
+            layers: list[nn.Module] = [ResidualBlock(c_in, c_out, time_channels, dropout, norm_groups)]
+            if stride in attention_strides:
+                layers.append(AttentionBlock(c_out, num_heads, norm_groups))
+            return layers
+
+        # Down. `skips` holds the channels of every stage's output, which the way up takes back in reverse.
+        channels = base_channels
+        self.down_blocks = nn.ModuleList([Stage(nn.Conv2d(in_channels * patch_size**2, channels, 3, padding=1))])
+        skips = [channels]
+        last = len(channel_mult) - 1
+        for level, mult in enumerate(channel_mult):
+            for _ in range(num_res_blocks):
+                self.down_blocks.append(Stage(*block(channels, base_channels * mult, 2**level)))
+                channels = base_channels * mult
+                skips.append(channels)
+            if level != last:
+                self.down_blocks.append(Stage(Downsample(channels)))
+                skips.append(channels)
+
+        self.middle_block = Stage(
+            ResidualBlock(channels, channels, time_channels, dropout, norm_groups),
+            AttentionBlock(channels, num_heads, norm_groups),
+            ResidualBlock(channels, channels, time_channels, dropout, norm_groups),
+        )
+
+        self.up_blocks = nn.ModuleList()
+        for level, mult in reversed(list(enumerate(channel_mult))):
+            for i in range(num_res_blocks + 1):
+                layers = block(channels + skips.pop(), base_channels * mult, 2**level)
+                channels = base_channels * mult
+                if level > 0 and i == num_res_blocks:
+                    layers.append(Upsample(channels))
+                self.up_blocks.append(Stage(*layers))
+
+        self.out = nn.Sequential(
+            nn.GroupNorm(norm_groups, channels),
+            nn.SiLU(),
+            zero_init(nn.Conv2d(channels, out_channels * patch_size**2, 3, padding=1)),
+        )
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """x_t: (B, C, H, W); t: (B,) integers. Returns (B, C_out, H, W). ValueError if H or W cannot be halved so often."""
+        if any(side % self.size_multiple for side in x_t.shape[2:]):
+            raise ValueError(f"pictures of {tuple(x_t.shape[2:])} pixels: both must be multiples of {self.size_multiple}")
+        time = self.time_embed(timestep_embedding(t, self.base_channels).to(x_t.dtype))  # (B, 4 * base_channels)
+        h = F.pixel_unshuffle(x_t, self.patch_size)
+        skips = []
+        for stage in self.down_blocks:
+            h = stage(h, time)
+            skips.append(h)
+        h = self.middle_block(h, time)
+        for stage in self.up_blocks:
+            h = stage(torch.cat([h, skips.pop()], dim=1), time)
+        return F.pixel_shuffle(self.out(h), self.patch_size)

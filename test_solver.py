@@ -1,0 +1,208 @@
+"""Draws from a trained model: python test_solver.py --model_path checkpoints/mnist_mini.safetensors
+
+The network, the diffusion and the data are those that the checkpoint names. `random_gen` draws new pictures, `interpolate`
+goes from one real picture to another.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
+    parser.add_argument("--test_mode", choices=["random_gen", "interpolate"], default="random_gen")
+    parser.add_argument("--sample_info", metavar="METHOD_STEPS_ETA",
+                        help="the sampler, as in DDPM_1000_0p0 or DDIM_50_0p0 (the checkpoint's sample.sample_info)")
+    parser.add_argument("--sample_num", type=int, metavar="N",
+                        help="pictures to draw, or pairs to interpolate (the checkpoint's sample.sample_num; 10 pairs)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="picture i is that of seed N + i (0)")
+    parser.add_argument("--batch_size", type=int, metavar="N", help="pictures drawn at a time")
+    parser.add_argument("--save_dir", default="results", metavar="DIR", help="where the pictures go (results)")
+    parser.add_argument("--save_images", action="store_true", help="random_gen: also write each picture, named by its seed")
+    parser.add_argument("--weights", choices=["ema", "raw"], default="ema", help="averaged weights, or the last step's")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic")
+    checked = parser.add_argument_group("checked against the checkpoint, which carries them")
+    for name in ("image_size", "image_channel", "training_timestep_num"):
+        checked.add_argument(f"--{name}", type=int, metavar="N")
+    pictures = parser.add_argument_group("interpolate")
+    pictures.add_argument("--data_name", metavar="NAME", help="take the real pictures from another entry of --config")
+    pictures.add_argument("--data_path", metavar="PATH", help="take them from this folder (or find the data set there)")
+    pictures.add_argument("--config", default="config.yaml", metavar="FILE", help="where --data_name is looked up")
+    pictures.add_argument("--interpolate_steps", type=int, default=500, metavar="N", help="steps of noise (500)")
+    pictures.add_argument("--interpolate_num", type=int, default=11, metavar="N", help="coefficients from 0 to 1 (11)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before torch is loaded, so that --help answers at once
+
+import torch
+from tqdm import tqdm
+
+from datasets import load_images, to_float, to_uint8
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, pairs_from, sample, timestep_pairs
+from models import build_model
+from utils.checkpoints import load_checkpoint, load_weights
+from utils.config import load_settings
+from utils.device import at_precision, pick_device, pick_precision
+from utils.drawing import Frames, batches_of, draw
+from utils.errors import RequestError
+from utils.pictures import grid, near_square, save_gif, save_png
+from utils.script import run_script
+from utils.seeds import PictureNoise, generator
+from utils.settings import DataSettings, Settings
+
+GRID_MAX = 1024  # pictures in the final grid
+PROGRESS_MAX = 64  # pictures whose denoising is shown
+PROGRESS_COLUMNS = 16
+
+
+def main(args: argparse.Namespace) -> int:
+    device = pick_device(args.device)
+    weights, settings, step = load_checkpoint(args.model_path, args.weights)
+    check_request(args, settings)
+    info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
+    data = settings.data
+    model = build_model(image_size=data.image_size, image_channel=data.image_channel, **settings.model.model_dump())
+    load_weights(model, weights, args.model_path)
+    precision = pick_precision(args.precision, device)
+    network = at_precision(model.to(device).eval(), precision, device)
+    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
+
+    print(f"Model:   {Path(args.model_path).absolute()}, {settings.data_name}, step {step:,}, {args.weights} weights")
+    print(f"Sampler: {info}, on {device} in {precision}")
+    task = random_gen if args.test_mode == "random_gen" else interpolate
+    for path in task(args, settings, network, diffusion, info, device):
+        print(f"Wrote:   {path}")
+    return 0
+
+
+def random_gen(args, settings: Settings, network, diffusion: GaussianDiffusion, info: SampleInfo, device) -> list[Path]:
+    """Draws `sample_num` pictures, batch by batch: the final grid, the progress picture and GIF, the single pictures."""
+    count = args.sample_num or settings.sample.sample_num
+    batch_size = args.batch_size or settings.sample.batch_size
+    shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
+    prefix = output_prefix(args, info)
+    folder = prefix.with_name(f"{prefix.name}_images")
+    print(f"Draws:   {count:,} pictures, seeds {args.seed} to {args.seed + count - 1}, {batch_size} at a time")
+    print(f"Output:  {prefix}_final.png, _progress.png, _progress.gif" + (f", {folder}/" if args.save_images else ""), flush=True)
+    if count > GRID_MAX:
+        print(f"Note:    the grid shows the first {GRID_MAX:,}" + ("" if args.save_images else "; --save_images writes every one"))
+
+    shown = []  # the pictures of the grid: all that is kept, whatever `count` is
+    frames = Frames(info.steps, min(count, PROGRESS_MAX), PROGRESS_COLUMNS)
+    with tqdm(total=count * info.steps, unit="call", unit_scale=True) as bar:
+
+        def callback(index, t, t_prev, x_t, prediction):
+            frames(index, t, t_prev, x_t, prediction)
+            bar.update(len(x_t))
+
+        for seeds in batches_of(range(args.seed, args.seed + count), batch_size):
+            pictures = draw(network, diffusion, info, seeds, shape, device, callback)
+            frames.finish(pictures)
+            shown.append(pictures[: max(0, GRID_MAX - (seeds[0] - args.seed))])
+            if args.save_images:
+                for seed, picture in zip(seeds, pictures):
+                    save_png(folder / f"{seed:06d}.png", picture)
+
+    final = torch.cat(shown)
+    moments = frames.pictures()
+    rows = torch.stack(moments, dim=1).flatten(0, 1)  # one row a picture, one column a moment
+    columns = near_square(len(moments[0]))
+    paths = [
+        save_png(Path(f"{prefix}_final.png"), grid(final, near_square(len(final)))),
+        save_png(Path(f"{prefix}_progress.png"), grid(rows, len(moments))),
+        save_gif(Path(f"{prefix}_progress.gif"), [grid(moment, columns) for moment in moments]),
+    ]
+    return paths + ([folder] if args.save_images else [])
+
+
+def interpolate(args, settings: Settings, network, diffusion: GaussianDiffusion, info: SampleInfo, device) -> list[Path]:
+    """DDPM's Figure 8: pairs of real pictures are noised, mixed by coefficients from 0 to 1, and denoised. A column a pair.
+
+    A pair has one noise, for both pictures and all coefficients, so that the mixture is noised as the network knows it:
+    q_sample((1 - c) x_0 + c x_0', t, noise). The sampler's own noise is shared along the column too.
+    """
+    count = args.sample_num or 10
+    batch_size = args.batch_size or settings.sample.batch_size
+    data = interpolation_data(args, settings)
+    path = Path(f"{output_prefix(args, info)}_interpolate.png")
+    print(f"Draws:   {count:,} pairs of real pictures x {args.interpolate_num} coefficients, {args.interpolate_steps} steps of noise")
+    print(f"Output:  {path}", flush=True)
+    images = load_images(**data.model_dump(exclude={"horizontal_flip"}))
+    if len(images) < 2:
+        raise RequestError(f"interpolation needs two pictures, and {data.data_path or data.source} has {len(images)}")
+
+    seeds = list(range(args.seed, args.seed + count))
+    picks = torch.stack([torch.randperm(len(images), generator=generator("cpu", "pair", seed))[:2] for seed in seeds])
+    first, second = (torch.from_numpy(images[column.numpy()]) for column in picks.T)  # each (count, C, H, W), uint8
+    coefficients = torch.linspace(0, 1, args.interpolate_num).tolist()
+    start = args.interpolate_steps - 1
+    pairs = pairs_from(start, timestep_pairs(diffusion.timestep_num, info.steps))
+    # Every cell of the picture, row by row: which pair, and how far from its first picture to its second.
+    cells = [(column, coefficient) for coefficient in coefficients for column in range(count)]
+    drawn = []
+    with tqdm(total=len(cells) * len(pairs), unit="call", unit_scale=True) as bar:
+        for part in batches_of(cells, batch_size):
+            columns = [column for column, _ in part]
+            mix = torch.tensor([coefficient for _, coefficient in part], device=device).view(-1, 1, 1, 1)
+            x_0, x_0_other = (to_float(pictures[columns].to(device)) for pictures in (first, second))
+            noise = PictureNoise([seeds[column] for column in columns])
+            x_t = diffusion.q_sample((1 - mix) * x_0 + mix * x_0_other, start, noise(x_0))
+            x = sample(network, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=lambda *_: bar.update(len(part)))
+            drawn.append(to_uint8(x).cpu())
+    return [save_png(path, grid(torch.cat([first, *drawn, second]), count))]
+
+
+def interpolation_data(args: argparse.Namespace, settings: Settings) -> DataSettings:
+    """Where the real pictures come from: the checkpoint's own data, or what --data_name and --data_path say."""
+    data = settings.data
+    if args.data_name is not None and args.data_name != settings.data_name:
+        data = load_settings(args.config, args.data_name, flags={"data.data_path": args.data_path}).data
+    elif args.data_path is not None:
+        data = data.model_copy(update={"data_path": args.data_path})
+    # The network knows one size and number of channels, whatever the other data set is trained at.
+    return data.model_copy(update={"image_size": settings.data.image_size, "image_channel": settings.data.image_channel})
+
+
+def parse_sampler(text: str, timestep_num: int) -> SampleInfo:
+    """The sampler that `text` names. RequestError if it cannot be read, or has more steps than the training."""
+    try:
+        info = SampleInfo.parse(text)
+        timestep_pairs(timestep_num, info.steps)
+    except ValueError as error:
+        raise RequestError(f"--sample_info: {error}") from None
+    return info
+
+
+def check_request(args: argparse.Namespace, settings: Settings) -> None:
+    """RequestError for a number that makes no sense, or that is not the checkpoint's."""
+    carried = {
+        "image_size": settings.data.image_size,
+        "image_channel": settings.data.image_channel,
+        "training_timestep_num": settings.diffusion.timestep_num,
+    }
+    for name, value in carried.items():
+        if getattr(args, name) not in (None, value):
+            raise RequestError(f"--{name} {getattr(args, name)}: {args.model_path} was trained with {value}; leave the option out")
+    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "interpolate_steps": 1, "interpolate_num": 2}
+    for name, bound in least.items():
+        if getattr(args, name) is not None and getattr(args, name) < bound:
+            raise RequestError(f"--{name} {getattr(args, name)}: it must be at least {bound}")
+    if args.interpolate_steps > settings.diffusion.timestep_num:
+        raise RequestError(
+            f"--interpolate_steps {args.interpolate_steps}: the model knows {settings.diffusion.timestep_num} steps of noise"
+        )
+
+
+def output_prefix(args: argparse.Namespace, info: SampleInfo) -> Path:
+    """save_dir/MODEL_DDIM_50_0p0. A run's model.safetensors is called by its folder, as every run has one of that name."""
+    path = Path(args.model_path).absolute()
+    name = path.parent.name if path.stem in ("model", "trainer_state") else path.stem
+    return Path(args.save_dir).absolute() / f"{name}_{info}"
+
+
+if __name__ == "__main__":
+    run_script(lambda: main(ARGS))

@@ -1,0 +1,142 @@
+"""From config.yaml, one entry of it and the command line to `Settings`; and a mistake to one line that says where it is."""
+
+import difflib
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from utils.errors import RequestError
+from utils.settings import Blocks, ConfigFile, Settings
+
+Layer = tuple[str, dict]  # where it was written, and what
+
+
+def load_settings(config: str, data_name: str, overrides: list[str] = (), flags: dict[str, object] = {}) -> Settings:
+    """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
+
+    `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
+    None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
+    """
+    document = read_yaml(config)
+    _check_keys(document, ConfigFile, config)
+    entries = document.get("Train_Data") or {}
+    if data_name not in entries:
+        raise RequestError(f"data set {data_name!r} is not in {config}{_nearest(data_name, entries)}; it has {', '.join(entries)}")
+    layers = [
+        (f"{config}: Train_Setting", document.get("Train_Setting") or {}),
+        (f"{config}: Train_Data.{data_name}", entries[data_name] or {}),
+        *(_layer_from_text(text) for text in overrides),
+        *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in flags.items() if value is not None),
+    ]
+    merged: dict = {"data_name": data_name}
+    places: dict[tuple[str, ...], str] = {}
+    for place, layer in layers:
+        _check_keys(layer, Blocks, place)
+        for block, keys in layer.items():
+            merged.setdefault(block, {}).update(keys or {})
+            places.update({(block, key): place for key in keys or {}})
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise RequestError(explain(error, places, config)) from None
+
+
+def read_yaml(path: str) -> dict:
+    """The mapping in a YAML file. RequestError if it cannot be read, is no mapping, or gives a key twice."""
+    try:
+        document = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except OSError as error:
+        raise RequestError(f"the configuration {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise RequestError(f"{path} must hold the keys Train_Setting and Train_Data")
+    return document
+
+
+def to_yaml(settings: Settings) -> str:
+    """The resolved settings as a config.yaml of their own, which trains the same run again."""
+    blocks = settings.model_dump(exclude={"data_name"})
+    document = {"Train_Setting": blocks, "Train_Data": {settings.data_name: {}}}
+    return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, allow_unicode=True)
+
+
+def differences(old: Settings, new: Settings, blocks: tuple[str, ...]) -> list[str]:
+    """`block.key: old -> new` for each key of `blocks` that differs, but for those that only say how the data is fetched."""
+    lines = []
+    for block in blocks:
+        before, after = (getattr(settings, block).model_dump(exclude={"cache_dir", "download"}) for settings in (old, new))
+        lines += [f"{block}.{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key]]
+    return lines
+
+
+def explain(error: ValidationError, places: dict[tuple[str, ...], str], default_place: str) -> str:
+    """A pydantic error as one line: where each mistake was written, what it is, and what would be right."""
+    lines = []
+    for mistake in error.errors():
+        location = tuple(str(part) for part in mistake["loc"])
+        message = mistake["msg"].removeprefix("Value error, ")
+        if location:
+            place = places.get(location[:2], default_place)
+            value = f", not {mistake['input']!r}"
+            lines.append(f"{place}: {'.'.join(location[:2])}: {message[0].lower()}{message[1:]}{value}")
+        else:
+            lines.append(message)
+    return "; ".join(dict.fromkeys(lines))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error: the second would silently win."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _layer_from_text(text: str) -> Layer:
+    """`train.learning_rate=2e-4` as a layer."""
+    key, equals, value = text.partition("=")
+    if not equals or key.count(".") != 1:
+        raise RequestError(f"--set {text}: it is written BLOCK.KEY=VALUE, as in train.learning_rate=2e-4")
+    try:
+        return _layer(f"--set {text}", key, yaml.load(value, Loader=_StrictLoader))
+    except yaml.YAMLError as error:
+        raise RequestError(f"--set {text}: the value is no valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _layer(place: str, key: str, value: object) -> Layer:
+    block, name = key.split(".")
+    return place, {block: {name: value}}
+
+
+def _check_keys(layer: object, model: type[BaseModel], place: str) -> None:
+    """RequestError for the first key of `layer`, or of a block in it, that `model` does not have."""
+    if not isinstance(layer, dict):
+        raise RequestError(f"{place} must be a mapping of {', '.join(model.model_fields)}, not {layer!r}")
+    for key, value in layer.items():
+        field = model.model_fields.get(key)
+        if field is None:
+            raise RequestError(f"{place}: the key {key!r} is not known{_nearest(key, _places(model))}")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and model is not ConfigFile:
+            _check_keys({} if value is None else value, field.annotation, f"{place}.{key}" if "--" not in place else place)
+
+
+def _places(model: type[BaseModel]) -> dict[str, str]:
+    """What may have been meant by a key of `model`: its own keys, and those of every block as `block.key`."""
+    blocks = {name: field.annotation for name, field in Blocks.model_fields.items()}
+    elsewhere = {key: f"{name}.{key}" for name, block in blocks.items() for key in block.model_fields}
+    return elsewhere | {key: key for key in model.model_fields}
+
+
+def _nearest(word: object, known: dict[str, object]) -> str:
+    """`; did you mean X?`, or nothing if no known word is near."""
+    lowered = {key.lower(): key for key in known}
+    matches = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
+    if not matches:
+        return ""
+    key = lowered[matches[0]]
+    return f"; did you mean {known[key] if isinstance(known[key], str) else key}?"

@@ -1,0 +1,42 @@
+"""Which device, in which precision, compiled or not: decided once, at the start."""
+
+from typing import Callable
+
+import torch
+from torch import Tensor, nn
+
+from utils.errors import RequestError
+
+# Below this many steps the minute or so of compiling does not pay on a GPU.
+COMPILE_PAYS_FROM = 5000
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto`: the GPU if there is one. RequestError if a GPU is asked for and there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RequestError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """`fp32` or `bf16`. `auto` is bf16 on GPUs that compute in it natively, else fp32."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def pick_compile(setting: str | bool, device: torch.device, steps: int) -> bool:
+    """Whether to compile the network: `auto` does on a GPU, for long runs. On CPUs it was measured not to pay."""
+    return device.type == "cuda" and steps >= COMPILE_PAYS_FROM if setting == "auto" else setting
+
+
+def at_precision(model: nn.Module, precision: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """`model` as a function that computes in `precision` and takes and gives float32: precision ends at this call."""
+
+    def call(x_t: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            return model(x_t, t).float()
+
+    return call

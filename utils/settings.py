@@ -1,0 +1,153 @@
+"""The settings: every key that config.yaml may hold, its type, its default and its meaning. One class a block.
+
+Each block goes to exactly one consumer (see its docstring). `python -m utils.settings > config.schema.json` writes the JSON
+schema by which editors complete and check config.yaml.
+"""
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from diffusion import SampleInfo, timestep_pairs
+from models.build import check_model
+
+
+def _number_from_text(value: object) -> object:
+    """YAML 1.1 reads 1e-4 (no dot) as text; whoever writes it means a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number_from_text)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Block(BaseModel):
+    """Unknown keys and values of another type are errors; nothing is changed once it was read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataSettings(Block):
+    """To `datasets.load_images` and `datasets.Batches`."""
+
+    source: Literal["folder", "mnist_mini", "emoji", "mnist", "fashion_mnist", "cifar10", "flower102"] = Field(
+        "folder", description="Where the pictures come from; folder: every picture below data_path."
+    )
+    data_path: str | None = Field(None, description="The folder of pictures, or where a downloaded set lies or will lie.")
+    image_size: PositiveInt = Field(32, description="Side of the square pictures, in pixels.")
+    image_channel: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
+    horizontal_flip: bool = Field(True, description="Mirror half of the pictures; wrong for digits and text.")
+    download: bool = Field(True, description="Fetch a missing torchvision set; false reads what is there.")
+    skip_unreadable: bool = Field(False, description="Skip and list broken pictures of a folder, instead of stopping.")
+    cache_dir: str = Field("data/cache", description="Where the decoded pictures are kept.")
+
+
+class ModelSettings(Block):
+    """To `models.build_model`."""
+
+    base_channels: PositiveInt = Field(128, description="Channels of the first level.")
+    channel_mult: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
+        [1, 2, 2, 2], description="Channels of each level, times base_channels; each level halves the last one."
+    )
+    num_res_blocks: PositiveInt = Field(2, description="Residual blocks of a level.")
+    attention_resolutions: list[PositiveInt] = Field([16], description="Sides of the feature maps with self-attention.")
+    num_heads: PositiveInt = Field(4, description="Attention heads.")
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="Dropout inside the residual blocks.")
+    norm_groups: PositiveInt = Field(32, description="Groups of GroupNorm; divides the channels of every level.")
+    patch_size: PositiveInt = Field(1, description="Fold squares of this many pixels into channels before the network.")
+
+
+class DiffusionSettings(Block):
+    """To `diffusion.make_betas` and `diffusion.GaussianDiffusion`."""
+
+    timestep_num: PositiveInt = Field(1000, description="T, the steps of noise in training.")
+    beta_schedule: Literal["linear", "cosine"] = Field("cosine", description="How the noise grows over the steps.")
+    objective: Literal["pred_noise", "pred_v"] = Field("pred_noise", description="What the network predicts.")
+    loss_type: Literal["l1", "l2"] = Field("l1", description="Distance between prediction and target.")
+    clip_denoised: bool = Field(True, description="Clip the predicted x_0 to [-1, 1] while drawing.")
+    variance: Literal["fixed_small", "fixed_large"] = Field("fixed_small", description="Spread of a DDPM step.")
+
+
+class TrainSettings(Block):
+    """To the loop of train_solver.py."""
+
+    batch_size: PositiveInt = Field(128, description="Pictures of a step.")
+    train_epoch: Annotated[Number, Field(gt=0)] = Field(500.0, description="How often each picture is seen.")
+    max_steps: PositiveInt | None = Field(None, description="Stop after this many steps, whatever train_epoch says.")
+    learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-4, description="Adam's, after the warm-up.")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(500, description="Steps in which the learning rate rises from 0.")
+    adam_beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.99
+    grad_clip: Annotated[Number, Field(gt=0)] | None = Field(1.0, description="Largest norm of the gradient; null: no limit.")
+    ema_decay: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.9999, description="Decay of the weights' moving average, which is what is drawn from; 0 switches it off."
+    )
+    log_every: PositiveInt = Field(50, description="Steps between two lines of the log.")
+    sample_every: PositiveInt = Field(5000, description="Steps between two grids of drawn pictures.")
+    save_every: PositiveInt = Field(5000, description="Steps between two checkpoints.")
+
+
+class SampleSettings(Block):
+    """To `utils.drawing`: the grids of a training, and test_solver.py's defaults."""
+
+    sample_num: PositiveInt = Field(64, description="How many pictures.")
+    sample_info: str = Field("DDIM_50_0p0", description="The sampler: METHOD_STEPS_ETA.")
+    batch_size: PositiveInt = Field(64, description="Pictures drawn at a time.")
+
+
+class RunSettings(Block):
+    """To both scripts: where, on what, and from which seed."""
+
+    save_dir: str | None = Field(None, description="Where the run is kept; null: train_results/ and the data set's name.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Of the network's arithmetic; auto: bf16 on a GPU that has it, else fp32."
+    )
+    compile: Literal["auto"] | bool = Field(
+        "auto", description="torch.compile; auto: on a GPU, for runs long enough to repay the wait."
+    )
+
+
+class Blocks(Block):
+    """All blocks: what `Train_Setting` may hold, and each entry of `Train_Data`."""
+
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    diffusion: DiffusionSettings = DiffusionSettings()
+    train: TrainSettings = TrainSettings()
+    sample: SampleSettings = SampleSettings()
+    run: RunSettings = RunSettings()
+
+
+class Settings(Blocks):
+    """The resolved settings of one run: they are printed, saved beside it, and travel inside its checkpoints."""
+
+    data_name: str
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        """Refuses combinations that cannot work, before any picture is touched."""
+        check_model(image_size=self.data.image_size, **self.model.model_dump(exclude={"num_res_blocks", "dropout"}))
+        info = SampleInfo.parse(self.sample.sample_info)
+        timestep_pairs(self.diffusion.timestep_num, info.steps)
+        if self.data.source == "folder" and self.data.data_path is None:
+            raise ValueError("data.data_path is missing: the folder of pictures")
+        return self
+
+
+class ConfigFile(Block):
+    """config.yaml as a whole."""
+
+    Train_Setting: Blocks = Field(Blocks(), description="The defaults.")
+    Train_Data: dict[str, Blocks] = Field({}, description="One entry a data set; each overrides any key of any block.")
+
+
+if __name__ == "__main__":
+    print(json.dumps(ConfigFile.model_json_schema(), indent=2))
