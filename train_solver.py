@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
     torch.manual_seed(derive_seed(settings.run.seed, "weights"))
     model = build_model(image_size=data.image_size, image_channel=data.image_channel, **settings.model.model_dump()).to(device)
     picture_num = check_source(data.source, data.data_path, download=data.download)
-    total_steps = knobs.max_steps or math.ceil(knobs.train_epoch * picture_num / knobs.batch_size)
+    total_steps = steps_of(settings, picture_num)
     print_plan(settings, model, picture_num, total_steps, folder, f"{device} in {precision}")
     if args.dry_run:
         print(to_yaml(settings), end="")
@@ -79,6 +79,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     images = load_images(**data.model_dump(exclude={"horizontal_flip"}))
     batches = Batches(images, knobs.batch_size, settings.run.seed, data.horizontal_flip, device)
+    total_steps = steps_of(settings, len(images))  # fewer, if there were unreadable pictures to skip
     with written_whole(folder / "config.yaml") as temporary:
         temporary.write_text(to_yaml(settings), encoding="utf-8")
     if pick_compile(settings.run.compile, device, total_steps - trainer.step):
@@ -133,6 +134,11 @@ def train(
     log.close()
     print_end(folder, trainer.step, total_steps, stop)
     return stop.exit_status
+
+
+def steps_of(settings: Settings, picture_num: int) -> int:
+    """The steps of the whole training: max_steps, or as many as show each picture train_epoch times."""
+    return settings.train.max_steps or math.ceil(settings.train.train_epoch * picture_num / settings.train.batch_size)
 
 
 def learning_rate_at(step: int, learning_rate: float, warmup_steps: int) -> float:

@@ -124,7 +124,7 @@ def write_pictures(
     title: str,
     progress: bool,
 ) -> list[Unreadable]:
-    """Decodes in threads (Pillow works outside the interpreter's lock), writes in order; returns the unreadable."""
+    """Decodes in threads (Pillow works outside the interpreter's lock), writes in order; gives what was unreadable."""
     skipped = []
     block = max(1, min(1024, BLOCK_BYTES // int(np.prod(shape))))
     attempt = partial(decode, image_size=shape[1], image_channel=shape[0])

@@ -45,17 +45,16 @@ def square_pixels(picture: Image.Image, image_size: int, image_channel: int) -> 
     picture = opaque(picture).convert("L" if image_channel == 1 else "RGB")
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    if side == image_size:
-        picture = picture.crop(box)
-    else:
-        picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    # Cropped first: the `box` of `resize` would let the filter see what is outside of it.
+    picture = picture.crop((left, top, left + side, top + side))
+    if side != image_size:
+        picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC, reducing_gap=3.0)
     pixels = np.asarray(picture).reshape(image_size, image_size, image_channel)  # (S, S, C)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (C, S, S)
 
 
 def opaque(picture: Image.Image) -> Image.Image:
-    """The picture with 8 bits a channel and drawn on white; drawn before it is resized, or its edges would darken."""
+    """The picture with 8 bits a channel, on white; before it is resized, or transparent edges would darken."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return eight_bits(picture)
     if not picture.has_transparency_data:

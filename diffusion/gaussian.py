@@ -110,7 +110,7 @@ class GaussianDiffusion(nn.Module):
 
         Eq. 7 with alpha = alpha_bar_t / alpha_bar_{t_prev}, the signal kept by the whole jump, and beta = 1 - alpha:
         Improved DDPM's respaced chain (Nichol and Dhariwal 2021, Eq. 19). With `fixed_large` the variance is that beta.
-        At t_prev = -1 the mean is x_0 and the variance 0. Mean: (B, C, H, W); variance: broadcasts with it.
+        At t_prev = -1 the mean is x_0 and the variance 0. Mean: (B, C, H, W); variance: () or (B, 1, 1, 1).
         """
         ab_t, ab_prev = self.alpha_bar(t), self.alpha_bar(t_prev)
         alpha = ab_t / ab_prev
@@ -122,7 +122,9 @@ class GaussianDiffusion(nn.Module):
             # The finished picture gets no noise (DDPM, Algorithm 2, line 3), whichever variance the other steps have.
             variance = beta * (ab_prev < 1)
         mean = _like(x_0_weight, x_t) * x_0 + _like(x_t_weight, x_t) * x_t
-        return mean, torch.as_tensor(variance).to(x_t)
+        if isinstance(variance, float):
+            return mean, torch.full((), variance, dtype=x_t.dtype, device=x_t.device)
+        return mean, variance.to(x_t.dtype)
 
     def training_losses(
         self, model: Callable[[Tensor, Tensor], Tensor], x_0: Tensor, t: Tensor, noise: Tensor

@@ -22,12 +22,13 @@ import torchvision.datasets
 from PIL import Image
 
 import datasets.cache
+import datasets.decode
 import datasets.downloads
 from datasets import SOURCES, Batches, check_source, load_images, load_labels, to_float, to_uint8
 from utils.errors import RequestError
 
 CPU = torch.device("cpu")
-RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    def refuse(request, *_args, **_options):
+    def refuse(request, data=None, timeout=None):
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
@@ -112,24 +113,39 @@ def test_exif_orientation_is_applied(load, folder):
     assert pixels[:, 4, 0].tolist() == list(RED) and pixels[:, 4, 7].tolist() == list(BLUE)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])
+def is_black_on_white(pixels: np.ndarray) -> bool:
+    return bool((pixels[:, :, :4] == 255).all() and (pixels[:, :, 4:] == 0).all())
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_alpha_is_drawn_on_white(load, folder, mode):
     """The left half is transparent, with a colour below it that must not show; the right half is opaque black."""
     picture = Image.new("RGBA", (8, 8), (10, 10, 10, 0))
     picture.paste((0, 0, 0, 255), (4, 0, 8, 8))
-    if mode == "P":
-        picture = Image.new("P", (8, 8), 0)
-        picture.putpalette([200, 30, 60, 0, 0, 0])
-        picture.paste(1, (4, 0, 8, 8))
-        picture.save(folder / "a.png", transparency=0)
-    elif mode == "PA":
-        pixels = datasets.decode.square_pixels(picture.convert("RGB").convert("P").convert("PA"), 8, 3)
-        assert pixels.shape == (3, 8, 8)
-        return
-    else:
-        picture.convert(mode).save(folder / "a.png")
-    pixels = load()[0]
-    assert (pixels[:, :, :4] == 255).all() and (pixels[:, :, 4:] == 0).all()
+    picture.convert(mode).save(folder / "a.png")
+    assert is_black_on_white(load()[0]) and is_black_on_white(load(image_channel=1)[0])
+
+
+def test_transparency_of_a_palette_is_drawn_on_white(load, folder):
+    """Transparent red and opaque black: once as a colour that is transparent, once with a channel of alpha."""
+    picture = Image.new("P", (8, 8), 0)
+    picture.putpalette([255, 0, 0, 0, 0, 0])
+    picture.paste(1, (4, 0, 8, 8))
+    picture.save(folder / "a.png", transparency=0)
+    assert Image.open(folder / "a.png").mode == "P" and is_black_on_white(load()[0])
+    alpha = Image.new("L", (8, 8), 0)
+    alpha.paste(255, (4, 0, 8, 8))
+    picture = picture.convert("PA")
+    picture.putalpha(alpha)
+    assert is_black_on_white(datasets.decode.square_pixels(picture, 8, 3))
+
+
+def test_transparent_edges_do_not_darken(load, folder):
+    """White on transparent black is white everywhere, at the borders between the two as well."""
+    picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    picture.paste((255, 255, 255, 255), (13, 13, 51, 51))
+    picture.save(folder / "a.png")
+    assert (load()[0] == 255).all()
 
 
 def test_half_transparency_is_mixed_with_white(load, folder):
@@ -252,7 +268,7 @@ def test_unreadable_picture_is_named(load, folder, monkeypatch, damage):
     if damage == "bomb":
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # 1,024 pixels: Pillow itself would only warn
     else:
-        broken = {"garbage": b"not\na picture", "truncated": whole[:500], "empty": b"", "postscript": b"%!PS-Adobe-3.0\n"}
+        broken = {"garbage": b"not\na picture", "truncated": whole[:500], "empty": b"", "postscript": b"%!PS-Adobe-3.0"}
         (folder / "bad.png").write_bytes(broken[damage])
     with pytest.raises(RequestError) as error:
         load()
@@ -422,9 +438,18 @@ def test_emoji(load):
     with np.load(Path(datasets.__file__).parent / "assets" / "emoji_64.npz", allow_pickle=False) as arrays:
         assert np.array_equal(images, arrays["images"].transpose(0, 3, 1, 2))
     assert len(load_labels("emoji", "train")) == len(images) == 1911
-    for source, split, data_path in (("emoji", "test", None), ("mnist_mini", "val", None), ("emoji", "train", "here")):
+    for options in ({"split": "test"}, {"data_path": "here"}):
         with pytest.raises(RequestError):
-            check_source(source, data_path, download=False, split=split)
+            load(**{"source": "emoji", "data_path": None, **options})
+
+
+def test_check_source_counts_the_training_pictures(folder):
+    assert check_source("mnist_mini", None, download=False) == 7000
+    assert check_source("emoji", None, download=False) == 1911
+    assert check_source("mnist", str(folder), download=True) == 60_000
+    solid(RED).save(folder / "a.png")
+    (folder / "b.png").write_bytes(b"?")
+    assert check_source("folder", str(folder), download=False) == 2
 
 
 # Torchvision's sets
@@ -465,7 +490,7 @@ def test_idx_files(load, tmp_path, source, name):
 
 
 def write_cifar10(root: Path, monkeypatch) -> Path:
-    """data_batch_1 … 5 of two pictures each, test_batch of two, and batches.meta; torchvision is told their checksums."""
+    """Two pictures in each of data_batch_1 … 5 and test_batch; torchvision is told their checksums."""
     known = torchvision.datasets.CIFAR10
     folder = root / known.base_folder
     folder.mkdir(parents=True)

@@ -1,0 +1,39 @@
+"""Networks that know the answer: exact predictors for data whose distribution is known in closed form."""
+
+import torch
+from torch import Tensor
+
+from diffusion import GaussianDiffusion
+
+
+class GaussianOracle:
+    """The optimal network for pictures whose pixels are independent N(mean, std^2), for any objective.
+
+    E[x_0 | x_t] = mean + signal std^2 / (signal^2 std^2 + spread^2) (x_t - signal mean): the regression of one Gaussian on
+    another. It says what the network should emit through `diffusion.target`, which is linear in x_0 and noise.
+    """
+
+    def __init__(self, diffusion: GaussianDiffusion, mean: float, std: float):
+        self.diffusion, self.mean, self.std = diffusion, mean, std
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        alpha_bar = self.diffusion.alpha_bar(t)
+        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        gain = signal * self.std**2 / (signal**2 * self.std**2 + spread**2)
+        x_0 = self.mean + gain * (x_t - signal * self.mean)
+        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / spread)
+
+
+class FiniteOracle:
+    """The optimal network for a finite set of pictures: E[x_0 | x_t] is their average, weighted by a softmax."""
+
+    def __init__(self, diffusion: GaussianDiffusion, members: Tensor):
+        self.diffusion, self.members = diffusion, members  # (M, C, H, W)
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        alpha_bar = self.diffusion.alpha_bar(t)  # (B, 1, 1, 1)
+        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        distance = (x_t[:, None] - signal[:, None] * self.members[None]).pow(2).flatten(2).sum(-1)  # (B, M)
+        weight = (-distance / (2 * spread.view(-1, 1) ** 2)).softmax(dim=1)
+        x_0 = torch.einsum("bm,mchw->bchw", weight, self.members)
+        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / spread)
