@@ -1,7 +1,7 @@
 """Draws from a trained model: python test_solver.py --model_path checkpoints/mnist_mini.safetensors
 
-The network, the diffusion and the data are those that the checkpoint names. `random_gen` draws new pictures, `interpolate`
-goes from one real picture to another.
+The network, the diffusion and the data are those that the checkpoint names. `random_gen` draws new pictures,
+`interpolate` goes from one real picture to another.
 """
 
 import argparse
@@ -12,17 +12,28 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
     parser.add_argument("--test_mode", choices=["random_gen", "interpolate"], default="random_gen")
-    parser.add_argument("--sample_info", metavar="METHOD_STEPS_ETA",
-                        help="the sampler, as in DDPM_1000_0p0 or DDIM_50_0p0 (the checkpoint's sample.sample_info)")
-    parser.add_argument("--sample_num", type=int, metavar="N",
-                        help="pictures to draw, or pairs to interpolate (the checkpoint's sample.sample_num; 10 pairs)")
+    parser.add_argument(
+        "--sample_info",
+        metavar="METHOD_STEPS_ETA",
+        help="the sampler, as in DDPM_1000_0p0 or DDIM_50_0p0 (the checkpoint's sample.sample_info)",
+    )
+    parser.add_argument(
+        "--sample_num",
+        type=int,
+        metavar="N",
+        help="pictures to draw, or pairs to interpolate (the checkpoint's sample.sample_num; 10 pairs)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="picture i is that of seed N + i (0)")
     parser.add_argument("--batch_size", type=int, metavar="N", help="pictures drawn at a time")
     parser.add_argument("--save_dir", default="results", metavar="DIR", help="where the pictures go (results)")
-    parser.add_argument("--save_images", action="store_true", help="random_gen: also write each picture, named by its seed")
+    parser.add_argument(
+        "--save_images", action="store_true", help="random_gen: also write each picture, named by its seed"
+    )
     parser.add_argument("--weights", choices=["ema", "raw"], default="ema", help="averaged weights, or the last step's")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic")
+    parser.add_argument(
+        "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic"
+    )
     checked = parser.add_argument_group("checked against the checkpoint, which carries them")
     for name in ("image_size", "image_channel", "training_timestep_num"):
         checked.add_argument(f"--{name}", type=int, metavar="N")
@@ -41,22 +52,23 @@ if __name__ == "__main__":
 import torch
 from tqdm import tqdm
 
-from datasets import load_images, to_float, to_uint8
-from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, pairs_from, sample, timestep_pairs
+from datasets import load_images
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, timestep_pairs
 from models import build_model
 from utils.checkpoints import load_checkpoint, load_weights
 from utils.config import load_settings
 from utils.device import at_precision, pick_device, pick_precision
 from utils.drawing import Frames, batches_of, draw
 from utils.errors import RequestError
+from utils.interpolation import calls_of, interpolate, pick_pairs
 from utils.pictures import grid, near_square, save_gif, save_png
 from utils.script import run_script
-from utils.seeds import PictureNoise, generator
 from utils.settings import DataSettings, Settings
 
 GRID_MAX = 1024  # pictures in the final grid
 PROGRESS_MAX = 64  # pictures whose denoising is shown
 PROGRESS_COLUMNS = 16
+PAIRS = 10  # pairs to interpolate, unless --sample_num says otherwise
 
 
 def main(args: argparse.Namespace) -> int:
@@ -73,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
 
     print(f"Model:   {Path(args.model_path).absolute()}, {settings.data_name}, step {step:,}, {args.weights} weights")
     print(f"Sampler: {info}, on {device} in {precision}")
-    task = random_gen if args.test_mode == "random_gen" else interpolate
+    task = random_gen if args.test_mode == "random_gen" else interpolate_pairs
     for path in task(args, settings, network, diffusion, info, device):
         print(f"Wrote:   {path}")
     return 0
@@ -87,9 +99,15 @@ def random_gen(args, settings: Settings, network, diffusion: GaussianDiffusion, 
     prefix = output_prefix(args, info)
     folder = prefix.with_name(f"{prefix.name}_images")
     print(f"Draws:   {count:,} pictures, seeds {args.seed} to {args.seed + count - 1}, {batch_size} at a time")
-    print(f"Output:  {prefix}_final.png, _progress.png, _progress.gif" + (f", {folder}/" if args.save_images else ""), flush=True)
+    print(
+        f"Output:  {prefix}_final.png, _progress.png, _progress.gif" + (f", {folder}/" if args.save_images else ""),
+        flush=True,
+    )
     if count > GRID_MAX:
-        print(f"Note:    the grid shows the first {GRID_MAX:,}" + ("" if args.save_images else "; --save_images writes every one"))
+        print(
+            f"Note:    the grid shows the first {GRID_MAX:,}"
+            + ("" if args.save_images else "; --save_images writes every one")
+        )
 
     shown = []  # the pictures of the grid: all that is kept, whatever `count` is
     frames = Frames(info.steps, min(count, PROGRESS_MAX), PROGRESS_COLUMNS)
@@ -119,41 +137,29 @@ def random_gen(args, settings: Settings, network, diffusion: GaussianDiffusion, 
     return paths + ([folder] if args.save_images else [])
 
 
-def interpolate(args, settings: Settings, network, diffusion: GaussianDiffusion, info: SampleInfo, device) -> list[Path]:
-    """DDPM's Figure 8: pairs of real pictures are noised, mixed by coefficients from 0 to 1, and denoised. A column a pair.
-
-    A pair has one noise, for both pictures and all coefficients, so that the mixture is noised as the network knows it:
-    q_sample((1 - c) x_0 + c x_0', t, noise). The sampler's own noise is shared along the column too.
-    """
-    count = args.sample_num or 10
-    batch_size = args.batch_size or settings.sample.batch_size
+def interpolate_pairs(
+    args, settings: Settings, network, diffusion: GaussianDiffusion, info: SampleInfo, device
+) -> list[Path]:
+    """A column for each of `sample_num` pairs of real pictures: the first, what lies between, the second."""
+    count, steps = args.sample_num or PAIRS, args.interpolate_steps
     data = interpolation_data(args, settings)
     path = Path(f"{output_prefix(args, info)}_interpolate.png")
-    print(f"Draws:   {count:,} pairs of real pictures x {args.interpolate_num} coefficients, {args.interpolate_steps} steps of noise")
+    print(f"Draws:   {count:,} pairs of real pictures, {args.interpolate_num} coefficients, {steps} steps of noise")
     print(f"Output:  {path}", flush=True)
     images = load_images(**data.model_dump(exclude={"horizontal_flip"}))
     if len(images) < 2:
-        raise RequestError(f"interpolation needs two pictures, and {data.data_path or data.source} has {len(images)}")
+        raise RequestError(f"interpolation needs two pictures; {data.data_path or data.source} has {len(images)}")
 
-    seeds = list(range(args.seed, args.seed + count))
-    picks = torch.stack([torch.randperm(len(images), generator=generator("cpu", "pair", seed))[:2] for seed in seeds])
-    first, second = (torch.from_numpy(images[column.numpy()]) for column in picks.T)  # each (count, C, H, W), uint8
-    coefficients = torch.linspace(0, 1, args.interpolate_num).tolist()
-    start = args.interpolate_steps - 1
-    pairs = pairs_from(start, timestep_pairs(diffusion.timestep_num, info.steps))
-    # Every cell of the picture, row by row: which pair, and how far from its first picture to its second.
-    cells = [(column, coefficient) for coefficient in coefficients for column in range(count)]
-    drawn = []
-    with tqdm(total=len(cells) * len(pairs), unit="call", unit_scale=True) as bar:
-        for part in batches_of(cells, batch_size):
-            columns = [column for column, _ in part]
-            mix = torch.tensor([coefficient for _, coefficient in part], device=device).view(-1, 1, 1, 1)
-            x_0, x_0_other = (to_float(pictures[columns].to(device)) for pictures in (first, second))
-            noise = PictureNoise([seeds[column] for column in columns])
-            x_t = diffusion.q_sample((1 - mix) * x_0 + mix * x_0_other, start, noise(x_0))
-            x = sample(network, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=lambda *_: bar.update(len(part)))
-            drawn.append(to_uint8(x).cpu())
-    return [save_png(path, grid(torch.cat([first, *drawn, second]), count))]
+    seeds = range(args.seed, args.seed + count)
+    first, second = (torch.from_numpy(images[indices.numpy()]) for indices in pick_pairs(len(images), seeds))
+    total = count * args.interpolate_num * calls_of(info, diffusion.timestep_num, steps)
+    with tqdm(total=total, unit="call", unit_scale=True) as bar:
+        between = interpolate(
+            network, diffusion, info, first, second,
+            seeds=seeds, coefficients=torch.linspace(0, 1, args.interpolate_num).tolist(), noise_steps=steps,
+            batch_size=args.batch_size or settings.sample.batch_size, device=device, advance=bar.update,
+        )  # fmt: skip
+    return [save_png(path, grid(torch.cat([first[None], between, second[None]]).flatten(0, 1), count))]
 
 
 def interpolation_data(args: argparse.Namespace, settings: Settings) -> DataSettings:
@@ -164,7 +170,9 @@ def interpolation_data(args: argparse.Namespace, settings: Settings) -> DataSett
     elif args.data_path is not None:
         data = data.model_copy(update={"data_path": args.data_path})
     # The network knows one size and number of channels, whatever the other data set is trained at.
-    return data.model_copy(update={"image_size": settings.data.image_size, "image_channel": settings.data.image_channel})
+    return data.model_copy(
+        update={"image_size": settings.data.image_size, "image_channel": settings.data.image_channel}
+    )
 
 
 def parse_sampler(text: str, timestep_num: int) -> SampleInfo:
@@ -186,7 +194,9 @@ def check_request(args: argparse.Namespace, settings: Settings) -> None:
     }
     for name, value in carried.items():
         if getattr(args, name) not in (None, value):
-            raise RequestError(f"--{name} {getattr(args, name)}: {args.model_path} was trained with {value}; leave the option out")
+            raise RequestError(
+                f"--{name} {getattr(args, name)}: {args.model_path} was trained with {value}; leave the option out"
+            )
     least = {"sample_num": 1, "batch_size": 1, "seed": 0, "interpolate_steps": 1, "interpolate_num": 2}
     for name, bound in least.items():
         if getattr(args, name) is not None and getattr(args, name) < bound:

@@ -12,16 +12,27 @@ import time
 from pathlib import Path
 
 
-
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in the configuration")
+    parser.add_argument(
+        "--data_name", required=True, metavar="NAME", help="an entry of Train_Data in the configuration"
+    )
     parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="override a setting, as in train.learning_rate=2e-4; may be given several times")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a setting, as in train.learning_rate=2e-4; may be given several times",
+    )
     parser.add_argument("--save_dir", metavar="DIR", help="where the run is kept (train_results/NAME)")
-    parser.add_argument("--resume", choices=["auto", "never"], default="auto",
-                        help="auto: go on with the run in save_dir, if there is one; never: refuse if there is one")
+    parser.add_argument(
+        "--resume",
+        choices=["auto", "never"],
+        default="auto",
+        help="auto: go on with the run in save_dir, if there is one; never: refuse if there is one",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")
@@ -52,7 +63,12 @@ from utils.settings import Settings
 
 
 def main(args: argparse.Namespace) -> int:
-    flags = {"run.save_dir": args.save_dir, "run.seed": args.seed, "run.device": args.device, "train.max_steps": args.max_steps}
+    flags = {
+        "run.save_dir": args.save_dir,
+        "run.seed": args.seed,
+        "run.device": args.device,
+        "train.max_steps": args.max_steps,
+    }
     settings = load_settings(args.config, args.data_name, args.overrides, flags)
     data, knobs = settings.data, settings.train
     folder = Path(settings.run.save_dir or f"train_results/{settings.data_name}").absolute()
@@ -60,7 +76,9 @@ def main(args: argparse.Namespace) -> int:
     precision = pick_precision(settings.run.precision, device)
 
     torch.manual_seed(derive_seed(settings.run.seed, "weights"))
-    model = build_model(image_size=data.image_size, image_channel=data.image_channel, **settings.model.model_dump()).to(device)
+    model = build_model(image_size=data.image_size, image_channel=data.image_channel, **settings.model.model_dump()).to(
+        device
+    )
     picture_num = check_source(data.source, data.data_path, download=data.download)
     total_steps = steps_of(settings, picture_num)
     print_plan(settings, model, picture_num, total_steps, folder, f"{device} in {precision}")
@@ -151,14 +169,17 @@ def draw_sheet(network, diffusion: GaussianDiffusion, settings: Settings, device
     info = SampleInfo.parse(settings.sample.sample_info)
     shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
     seeds = range(settings.run.seed, settings.run.seed + settings.sample.sample_num)
-    pictures = [draw(network, diffusion, info, part, shape, device) for part in batches_of(seeds, settings.sample.batch_size)]
+    pictures = [
+        draw(network, diffusion, info, part, shape, device) for part in batches_of(seeds, settings.sample.batch_size)
+    ]
     return grid(torch.cat(pictures), near_square(len(seeds)))
 
 
 def print_plan(settings: Settings, model, picture_num: int, total_steps: int, folder: Path, where: str) -> None:
     """What will be done, and where it will be found."""
     data, batch_size = settings.data, settings.train.batch_size
-    print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {data.image_size}x{data.image_size}, {data.image_channel} channel(s)")
+    shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
+    print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
     print(f"Network: {sum(p.numel() for p in model.parameters()):,} parameters, on {where}")
     print(f"Steps:   {picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each")
     print(f"Output:  {folder}{os.sep}", flush=True)
@@ -167,7 +188,9 @@ def print_plan(settings: Settings, model, picture_num: int, total_steps: int, fo
 def print_end(folder: Path, step: int, total_steps: int, stop: StopSignal) -> None:
     """Where everything is, and what to type next."""
     if stop.number is not None:
-        print(f"Stopped by signal {stop.number} after step {step:,} of {total_steps:,}; the same command goes on from there.")
+        print(
+            f"Stopped by signal {stop.number} after step {step:,} of {total_steps:,}; the same command goes on from there."
+        )
     print(f"State:   {folder / STATE_FILE}")
     print(f"Log:     {folder / 'log.jsonl'}, and: tensorboard --logdir {folder / 'tensorboard'}")
     for sheet in sorted((folder / "samples").glob("step_*.png"))[-1:]:

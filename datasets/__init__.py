@@ -1,8 +1,8 @@
 """Pictures on disk -> one uint8 array (N, C, H, W) -> batches that follow from (seed, step) alone.
 
-    load_images       the whole set, decoded once and then memory-mapped from a cache
-    Batches           batch k of a training run, uint8 on the device
-    to_float          uint8 -> [-1, 1], and to_uint8 back: the only two places that know of either range
+load_images       the whole set, decoded once and then memory-mapped from a cache
+Batches           batch k of a training run, uint8 on the device
+to_float          uint8 -> [-1, 1], and to_uint8 back: the only two places that know of either range
 """
 
 from datasets.batches import Batches

@@ -4,9 +4,10 @@ import hashlib
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import BinaryIO, NamedTuple, Sequence
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image

@@ -1,6 +1,7 @@
 """What a source hands over: the files of a set, not yet decoded."""
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

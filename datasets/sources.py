@@ -3,8 +3,8 @@
 import os
 import re
 import stat
+from collections.abc import Callable
 from functools import partial
-from typing import Callable
 
 import numpy as np
 

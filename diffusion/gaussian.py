@@ -1,6 +1,7 @@
 """The Gaussian forward process q, its posteriors, and what a network's output says of them."""
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F

@@ -11,7 +11,7 @@ Each walks a list of jumps (t, t_prev) and has the same arguments:
     callback    told of each step, before it is taken: (index, t, t_prev, x_t, prediction)
 """
 
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor

@@ -62,11 +62,15 @@ def check_model(
             f"(the length of channel_mult, less one): it must be a multiple of {multiple}"
         )
     if base_channels % 2:
-        raise ValueError(f"base_channels {base_channels} must be even: half of the time embedding is cosines, half sines")
+        raise ValueError(
+            f"base_channels {base_channels} must be even: half of the time embedding is cosines, half sines"
+        )
     sides = [image_size // patch_size // 2**level for level in range(len(channel_mult))]
     for side in attention_resolutions:
         if side not in sides:
-            raise ValueError(f"attention_resolutions has {side}, which never occurs: the feature maps have sides {sides}")
+            raise ValueError(
+                f"attention_resolutions has {side}, which never occurs: the feature maps have sides {sides}"
+            )
     for side, mult in zip(sides, channel_mult):
         channels = base_channels * mult
         if channels % norm_groups:
@@ -75,4 +79,6 @@ def check_model(
                 f"(base_channels {base_channels} x {mult})"
             )
         if channels % num_heads and (side in attention_resolutions or side == sides[-1]):
-            raise ValueError(f"num_heads {num_heads} does not divide the {channels} channels of the level of side {side}")
+            raise ValueError(
+                f"num_heads {num_heads} does not divide the {channels} channels of the level of side {side}"
+            )

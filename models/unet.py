@@ -186,7 +186,9 @@ class UNet(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_t: (B, C, H, W); t: (B,) integers. Returns (B, C_out, H, W). ValueError if H or W cannot be halved so often."""
         if any(side % self.size_multiple for side in x_t.shape[2:]):
-            raise ValueError(f"pictures of {tuple(x_t.shape[2:])} pixels: both must be multiples of {self.size_multiple}")
+            raise ValueError(
+                f"pictures of {tuple(x_t.shape[2:])} pixels: both must be multiples of {self.size_multiple}"
+            )
         time = self.time_embed(timestep_embedding(t, self.base_channels).to(x_t.dtype))  # (B, 4 * base_channels)
         h = F.pixel_unshuffle(x_t, self.patch_size)
         skips = []

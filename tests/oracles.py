@@ -17,7 +17,7 @@ class GaussianOracle:
         self.diffusion, self.mean, self.std = diffusion, mean, std
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = self.diffusion.alpha_bar(t)
+        alpha_bar = self.diffusion.alpha_bar(t).to(x_t)  # (B, 1, 1, 1)
         signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         gain = signal * self.std**2 / (signal**2 * self.std**2 + spread**2)
         x_0 = self.mean + gain * (x_t - signal * self.mean)
@@ -31,7 +31,7 @@ class FiniteOracle:
         self.diffusion, self.members = diffusion, members  # (M, C, H, W)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = self.diffusion.alpha_bar(t)  # (B, 1, 1, 1)
+        alpha_bar = self.diffusion.alpha_bar(t).to(x_t)  # (B, 1, 1, 1)
         signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         distance = (x_t[:, None] - signal[:, None] * self.members[None]).pow(2).flatten(2).sum(-1)  # (B, M)
         weight = (-distance / (2 * spread.view(-1, 1) ** 2)).softmax(dim=1)

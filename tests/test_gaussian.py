@@ -81,7 +81,9 @@ def test_fixed_large_is_the_beta_of_the_jump_and_nothing_at_the_end():
     diffusion = GaussianDiffusion(betas, variance="fixed_large")
     x = torch.zeros(2, 1, 2, 2, dtype=torch.float64)
     torch.testing.assert_close(diffusion.posterior(x, x, 500, 499)[1], betas[500], rtol=1e-9, atol=0)
-    torch.testing.assert_close(diffusion.posterior(x, x, 501, 499)[1], 1 - (1 - betas[500]) * (1 - betas[501]), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        diffusion.posterior(x, x, 501, 499)[1], 1 - (1 - betas[500]) * (1 - betas[501]), rtol=1e-9, atol=0
+    )
     assert diffusion.posterior(x, x, 0, -1)[1] == 0
     assert (diffusion.posterior(x, x, torch.tensor([3, 4]), torch.tensor([-1, -1]))[1] == 0).all()
 
@@ -113,7 +115,9 @@ def test_tables_are_float64_and_stay_out_of_checkpoints():
     diffusion = GaussianDiffusion(make_betas("cosine", 1000))
     assert diffusion.state_dict() == {}
     assert all(buffer.dtype == torch.float64 for buffer in diffusion.buffers())
-    assert diffusion.q_sample(torch.zeros(1, 1, 2, 2), torch.tensor([5]), torch.zeros(1, 1, 2, 2)).dtype == torch.float32
+    assert (
+        diffusion.q_sample(torch.zeros(1, 1, 2, 2), torch.tensor([5]), torch.zeros(1, 1, 2, 2)).dtype == torch.float32
+    )
 
 
 @pytest.mark.parametrize(

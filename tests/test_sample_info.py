@@ -15,9 +15,29 @@ def test_fields():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "DDIM", "DDIM_50", "DDIM_50_", "DDIM_50_0", "DDIM_50_0.5", "DDIM_50_0p", "DDIM__0p0", "DDIM_0_0p0", "DDIM_-5_0p0",
-     "DDIM_5.0_0p0", "DDIM_50_1p1", "DDIM_50_-0p1", "DDMI_50_0p0", "DDIM 50 0p0", " DDIM_50_0p0", "DDIM_50_0p0\n",
-     "DDIM_50_0p0_", "DDIM_50_0p0_0p0", "DDIM_٥٠_0p0", "DDIM_50_0p0_circle"],
+    [
+        "",
+        "DDIM",
+        "DDIM_50",
+        "DDIM_50_",
+        "DDIM_50_0",
+        "DDIM_50_0.5",
+        "DDIM_50_0p",
+        "DDIM__0p0",
+        "DDIM_0_0p0",
+        "DDIM_-5_0p0",
+        "DDIM_5.0_0p0",
+        "DDIM_50_1p1",
+        "DDIM_50_-0p1",
+        "DDMI_50_0p0",
+        "DDIM 50 0p0",
+        " DDIM_50_0p0",
+        "DDIM_50_0p0\n",
+        "DDIM_50_0p0_",
+        "DDIM_50_0p0_0p0",
+        "DDIM_٥٠_0p0",
+        "DDIM_50_0p0_circle",
+    ],
 )
 def test_anything_else_is_refused_with_the_rule(text):
     with pytest.raises(ValueError) as error:

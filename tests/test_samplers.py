@@ -80,7 +80,9 @@ def test_ddim_is_that_of_diffusers(objective, clip, eta, S):
         peer.num_inference_steps, peer.config.num_train_timesteps = 1, t - t_prev
         noise = noise_like(x) if eta > 0 and t_prev >= 0 else torch.zeros_like(x)
         output = wavy(x, torch.full((2,), t))
-        x = peer.step(output, t, x, eta=eta, use_clipped_model_output=clip, variance_noise=noise if eta > 0 else None).prev_sample
+        x = peer.step(
+            output, t, x, eta=eta, use_clipped_model_output=clip, variance_noise=noise if eta > 0 else None
+        ).prev_sample
     found = sample(wavy, diffusion, normal(2, 1, 3, 3), SampleInfo("DDIM", S, eta), noise_like=scripted())
     torch.testing.assert_close(found, x, rtol=1e-6, atol=1e-6)
 
@@ -133,7 +135,13 @@ def test_stochastic_samplers_give_the_mean_and_spread_of_gaussian_data(info, sch
     """`fixed_small` is exact for a point and too narrow for wider data; its bias falls with the steps."""
     diffusion = GaussianDiffusion(make_betas(schedule, T), clip_denoised=False)
     mean, std, n = -0.3, 0.4, 20000
-    found = sample(GaussianOracle(diffusion, mean, std), diffusion, normal(n, 1, 1, 1), SampleInfo.parse(info), noise_like=scripted())
+    found = sample(
+        GaussianOracle(diffusion, mean, std),
+        diffusion,
+        normal(n, 1, 1, 1),
+        SampleInfo.parse(info),
+        noise_like=scripted(),
+    )
     assert abs(found.mean().item() - mean) < 4 * std / math.sqrt(n) + 0.002
     narrow = {"DDPM_50_0p0": 0.06, "DDPM_1000_0p0": 0.005, "DDIM_200_1p0": 0.015}[info]
     assert -narrow - 4 * std / math.sqrt(2 * n) < found.std().item() - std < 4 * std / math.sqrt(2 * n)
@@ -159,7 +167,13 @@ def test_noise_is_asked_for_only_where_the_spread_is_not_zero(text, calls):
         asked.append(x.shape)
         return torch.zeros_like(x)
 
-    sample(wavy, GaussianDiffusion(make_betas("cosine", T)), normal(2, 1, 3, 3), SampleInfo.parse(text), noise_like=noise_like)
+    sample(
+        wavy,
+        GaussianDiffusion(make_betas("cosine", T)),
+        normal(2, 1, 3, 3),
+        SampleInfo.parse(text),
+        noise_like=noise_like,
+    )
     assert len(asked) == calls
 
 
@@ -167,7 +181,9 @@ def test_noise_is_asked_for_only_where_the_spread_is_not_zero(text, calls):
 def test_the_callback_is_told_of_each_step(text):
     diffusion = GaussianDiffusion(make_betas("cosine", T))
     told, x_T = [], normal(2, 1, 3, 3)
-    found = sample(wavy, diffusion, x_T, SampleInfo.parse(text), callback=lambda *step: told.append(step), noise_like=scripted())
+    found = sample(
+        wavy, diffusion, x_T, SampleInfo.parse(text), callback=lambda *step: told.append(step), noise_like=scripted()
+    )
     assert [step[0] for step in told] == list(range(7))
     assert [step[1:3] for step in told] == timestep_pairs(T, 7)
     assert torch.equal(told[0][3], x_T)
@@ -190,7 +206,10 @@ def test_the_state_is_float32_whatever_the_network_computes_in():
         return x_t.bfloat16()
 
     for dtype in (torch.float16, torch.float32):
-        assert sample(half, diffusion, torch.randn(2, 1, 3, 3).to(dtype), SampleInfo("DDPM", 3, 0.0)).dtype == torch.float32
+        assert (
+            sample(half, diffusion, torch.randn(2, 1, 3, 3).to(dtype), SampleInfo("DDPM", 3, 0.0)).dtype
+            == torch.float32
+        )
 
 
 def test_more_steps_than_training_are_refused():

@@ -20,7 +20,9 @@ def test_alpha_bar_falls_strictly_within_0_and_1(name, T):
 def test_linear_is_that_of_ddpm():
     betas = make_betas("linear", 1000)
     assert betas[0] == 1e-4 and betas[-1] == 0.02
-    torch.testing.assert_close(betas.diff(), torch.full((999,), (0.02 - 1e-4) / 999, dtype=torch.float64), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        betas.diff(), torch.full((999,), (0.02 - 1e-4) / 999, dtype=torch.float64), rtol=1e-9, atol=0
+    )
 
 
 def test_linear_keeps_its_total_noise_for_other_T():

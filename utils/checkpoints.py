@@ -83,7 +83,9 @@ class TrainerState:
         path = folder / STATE_FILE
         present = [name for name in (STATE_FILE, WEIGHTS_FILE) if (folder / name).exists()]
         if present and (resume == "never" or not path.exists()):
-            raise RequestError(f"{folder} holds {present[0]} of an earlier run; choose another --save_dir, or move it away")
+            raise RequestError(
+                f"{folder} holds {present[0]} of an earlier run; choose another --save_dir, or move it away"
+            )
         if not present:
             return False
         state = load_state(path)
@@ -113,7 +115,9 @@ def load_state(path: str | Path) -> dict:
         raise RequestError(f"the state {path} cannot be read: {error.strerror or error}") from None
     except UNREADABLE as error:
         reason = str(error).split("\n")[0]
-        raise RequestError(f"{path} is no whole training state of this project ({type(error).__name__}: {reason})") from None
+        raise RequestError(
+            f"{path} is no whole training state of this project ({type(error).__name__}: {reason})"
+        ) from None
     if not isinstance(state, dict) or "settings" not in state:
         raise RequestError(f"{path} is no training state of this project: it holds no settings")
     return state
@@ -138,7 +142,7 @@ def load_checkpoint(path: str | Path, which: str) -> tuple[State, Settings, int]
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise RequestError(f"{path} is no whole safetensors file: {error}") from None
     if "settings" not in metadata:
@@ -153,7 +157,9 @@ def load_weights(model: nn.Module, weights: State, source: str | Path) -> None:
     if expected != found:
         names = [name for name in expected | found if expected.get(name) != found.get(name)]
         shown = ", ".join(f"{name} {found.get(name, 'missing')} for {expected.get(name, 'none')}" for name in names[:3])
-        raise RequestError(f"{source} does not fit the network that its settings describe: {len(names)} tensors differ: {shown}")
+        raise RequestError(
+            f"{source} does not fit the network that its settings describe: {len(names)} tensors differ: {shown}"
+        )
     model.load_state_dict(weights)
 
 

@@ -1,6 +1,7 @@
 """From config.yaml, one entry of it and the command line to `Settings`; and a mistake to one line that says where it is."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -12,7 +13,9 @@ from utils.settings import Blocks, ConfigFile, Settings
 Layer = tuple[str, dict]  # where it was written, and what
 
 
-def load_settings(config: str, data_name: str, overrides: list[str] = (), flags: dict[str, object] = {}) -> Settings:
+def load_settings(
+    config: str, data_name: str, overrides: Sequence[str] = (), flags: dict[str, object] | None = None
+) -> Settings:
     """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
 
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
@@ -20,14 +23,18 @@ def load_settings(config: str, data_name: str, overrides: list[str] = (), flags:
     """
     document = read_yaml(config)
     _check_keys(document, ConfigFile, config)
+    defaults = (f"{config}: Train_Setting", document.get("Train_Setting") or {})
+    _check_keys(defaults[1], Blocks, defaults[0])
     entries = document.get("Train_Data") or {}
     if data_name not in entries:
-        raise RequestError(f"data set {data_name!r} is not in {config}{_nearest(data_name, entries)}; it has {', '.join(entries)}")
+        raise RequestError(
+            f"data set {data_name!r} is not in {config}{_nearest(data_name, entries)}; it has {', '.join(entries)}"
+        )
     layers = [
-        (f"{config}: Train_Setting", document.get("Train_Setting") or {}),
+        defaults,
         (f"{config}: Train_Data.{data_name}", entries[data_name] or {}),
         *(_layer_from_text(text) for text in overrides),
-        *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in flags.items() if value is not None),
+        *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in (flags or {}).items() if value is not None),
     ]
     merged: dict = {"data_name": data_name}
     places: dict[tuple[str, ...], str] = {}
@@ -66,7 +73,9 @@ def differences(old: Settings, new: Settings, blocks: tuple[str, ...]) -> list[s
     """`block.key: old -> new` for each key of `blocks` that differs, but for those that only say how the data is fetched."""
     lines = []
     for block in blocks:
-        before, after = (getattr(settings, block).model_dump(exclude={"cache_dir", "download"}) for settings in (old, new))
+        before, after = (
+            getattr(settings, block).model_dump(exclude={"cache_dir", "download"}) for settings in (old, new)
+        )
         lines += [f"{block}.{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key]]
     return lines
 
@@ -122,7 +131,9 @@ def _check_keys(layer: object, model: type[BaseModel], place: str) -> None:
         if field is None:
             raise RequestError(f"{place}: the key {key!r} is not known{_nearest(key, _places(model))}")
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and model is not ConfigFile:
-            _check_keys({} if value is None else value, field.annotation, f"{place}.{key}" if "--" not in place else place)
+            _check_keys(
+                {} if value is None else value, field.annotation, f"{place}.{key}" if "--" not in place else place
+            )
 
 
 def _places(model: type[BaseModel]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Which device, in which precision, compiled or not: decided once, at the start."""
 
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn

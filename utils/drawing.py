@@ -1,6 +1,6 @@
 """From seeds to finished pictures: what both scripts do with `diffusion.sample`."""
 
-from typing import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ class Frames:
     """
 
     def __init__(self, steps: int, count: int, columns: int):
-        self.moments = sorted(set((torch.linspace(0, 1, columns, dtype=torch.float64) ** 0.3 * steps).round().int().tolist()))
+        self.moments = sorted(
+            set((torch.linspace(0, 1, columns, dtype=torch.float64) ** 0.3 * steps).round().int().tolist())
+        )
         self.steps = steps
         self.count = count
         self.kept: list[list[Tensor]] = [[] for _ in self.moments]  # a moment -> its pictures, batch by batch

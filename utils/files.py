@@ -1,9 +1,9 @@
 """Files that are whole or absent: written beside their name, and moved over it."""
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 
 @contextmanager

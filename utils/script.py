@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 
 class StopSignal:

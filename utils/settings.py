@@ -39,7 +39,9 @@ class DataSettings(Block):
     source: Literal["folder", "mnist_mini", "emoji", "mnist", "fashion_mnist", "cifar10", "flower102"] = Field(
         "folder", description="Where the pictures come from; folder: every picture below data_path."
     )
-    data_path: str | None = Field(None, description="The folder of pictures, or where a downloaded set lies or will lie.")
+    data_path: str | None = Field(
+        None, description="The folder of pictures, or where a downloaded set lies or will lie."
+    )
     image_size: PositiveInt = Field(32, description="Side of the square pictures, in pixels.")
     image_channel: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
     horizontal_flip: bool = Field(True, description="Mirror half of the pictures; wrong for digits and text.")
@@ -84,7 +86,9 @@ class TrainSettings(Block):
     warmup_steps: Annotated[int, Field(ge=0)] = Field(500, description="Steps in which the learning rate rises from 0.")
     adam_beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     adam_beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.99
-    grad_clip: Annotated[Number, Field(gt=0)] | None = Field(1.0, description="Largest norm of the gradient; null: no limit.")
+    grad_clip: Annotated[Number, Field(gt=0)] | None = Field(
+        1.0, description="Largest norm of the gradient; null: no limit."
+    )
     ema_decay: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.9999, description="Decay of the weights' moving average, which is what is drawn from; 0 switches it off."
     )
@@ -104,7 +108,9 @@ class SampleSettings(Block):
 class RunSettings(Block):
     """To both scripts: where, on what, and from which seed."""
 
-    save_dir: str | None = Field(None, description="Where the run is kept; null: train_results/ and the data set's name.")
+    save_dir: str | None = Field(
+        None, description="Where the run is kept; null: train_results/ and the data set's name."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -1,0 +1,175 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from utils.config import differences, load_settings, to_yaml
+from utils.errors import RequestError
+from utils.settings import Blocks, ConfigFile, Settings
+
+NAMES = ["Mnist_Mini", "Emoji", "Mnist", "Fashion_Mnist", "Cifar10", "Flower102", "StyleGAN_Face"]
+
+
+def write(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_data_set_of_the_shipped_file_resolves(name):
+    settings = load_settings("config.yaml", name)
+    assert settings.data_name == name
+    assert settings.data.horizontal_flip == (name not in ("Mnist_Mini", "Mnist", "Fashion_Mnist"))
+    assert settings.data.image_channel == (1 if "nist" in name else 3)
+
+
+def test_the_shipped_defaults_are_complete_and_those_of_the_seed_page():
+    document = yaml.safe_load(open("config.yaml"))
+    for name, field in Blocks.model_fields.items():
+        assert list(document["Train_Setting"][name]) == list(field.annotation.model_fields), name
+    settings = Blocks.model_validate(document["Train_Setting"])
+    assert settings == Blocks()
+    assert (settings.diffusion.loss_type, settings.diffusion.beta_schedule) == ("l1", "cosine")
+    assert (settings.diffusion.objective, settings.diffusion.timestep_num) == ("pred_noise", 1000)
+    assert settings.diffusion.clip_denoised and settings.train.ema_decay == 0.9999
+    assert (settings.train.adam_beta1, settings.train.adam_beta2) == (0.9, 0.99)
+
+
+def test_the_shipped_schema_is_current():
+    """Remade by: python -m utils.settings > config.schema.json"""
+    assert json.load(open("config.schema.json")) == json.loads(json.dumps(ConfigFile.model_json_schema()))
+    assert open("config.yaml").readline() == "# yaml-language-server: $schema=config.schema.json\n"
+
+
+def test_precedence_is_defaults_entry_set_flags(tmp_path):
+    path = write(
+        tmp_path,
+        "Train_Setting: {train: {batch_size: 2, learning_rate: 0.5, log_every: 2, save_every: 2}}\n"
+        "Train_Data: {Emoji: {data: {source: emoji}, train: {learning_rate: 0.25, log_every: 3, save_every: 3}}}",
+    )
+    settings = load_settings(
+        path, "Emoji", ["train.log_every=4", "train.save_every=4"], {"train.save_every": 5, "run.seed": None}
+    )
+    train = settings.train
+    assert (train.batch_size, train.learning_rate, train.log_every, train.save_every, settings.run.seed) == (
+        2,
+        0.25,
+        4,
+        5,
+        0,
+    )
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "0.0001", "1.0e-4"])
+def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path, text):
+    path = write(tmp_path, f"Train_Data: {{Emoji: {{data: {{source: emoji}}, train: {{learning_rate: {text}}}}}}}")
+    assert load_settings(path, "Emoji").train.learning_rate == 1e-4
+    assert load_settings("config.yaml", "Emoji", [f"train.learning_rate={text}"]).train.learning_rate == 1e-4
+
+
+def test_five_lines_add_a_folder(tmp_path):
+    path = write(tmp_path, "Train_Data:\n  Mine:\n    data:\n      data_path: /pictures\n      image_size: 64\n")
+    settings = load_settings(path, "Mine")
+    assert (settings.data.source, settings.data.data_path, settings.data.image_size) == ("folder", "/pictures", 64)
+
+
+def test_the_resolved_settings_are_a_configuration_of_the_same_run(tmp_path):
+    settings = load_settings("config.yaml", "Flower102", ["train.learning_rate=3e-4"], {"run.seed": 7})
+    assert load_settings(write(tmp_path, to_yaml(settings)), "Flower102") == settings
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_differences_name_old_and_new():
+    old, new = (
+        load_settings("config.yaml", "Emoji", [f"diffusion.loss_type={loss}", f"data.cache_dir={loss}"])
+        for loss in ("l1", "l2")
+    )
+    assert differences(old, new, ("data", "diffusion", "model")) == ["diffusion.loss_type: l1 -> l2"]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("Train_Settings: {}", ["Train_Settings", "did you mean Train_Setting?"]),
+        ("Train_Setting: {trian: {}}", ["Train_Setting", "'trian'", "did you mean train?"]),
+        (
+            "Train_Setting: {train: {learning_rat: 1}}",
+            ["Train_Setting.train", "'learning_rat'", "did you mean learning_rate?"],
+        ),
+        ("Train_Setting: {train: {seed: 1}}", ["Train_Setting.train", "'seed'", "did you mean run.seed?"]),
+        (
+            "Train_Data: {Emoji: {image_size: 32}}",
+            ["Train_Data.Emoji", "'image_size'", "did you mean data.image_size?"],
+        ),
+        ("Train_Data: {Emoji: {data: {image_size: 32.5}}}", ["Train_Data.Emoji", "data.image_size", "integer", "32.5"]),
+        ("Train_Data: {Emoji: {data: {image_size: '32'}}}", ["data.image_size", "integer", "'32'"]),
+        ("Train_Data: {Emoji: {data: {image_size: true}}}", ["data.image_size", "integer", "True"]),
+        ("Train_Data: {Emoji: {data: {horizontal_flip: 1}}}", ["data.horizontal_flip", "boolean"]),
+        ("Train_Data: {Emoji: {data: {image_channel: 2}}}", ["data.image_channel", "1 or 3", "2"]),
+        ("Train_Data: {Emoji: {train: {learning_rate: fast}}}", ["train.learning_rate", "number", "'fast'"]),
+        ("Train_Data: {Emoji: {train: {learning_rate: .inf}}}", ["train.learning_rate", "finite"]),
+        ("Train_Data: {Emoji: {train: {batch_size: 0}}}", ["train.batch_size", "greater than or equal to 1", "0"]),
+        ("Train_Data: {Emoji: {diffusion: {loss_type: l3}}}", ["diffusion.loss_type", "'l1'", "'l3'"]),
+        ("Train_Data: {Emoji: {model: 3}}", ["Train_Data.Emoji.model", "mapping", "3"]),
+        ("Train_Data: {Emoji: 3}", ["Train_Data.Emoji", "mapping", "3"]),
+        ("Train_Data: {Emojis: {}}", ["'Emoji'", "did you mean Emojis?"]),
+        ("Train_Data: {Emoji: {run: {seed: -1}}}", ["run.seed", "greater than or equal to 0"]),
+        ("Train_Data: {Emoji: {run: {seed: 1}, run: {seed: 2}}}", ["YAML", "run", "twice"]),
+        ("Train_Data: {Emoji: {}}", ["data_path"]),
+        ("Train_Data: {Emoji: {data: {source: emoji, image_size: 30}}}", ["image_size 30", "multiple of 8"]),
+        (
+            "Train_Data: {Emoji: {data: {source: emoji}, model: {attention_resolutions: [5]}}}",
+            ["5", "never occurs", "[32, 16, 8, 4]"],
+        ),
+        ("Train_Data: {Emoji: {data: {source: emoji}, model: {norm_groups: 5}}}", ["norm_groups 5", "128"]),
+        (
+            "Train_Data: {Emoji: {data: {source: emoji}, sample: {sample_info: DDIM_50}}}",
+            ["'DDIM_50'", "METHOD_STEPS_ETA"],
+        ),
+        ("Train_Data: {Emoji: {data: {source: emoji}, diffusion: {timestep_num: 20}}}", ["1 to the 20", "50"]),
+        ("- 1", ["Train_Setting and Train_Data"]),
+        ("a: [", ["YAML"]),
+        ("", ["Train_Setting and Train_Data"]),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_place_and_the_remedy(tmp_path, text, words):
+    with pytest.raises(RequestError) as error:
+        load_settings(write(tmp_path, text), "Emoji")
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "override, words",
+    [
+        ("train.learning_rate", ["BLOCK.KEY=VALUE"]),
+        ("learning_rate=1", ["BLOCK.KEY=VALUE"]),
+        ("train.learning_rat=1", ["did you mean learning_rate?"]),
+        ("trainer.learning_rate=1", ["did you mean train?"]),
+        ("train.batch_size=1.5", ["--set train.batch_size=1.5", "integer"]),
+        ("train.batch_size=[", ["YAML"]),
+        ("data.source=emojis", ["data.source", "emojis"]),
+    ],
+)
+def test_mistakes_on_the_command_line_name_the_override(override, words):
+    with pytest.raises(RequestError) as error:
+        load_settings("config.yaml", "Emoji", [override])
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(RequestError, match=r"nowhere\.yaml cannot be read"):
+        load_settings("nowhere.yaml", "Emoji")
+
+
+def test_help_answers_without_torch():
+    for script in ("train_solver.py", "test_solver.py"):
+        done = subprocess.run([sys.executable, "-X", "importtime", script, "--help"], capture_output=True, text=True)
+        assert done.returncode == 0 and "usage" in done.stdout
+        assert "torch" not in done.stderr and "numpy" not in done.stderr

@@ -1,0 +1,220 @@
+import json
+import os
+import signal
+
+import pytest
+import torch
+from PIL import Image
+
+from diffusion import GaussianDiffusion, SampleInfo, make_betas
+from utils import requirements
+from utils.drawing import Frames, batches_of, draw
+from utils.ema import EMA
+from utils.files import written_whole
+from utils.interpolation import calls_of, interpolate, pick_pairs
+from utils.pictures import grid, near_square, save_gif, save_png
+from utils.run_log import RunLog
+from utils.seeds import PictureNoise, derive_seed, generator
+
+CPU = torch.device("cpu")
+
+
+# --- seeds
+
+
+def test_seeds_depend_on_every_part_and_on_nothing_else():
+    seeds = {
+        derive_seed(*parts) for parts in [(0, "a", 1), (0, "a", 2), (1, "a", 1), (0, "b", 1), (0, "a1"), (0, "a", "1")]
+    }
+    assert len(seeds) == 6 and all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed(0, "noise", 5) == 474399549714967166  # the same in every process, on every machine, for ever
+
+
+def test_a_generator_is_a_function_of_its_parts():
+    torch.manual_seed(1)
+    first = torch.rand(3, generator=generator("cpu", 0, "noise", 7))
+    torch.manual_seed(2)
+    assert torch.equal(first, torch.rand(3, generator=generator("cpu", 0, "noise", 7)))
+
+
+def test_a_picture_meets_the_same_noise_in_any_batch():
+    together, alone = PictureNoise([5, 6, 7]), PictureNoise([6])
+    for _ in range(3):  # every call goes on in each picture's own stream
+        many, one = together(torch.empty(3, 1, 4, 4)), alone(torch.empty(1, 1, 4, 4))
+        assert torch.equal(many[1:2], one) and not torch.equal(many[0], many[1])
+
+
+def test_picture_noise_is_standard_normal():
+    noise = PictureNoise(list(range(2000)))(torch.empty(2000, 1, 4, 4))
+    assert abs(noise.mean()) < 0.03 and abs(noise.std() - 1) < 0.03
+    assert abs(torch.corrcoef(torch.stack([noise[:-1].flatten(), noise[1:].flatten()]))[0, 1]) < 0.03
+
+
+# --- EMA
+
+
+def test_ema_is_the_sum_it_stands_for():
+    model = torch.nn.Linear(1, 1, bias=False)
+    values = [1.0, 2.0, 4.0, 8.0]
+    model.weight.data.fill_(values[0])
+    ema, expected = EMA(model, 0.15), values[0]
+    for k, value in enumerate(values[1:]):
+        model.weight.data.fill_(value)
+        ema.update(model, k)
+        decay = min(0.15, (1 + k) / (10 + k))
+        expected = decay * expected + (1 - decay) * value
+    torch.testing.assert_close(ema.model.weight.item(), expected, rtol=1e-6, atol=0)
+    assert not ema.model.training and not ema.model.weight.requires_grad
+
+
+def test_ema_of_decay_0_follows_exactly():
+    model = torch.nn.Linear(2, 2)
+    ema = EMA(model, 0.0)
+    model.weight.data.normal_()
+    ema.update(model, 10)
+    assert torch.equal(ema.model.weight, model.weight)
+
+
+# --- files
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
+    path = tmp_path / "deep" / "file"
+    with written_whole(path) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        raise RuntimeError
+    assert path.read_text() == "old" and os.listdir(path.parent) == ["file"]
+
+
+# --- pictures
+
+
+def test_a_grid_puts_pictures_row_by_row_with_gaps():
+    pictures = torch.arange(1, 6, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 1, 2, 3)
+    sheet = grid(pictures, 3)
+    assert sheet.shape == (1, 2 + 2 * 4, 2 + 3 * 5)
+    for i, (y, x) in enumerate([(2, 2), (2, 7), (2, 12), (6, 2), (6, 7)]):
+        assert (sheet[0, y : y + 2, x : x + 3] == i + 1).all()
+    assert sheet.sum() == 6 * (1 + 2 + 3 + 4 + 5)  # everything else is black
+
+
+@pytest.mark.parametrize("count, columns", [(1, 1), (2, 2), (4, 2), (5, 3), (9, 3), (64, 8), (65, 9)])
+def test_near_square(count, columns):
+    assert near_square(count) == columns
+
+
+@pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
+def test_png_and_gif_hold_the_pictures(tmp_path, channels, mode):
+    pictures = torch.randint(256, (3, channels, 5, 7), dtype=torch.uint8)
+    with Image.open(save_png(tmp_path / "a.png", pictures[0])) as image:
+        assert image.mode == mode and image.size == (7, 5)
+        assert list(image.tobytes()) == pictures[0].permute(1, 2, 0).flatten().tolist()
+    with Image.open(save_gif(tmp_path / "a.gif", list(pictures))) as image:
+        assert image.n_frames == 3 and image.info["loop"] == 0
+        image.seek(2)
+        assert image.info["duration"] == 2000
+
+
+# --- drawing
+
+
+def diffusion_and_network():
+    diffusion = GaussianDiffusion(make_betas("cosine", 1000))
+    return diffusion, lambda x, t: torch.tanh(x + torch.sin(t.float() / 50).view(-1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("text", ["DDPM_20_0p0", "DDIM_20_0p0", "DDIM_20_1p0"])
+def test_one_picture_one_seed_whatever_the_batch(text):
+    diffusion, network = diffusion_and_network()
+    info = SampleInfo.parse(text)
+    together = draw(network, diffusion, info, range(10, 18), (1, 4, 4), CPU)
+    for i in range(8):
+        assert torch.equal(together[i : i + 1], draw(network, diffusion, info, [10 + i], (1, 4, 4), CPU))
+
+
+@pytest.mark.parametrize("steps, columns", [(1, 5), (2, 16), (5, 16), (50, 16), (1000, 16)])
+def test_frames_are_kept_coarse_to_fine_and_no_others(steps, columns):
+    diffusion, network = diffusion_and_network()
+    frames = Frames(steps, count=3, columns=columns)
+    assert frames.moments[0] == 0 and frames.moments[-1] == steps
+    for seeds in batches_of(range(5), 2):  # three batches, of which the pictures 0, 1 and 2 are shown
+        frames.finish(draw(network, diffusion, SampleInfo("DDIM", steps, 0.0), seeds, (1, 4, 4), CPU, frames))
+    kept = frames.pictures()
+    assert len(kept) == len(frames.moments) <= columns
+    assert all(moment.shape == (3, 1, 4, 4) and moment.dtype == torch.uint8 for moment in kept)
+    assert torch.equal(kept[-1], draw(network, diffusion, SampleInfo("DDIM", steps, 0.0), range(3), (1, 4, 4), CPU))
+    if steps == 1000:
+        jumps = torch.tensor(frames.moments).diff()
+        assert jumps[0] == jumps.max() and jumps[-1] < 30
+
+
+def test_interpolation_ends_near_the_real_pictures_and_shares_its_noise():
+    """With an exact denoiser of two pictures, both ends come back, and each pair depends on its own seed alone."""
+    from tests.oracles import FiniteOracle
+
+    diffusion = GaussianDiffusion(make_betas("cosine", 1000), objective="pred_v")
+    members = torch.sign(torch.randn(2, 1, 8, 8, generator=generator("cpu", 0)))
+    pictures = ((members + 1) * 127.5).to(torch.uint8)
+    first, second = pictures[[0, 1, 0]], pictures[[1, 0, 1]]
+    common = {"coefficients": [0.0, 0.5, 1.0], "noise_steps": 500, "device": CPU}
+    calls = []
+    arguments = (FiniteOracle(diffusion, members), diffusion, SampleInfo("DDPM", 50, 0.0))
+    found = interpolate(*arguments, first, second, seeds=[3, 4, 5], batch_size=4, advance=calls.append, **common)
+    assert found.shape == (3, 3, 1, 8, 8) and found.dtype == torch.uint8
+    assert (found[0].int() - first.int()).abs().max() <= 1 and (found[2].int() - second.int()).abs().max() <= 1
+    assert sum(calls) == 9 * calls_of(arguments[2], 1000, 500) == 9 * 25
+    alone = interpolate(*arguments, first[1:2], second[1:2], seeds=[4], batch_size=1, advance=calls.append, **common)
+    assert torch.equal(found[:, 1:2], alone)
+
+
+def test_pairs_are_two_different_pictures_and_follow_from_the_seed():
+    first, second = pick_pairs(3, range(50))
+    assert (first != second).all() and {*first.tolist()} == {0, 1, 2}
+    again = pick_pairs(3, [7])
+    assert (first[7], second[7]) == (again[0][0], again[1][0])
+
+
+# --- the log
+
+
+def test_a_continued_log_drops_what_was_written_after_the_checkpoint(tmp_path):
+    log = RunLog(tmp_path, 0)
+    for step in (10, 20, 30):
+        log.scalars(step, loss=step / 10)
+    log.close()
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"step": 35, "lo')  # killed while writing
+    log = RunLog(tmp_path, 20)
+    log.scalars(30, loss=9.0)
+    log.pictures(30, torch.zeros(1, 8, 8, dtype=torch.uint8))
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}, {"step": 30, "loss": 9.0}]
+    assert os.listdir(tmp_path / "samples") == ["step_000030.png"]
+
+
+# --- requirements and signals
+
+
+def test_requirements_that_are_not_met_are_named():
+    assert requirements.lacking("torch>=2.10  # the network\n\npyyaml\n") == []
+    assert requirements.lacking("torch>=99.1\nno_such_package>=1\n") == ["torch>=99.1", "no_such_package>=1"]
+    assert requirements.release("2.10.0+cpu") == (2, 10, 0) > requirements.release("2.9.1")
+
+
+def test_the_first_signal_asks_and_the_second_stops():
+    from utils.script import StopSignal
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = StopSignal()
+        assert stop.exit_status == 0
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.number == signal.SIGTERM and stop.exit_status == 143
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,35 @@
+"""Exits with 0 if this interpreter has what the requirements files named on the command line ask for, else says what it lacks.
+
+Uses the standard library only, as it runs before anything is installed; so it knows just `name` and `name>=version`.
+"""
+
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+
+def release(text: str) -> tuple[int, ...]:
+    """The numbers of a version: 2.10.0+cpu -> (2, 10, 0)."""
+    return tuple(int(number) for number in re.match(r"[0-9.]*[0-9]", text)[0].split("."))
+
+
+def lacking(requirements: str) -> list[str]:
+    """The lines of a requirements file that are not met."""
+    missing = []
+    for line in requirements.splitlines():
+        line = line.split("#")[0].strip()
+        if not line:
+            continue
+        name, _, least = line.partition(">=")
+        try:
+            if release(version(name)) < release(least or "0"):
+                missing.append(line)
+        except PackageNotFoundError:
+            missing.append(line)
+    return missing
+
+
+if __name__ == "__main__":
+    missing = [line for path in sys.argv[1:] for line in lacking(open(path, encoding="utf-8").read())]
+    if missing:
+        sys.exit(f"{sys.executable} lacks {', '.join(missing)}")
