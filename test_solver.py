@@ -76,8 +76,7 @@ def main(args: argparse.Namespace) -> int:
     weights, settings, step = load_checkpoint(args.model_path, args.weights)
     check_request(args, settings)
     info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
-    data = settings.data
-    model = build_model(image_size=data.image_size, image_channel=data.image_channel, **settings.model.model_dump())
+    model = build_model(**settings.model_arguments())
     load_weights(model, weights, args.model_path)
     precision = pick_precision(args.precision, device)
     network = at_precision(model.to(device).eval(), precision, device)

@@ -47,7 +47,7 @@ import torch
 from tqdm import tqdm
 
 from datasets import Batches, check_source, load_images, to_float
-from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_timesteps, self_condition
 from models import build_model
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, TrainerState
 from utils.config import load_settings, to_yaml
@@ -59,7 +59,7 @@ from utils.pictures import grid, near_square
 from utils.run_log import RunLog
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed, generator
-from utils.settings import Settings
+from utils.settings import Settings, TrainSettings
 
 
 def main(args: argparse.Namespace) -> int:
@@ -117,21 +117,26 @@ def train(
     log = RunLog(folder, trainer.step)
     stop = StopSignal()
     bar = tqdm(total=total_steps, initial=trainer.step, unit="step", mininterval=0.5 if sys.stderr.isatty() else 30)
+    # max_steps only stops a training: the first steps of a longer one are the same.
+    decay_end = max(total_steps, epochs_in_steps(settings, batches.steps_per_epoch))
     clock = time.perf_counter()
 
     while trainer.step < total_steps and stop.number is None:
         step = trainer.step  # everything random about step k follows from (seed, k)
         stream = generator(device, seed, "noise", step)
         x_0 = to_float(batches[step])  # (B, C, H, W)
-        t = torch.randint(diffusion.timestep_num, (len(x_0),), generator=stream, device=device)  # (B,)
+        t = draw_timesteps(len(x_0), diffusion.timestep_num, knobs.timestep_logit_normal, stream)  # (B,)
         noise = torch.randn(x_0.shape, generator=stream, device=device)
         torch.manual_seed(derive_seed(seed, "dropout", step))
 
-        loss = diffusion.training_losses(network, x_0, t, noise).mean()
+        with_estimate = derive_seed(seed, "estimate", step) % 2 == 0
+        shown = self_condition.for_training(network, diffusion, with_estimate)
+
+        loss = diffusion.training_losses(shown, x_0, t, noise).mean()
         optimizer.zero_grad()
         loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), knobs.grad_clip or math.inf)
-        optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs.learning_rate, knobs.warmup_steps)
+        optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
         optimizer.step()
         ema.update(model, step)
         trainer.loss_sum += loss.detach()  # stays on the device: only logging waits for it
@@ -156,12 +161,22 @@ def train(
 
 def steps_of(settings: Settings, picture_num: int) -> int:
     """The steps of the whole training: max_steps, or as many as show each picture train_epoch times."""
-    return settings.train.max_steps or math.ceil(settings.train.train_epoch * picture_num / settings.train.batch_size)
+    return settings.train.max_steps or epochs_in_steps(settings, picture_num / settings.train.batch_size)
 
 
-def learning_rate_at(step: int, learning_rate: float, warmup_steps: int) -> float:
-    """The learning rate of step 0, 1, ...: a straight rise over `warmup_steps`, then constant. A function of the step alone."""
-    return learning_rate * min(1.0, (step + 1) / max(1, warmup_steps))
+def epochs_in_steps(settings: Settings, steps_per_epoch: float) -> int:
+    """The steps that show each picture train_epoch times."""
+    return math.ceil(settings.train.train_epoch * steps_per_epoch)
+
+
+def learning_rate_at(step: int, knobs: TrainSettings, end: int) -> float:
+    """The learning rate of step 0, 1, ...: a straight rise, then constant, or straight down to 0 at `end`.
+
+    A function of the step alone: going on needs no scheduler's state.
+    """
+    rise = min(1.0, (step + 1) / max(1, knobs.warmup_steps))
+    fall = max(0.0, 1 - step / end) if knobs.learning_rate_decay == "linear" else 1.0
+    return knobs.learning_rate * rise * fall
 
 
 def draw_sheet(network, diffusion: GaussianDiffusion, settings: Settings, device: torch.device) -> torch.Tensor:

@@ -2,25 +2,27 @@
 
 Legend, for every file of this folder and everyone who calls it:
 
-    T           timestep_num, the number of steps of noise in training
-    t           an integer, 0 ... T-1; t = 0 means ONE step of noise. (Papers count 1 ... T.)
-    t_prev      where a sampler's step ends; -1 means clean
-    beta_t      variance of a single step's noise; alpha_t = 1 - beta_t
-    alpha_bar_t alpha_0 * ... * alpha_t as in DDPM; 1 at t = -1. (The DDIM paper calls this alpha_t; DPM-Solver's alpha_t is
-                its square root.)
-    x_0         a picture, (B, C, H, W), float in [-1, 1];  noise: standard normal, the same shape
-    x_t         sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise
-    signal      sqrt(alpha_bar_t);  spread: sqrt(1 - alpha_bar_t)
-    v           signal * noise - spread * x_0 (Salimans and Ho 2022)
+    T            timestep_num, the number of steps of noise in training
+    t            an integer, 0 ... T-1; t = 0 means ONE step of noise. (Papers count 1 ... T.)
+    t_prev       where a sampler's step ends; -1 means clean
+    beta_t       variance of a single step's noise; alpha_t = 1 - beta_t
+    alpha_bar_t  alpha_0 * ... * alpha_t as in DDPM; 1 at t = -1. (The DDIM paper calls this alpha_t; DPM-Solver's
+                 alpha_t is its square root.)
+    x_0          a picture, (B, C, H, W), float in [-1, 1]; noise: standard normal, the same shape
+    x_t          sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise
+    signal       sqrt(alpha_bar_t); spread: sqrt(1 - alpha_bar_t) (DPM-Solver's alpha_t and sigma_t)
+    lambda       log(signal / spread), half of the log SNR
+    v            signal * noise - spread * x_0 (Salimans and Ho 2022)
 
 Tables are float64. A sampler's state is float32 at least, whatever the network computes in. Samplers walk an explicit list
 of jumps (t, t_prev); nothing recomputes a previous timestep. After x_0 is clipped, the noise is derived again from it.
 """
 
+from diffusion import self_condition
 from diffusion.gaussian import GaussianDiffusion, Prediction, build_diffusion
 from diffusion.sample_info import SampleInfo, parse_sample_info
-from diffusion.samplers import SAMPLERS, sample
-from diffusion.schedules import make_betas, pairs_from, timestep_pairs
+from diffusion.samplers import SAMPLERS, encode, sample
+from diffusion.schedules import draw_timesteps, make_betas, pairs_from, timestep_pairs
 
 __all__ = [
     "SAMPLERS",
@@ -28,9 +30,12 @@ __all__ = [
     "Prediction",
     "SampleInfo",
     "build_diffusion",
+    "draw_timesteps",
+    "encode",
     "make_betas",
     "pairs_from",
     "parse_sample_info",
     "sample",
+    "self_condition",
     "timestep_pairs",
 ]

@@ -1,5 +1,6 @@
 """The Gaussian forward process q, its posteriors, and what a network's output says of them."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,11 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffusion.schedules import make_betas
+from diffusion.schedules import half_log_snr, make_betas, timestep_pairs, zero_terminal_snr_betas
+from diffusion.variational import discretized_gaussian_log_likelihood, gaussian_kl
+from diffusion.weighting import WEIGHTINGS, loss_weight
 
-OBJECTIVES = ("pred_noise", "pred_v")
-LOSS_TYPES = ("l1", "l2")
-VARIANCES = ("fixed_small", "fixed_large")
+OBJECTIVES = ("pred_noise", "pred_x0", "pred_v")
+LOSS_TYPES = ("l1", "l2", "huber")
+VARIANCES = ("fixed_small", "fixed_large", "learned")
+CLIPS = (True, False, "dynamic")
+
+HUBER_C = 0.1  # pseudo-Huber: quadratic below about this distance, linear above
+THRESHOLD_QUANTILE = 0.995  # dynamic thresholding (Saharia et al. 2022, App. D)
+VLB_WEIGHT = 0.001  # lambda of L_hybrid (Nichol and Dhariwal 2021, Eq. 16)
 
 
 class Prediction(NamedTuple):
@@ -29,13 +37,20 @@ class GaussianDiffusion(nn.Module):
     `t_prev = -1` means clean. The tables are float64 and are not part of the state_dict.
 
     Args:
-        betas: (T,) variances of the single steps, each in (0, 1); see `make_betas`.
-        objective: what the network emits. `pred_noise`: the noise (DDPM). `pred_v`: v = sqrt(alpha_bar) noise
-            - sqrt(1 - alpha_bar) x_0 (Salimans and Ho 2022, Sec. 4 and App. D).
-        loss_type: `l1` or `l2`, between the network's output and `target`.
-        clip_denoised: clip the predicted x_0 to [-1, 1], and derive the noise again from the clipped x_0.
-        variance: the spread of a DDPM step. `fixed_small` is the posterior's own (beta tilde), `fixed_large` is the
-            beta of the jump (DDPM, Sec. 3.2).
+        betas: (T,) variances of the single steps, each in (0, 1), the last also 1; see `make_betas`.
+        objective: what the network emits. `pred_noise`: the noise (DDPM). `pred_x0`: the picture. `pred_v`: v =
+            sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) x_0 (Salimans and Ho 2022, Sec. 4 and App. D).
+        loss_type: the distance between the network's output and `target`: `l1`, `l2`, or `huber`, the pseudo-Huber
+            sqrt(d^2 + c^2) - c (Charbonnier et al. 1997; Song and Dhariwal 2023, Sec. 3.3), with c = 0.1.
+        clip_denoised: True: clip the predicted x_0 to [-1, 1]. "dynamic": clip each picture to its own 99.5 % quantile s
+            of |x_0|, if that is above 1, and divide it by s (Saharia et al. 2022, Sec. 2.3). False: leave it.
+            After either, the noise is derived again from the x_0.
+        variance: the spread of a DDPM step. `fixed_small`: the posterior's own (beta tilde). `fixed_large`: the beta of
+            the jump (DDPM, Sec. 3.2). `learned`: between the two, by a second set of output channels, trained by L_hybrid
+            (Nichol and Dhariwal 2021, Eq. 15-16).
+        weighting: how much each timestep counts in the loss, `none`, `p2` or `min_snr`; see `loss_weight`, also for
+            p2_k, p2_gamma and min_snr_gamma.
+        self_condition: whether the network is also shown its last estimate of x_0; see `diffusion.self_condition`.
     """
 
     def __init__(
@@ -43,25 +58,39 @@ class GaussianDiffusion(nn.Module):
         betas: Tensor,
         objective: str = "pred_noise",
         loss_type: str = "l1",
-        clip_denoised: bool = True,
+        clip_denoised: bool | str = True,
         variance: str = "fixed_small",
+        weighting: str = "none",
+        p2_k: float = 1.0,
+        p2_gamma: float = 1.0,
+        min_snr_gamma: float = 5.0,
+        self_condition: bool = False,
     ):
         super().__init__()
         for name, value, known in (
             ("objective", objective, OBJECTIVES),
             ("loss_type", loss_type, LOSS_TYPES),
+            ("clip_denoised", clip_denoised, CLIPS),
             ("variance", variance, VARIANCES),
+            ("weighting", weighting, WEIGHTINGS),
         ):
             if value not in known:
-                raise ValueError(f"{name} {value!r} is not known; the known ones are {', '.join(known)}")
+                raise ValueError(f"{name} {value!r} is not known; the known ones are {', '.join(map(str, known))}")
         betas = torch.as_tensor(betas, dtype=torch.float64)
-        if betas.ndim != 1 or not ((betas > 0) & (betas < 1)).all():
+        if betas.ndim != 1 or not ((betas > 0) & (betas <= 1)).all() or (betas[:-1] == 1).any():
             raise ValueError(f"betas must be one row of numbers between 0 and 1, not {tuple(betas.shape)} {betas}")
+        if betas[-1] == 1 and objective == "pred_noise":
+            raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_x0")
+        if betas[-1] == 1 and weighting != "none":
+            raise ValueError(f"weighting {weighting} gives the last timestep no weight at zero terminal SNR; use none")
         self.timestep_num = len(betas)
         self.objective = objective
         self.loss_type = loss_type
         self.clip_denoised = clip_denoised
         self.variance = variance
+        self.weighting = weighting
+        self.weighting_options = {"p2_k": p2_k, "p2_gamma": p2_gamma, "min_snr_gamma": min_snr_gamma}
+        self.self_condition = self_condition
 
         # Entry t + 1 belongs to timestep t, so that entry 0 is the clean picture's (t = -1): no case for the last step.
         alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, dim=0)])
@@ -75,6 +104,10 @@ class GaussianDiffusion(nn.Module):
             return self._alpha_bar_floats[t + 1]
         return self._alpha_bar[t + 1].view(-1, 1, 1, 1)
 
+    def timestep_pairs(self, steps: int, spacing: str = "uniform") -> list[tuple[int, int]]:
+        """The jumps (t, t_prev) of a sampler with so many steps on this schedule; see `timestep_pairs`."""
+        return timestep_pairs(self.timestep_num, steps, spacing, half_log_snr(self._alpha_bar[1:]).tolist())
+
     def q_sample(self, x_0: Tensor, t: int | Tensor, noise: Tensor) -> Tensor:
         """DDPM Eq. 4: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, all (B, C, H, W)."""
         assert x_0.shape == noise.shape, (x_0.shape, noise.shape)
@@ -85,24 +118,31 @@ class GaussianDiffusion(nn.Module):
         """What the network should emit at x_t = q_sample(x_0, t, noise), by the objective: (B, C, H, W)."""
         if self.objective == "pred_noise":
             return noise
+        if self.objective == "pred_x0":
+            return x_0
         signal, spread = self._signal_and_spread(t, x_0)
         return signal * noise - spread * x_0
 
-    def predict(self, model_output: Tensor, x_t: Tensor, t: int | Tensor) -> Prediction:
+    def predict(self, model_output: Tensor, x_t: Tensor, t: int | Tensor, *, clip: bool = True) -> Prediction:
         """x_0 and noise, from what the network emitted at (x_t, t). The one place that branches on the objective.
 
-        If `clip_denoised`, x_0 is in [-1, 1] and the noise is the one that leads from it to x_t.
+        model_output: (B, C, H, W), or (B, 2 C, H, W) if the variance is learned. x_0 is clipped as `clip_denoised` says,
+        unless `clip` is False; then the noise is the one that leads from it to x_t.
         """
-        assert model_output.shape == x_t.shape, (model_output.shape, x_t.shape)
+        output, _ = self.split(model_output)
+        assert output.shape == x_t.shape, (output.shape, x_t.shape)
         signal, spread = self._signal_and_spread(t, x_t)
         if self.objective == "pred_noise":
-            noise = model_output
-            x_0 = (x_t - spread * noise) / signal
+            x_0 = (x_t - spread * output) / signal
+            noise = output
+        elif self.objective == "pred_x0":
+            x_0 = output
+            noise = (x_t - signal * x_0) / spread
         else:
-            x_0 = signal * x_t - spread * model_output
-            noise = spread * x_t + signal * model_output
-        if self.clip_denoised:
-            x_0 = x_0.clamp(-1, 1)
+            x_0 = signal * x_t - spread * output
+            noise = spread * x_t + signal * output
+        if clip and self.clip_denoised:
+            x_0 = x_0.clamp(-1, 1) if self.clip_denoised is True else _dynamic_threshold(x_0)
             noise = (x_t - signal * x_0) / spread
         return Prediction(x_0, noise)
 
@@ -110,36 +150,82 @@ class GaussianDiffusion(nn.Module):
         """Mean and variance of x_{t_prev} given x_t and x_0: DDPM Eq. 6-7, for any jump t -> t_prev < t.
 
         Eq. 7 with alpha = alpha_bar_t / alpha_bar_{t_prev}, the signal kept by the whole jump, and beta = 1 - alpha:
-        Improved DDPM's respaced chain (Nichol and Dhariwal 2021, Eq. 19). With `fixed_large` the variance is that beta.
-        At t_prev = -1 the mean is x_0 and the variance 0. Mean: (B, C, H, W); variance: () or (B, 1, 1, 1).
+        Improved DDPM's respaced chain (Nichol and Dhariwal 2021, Eq. 19). At t_prev = -1 the mean is x_0 and the
+        variance 0. Mean: (B, C, H, W); variance: () or (B, 1, 1, 1).
         """
         ab_t, ab_prev = self.alpha_bar(t), self.alpha_bar(t_prev)
-        alpha = ab_t / ab_prev
-        beta = 1 - alpha
+        beta, beta_tilde = _jump_variances(ab_t, ab_prev)
         x_0_weight = ab_prev**0.5 * beta / (1 - ab_t)
-        x_t_weight = alpha**0.5 * (1 - ab_prev) / (1 - ab_t)
-        variance = beta * (1 - ab_prev) / (1 - ab_t)
-        if self.variance == "fixed_large":
-            # The finished picture gets no noise (DDPM, Algorithm 2, line 3), whichever variance the other steps have.
-            variance = beta * (ab_prev < 1)
+        x_t_weight = (ab_t / ab_prev) ** 0.5 * (1 - ab_prev) / (1 - ab_t)
         mean = _like(x_0_weight, x_t) * x_0 + _like(x_t_weight, x_t) * x_t
-        if isinstance(variance, float):
-            return mean, torch.full((), variance, dtype=x_t.dtype, device=x_t.device)
-        return mean, variance.to(x_t.dtype)
+        return mean, torch.as_tensor(beta_tilde, dtype=torch.float64).to(x_t)
+
+    def log_variance(self, model_output: Tensor, t: int | Tensor, t_prev: int | Tensor) -> Tensor:
+        """The log variance with which a DDPM step takes the jump, by `variance`: (), (B, 1, 1, 1) or (B, C, H, W).
+
+        `learned` is Improved DDPM Eq. 15: log beta and log beta tilde, mixed by the second half of the output's channels.
+        At t_prev = -1, where beta tilde is 0, that of the jump 1 -> 0 stands in for it, as in Improved DDPM's code; no
+        sampler adds noise there, but the likelihood of t = 0 needs a spread.
+        """
+        ab_t, ab_prev = self.alpha_bar(t), self.alpha_bar(t_prev)
+        beta, beta_tilde = (torch.as_tensor(v, dtype=torch.float64) for v in _jump_variances(ab_t, ab_prev))
+        last = torch.as_tensor(t_prev, device=beta.device).view(beta.shape) < 0
+        floor = _jump_variances(self.alpha_bar(min(1, self.timestep_num - 1)), self.alpha_bar(0))[1]
+        small = torch.where(last, max(floor, 1e-20), beta_tilde).log().to(model_output)
+        large = beta.log().to(model_output)
+        if self.variance == "fixed_small":
+            return small
+        if self.variance == "fixed_large":
+            return torch.where(last.to(small.device), small, large)
+        _, fraction = self.split(model_output)  # -1 for beta tilde, 1 for beta
+        return large * (1 + fraction) / 2 + small * (1 - fraction) / 2
+
+    def split(self, model_output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The network's estimate, and the channels that name the variance, where that is learned (else None)."""
+        if self.variance != "learned":
+            return model_output, None
+        return model_output.chunk(2, dim=1)
 
     def training_losses(
         self, model: Callable[[Tensor, Tensor], Tensor], x_0: Tensor, t: Tensor, noise: Tensor
     ) -> Tensor:
-        """The loss of each picture, (B,): DDPM Eq. 14 with `loss_type` as the distance, averaged over its pixels.
+        """The loss of each picture, (B,): DDPM Eq. 14 with the chosen target, distance and weight, averaged over pixels.
 
-        x_0: (B, C, H, W) in [-1, 1]; t: (B,) integers in [0, T-1]; noise: standard normal, like x_0.
+        x_0: (B, C, H, W) in [-1, 1]; t: (B,) integers in [0, T-1]; noise: standard normal, like x_0. With a learned
+        variance it is L_hybrid (Nichol and Dhariwal 2021, Eq. 16): to that is added 0.001 T times the term of the
+        variational bound, in bits a dimension, which trains the variance alone.
         """
         assert t.shape == x_0.shape[:1], (t.shape, x_0.shape)
-        output = model(self.q_sample(x_0, t, noise), t).to(x_0.dtype)
+        x_t = self.q_sample(x_0, t, noise)
+        output = model(x_t, t).to(x_0.dtype)
+        estimate, fraction = self.split(output)
         target = self.target(x_0, t, noise)
-        assert output.shape == target.shape, (output.shape, target.shape)
-        distance = {"l1": F.l1_loss, "l2": F.mse_loss}[self.loss_type]
-        return distance(output, target, reduction="none").flatten(1).mean(dim=1)
+        assert estimate.shape == target.shape, (output.shape, target.shape)
+        losses = _distance(estimate, target, self.loss_type).flatten(1).mean(dim=1)
+        if self.weighting != "none":
+            snr = self.alpha_bar(t).flatten() / (1 - self.alpha_bar(t).flatten())
+            losses = losses * loss_weight(self.weighting, self.objective, snr, **self.weighting_options).to(
+                losses.dtype
+            )
+        if fraction is not None:
+            frozen = torch.cat([estimate.detach(), fraction], dim=1)
+            losses = losses + VLB_WEIGHT * self.timestep_num * self.bound_terms(frozen, x_0, x_t, t)
+        return losses
+
+    def bound_terms(self, model_output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, *, clip: bool = False) -> Tensor:
+        """The term of t in the variational bound on -log p(x_0), (B,) in bits a dimension: DDPM Eq. 5.
+
+        For t > 0 the KL divergence of the network's step from the posterior; for t = 0 minus the log likelihood of the
+        256 grey values under it. `clip` applies `clip_denoised`. The prior's own term is not among them.
+        """
+        prediction = self.predict(model_output, x_t, t, clip=clip)
+        mean, _ = self.posterior(prediction.x_0, x_t, t, t - 1)
+        true_mean, true_variance = self.posterior(x_0, x_t, t, t - 1)
+        log_variance = self.log_variance(model_output, t, t - 1).expand_as(mean)
+        divergence = gaussian_kl(true_mean, true_variance, mean, log_variance)
+        decoder = -discretized_gaussian_log_likelihood(x_0, mean, 0.5 * log_variance)
+        nats = torch.where(t.view(-1, 1, 1, 1) == 0, decoder, divergence)
+        return nats.flatten(1).mean(dim=1) / math.log(2)
 
     def _signal_and_spread(self, t: int | Tensor, x: Tensor) -> tuple[float | Tensor, float | Tensor]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), computed in float64 and given in x's precision."""
@@ -147,9 +233,31 @@ class GaussianDiffusion(nn.Module):
         return _like(alpha_bar**0.5, x), _like((1 - alpha_bar) ** 0.5, x)
 
 
-def build_diffusion(*, timestep_num: int, beta_schedule: str, **options) -> GaussianDiffusion:
-    """From the YAML's diffusion block: `make_betas`, and `GaussianDiffusion` with the rest of the block as its `options`."""
-    return GaussianDiffusion(make_betas(beta_schedule, timestep_num), **options)
+def build_diffusion(
+    *, timestep_num: int, beta_schedule: str, zero_terminal_snr: bool = False, **options
+) -> GaussianDiffusion:
+    """From the YAML's diffusion block: the betas, and `GaussianDiffusion` with the rest of the block as its `options`."""
+    betas = make_betas(beta_schedule, timestep_num)
+    return GaussianDiffusion(zero_terminal_snr_betas(betas) if zero_terminal_snr else betas, **options)
+
+
+def _jump_variances(ab_t: float | Tensor, ab_prev: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+    """beta of the jump, and the variance beta tilde of its posterior (DDPM Eq. 7)."""
+    beta = 1 - ab_t / ab_prev
+    return beta, beta * (1 - ab_prev) / (1 - ab_t)
+
+
+def _distance(output: Tensor, target: Tensor, loss_type: str) -> Tensor:
+    """The distance of each pixel."""
+    if loss_type == "huber":
+        return ((output - target).square() + HUBER_C**2).sqrt() - HUBER_C
+    return {"l1": F.l1_loss, "l2": F.mse_loss}[loss_type](output, target, reduction="none")
+
+
+def _dynamic_threshold(x_0: Tensor) -> Tensor:
+    """Each picture is clipped to its own quantile s of |x_0|, at least 1, and divided by it."""
+    s = torch.quantile(x_0.flatten(1).abs(), THRESHOLD_QUANTILE, dim=1).clamp(min=1).view(-1, 1, 1, 1)
+    return x_0.clamp(-s, s) / s
 
 
 def _like(coefficient: float | Tensor, x: Tensor) -> float | Tensor:

@@ -1,23 +1,31 @@
-"""The one string that names a sampler: METHOD_STEPS_ETA, as in `DDIM_50_0p0`."""
+"""The one string that names a sampler: METHOD_STEPS_ETA, as in `DDIM_50_0p0`, or METHOD_STEPS_ETA_SPACING."""
 
 import re
 from dataclasses import dataclass
 
-METHODS = ("DDPM", "DDIM")
-RULE = "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0"
-PATTERN = re.compile(r"([A-Za-z]+)_([0-9]+)_([0-9]+p[0-9]+)", re.IGNORECASE)
+from diffusion.schedules import SPACINGS
+
+METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC")
+RULE = (
+    "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0, "
+    f"optionally followed by _SPACING ({', '.join(SPACINGS)})"
+)
+PATTERN = re.compile(r"([A-Za-z]+)_([0-9]+)_([0-9]+p[0-9]+)(?:_([A-Za-z]+))?", re.IGNORECASE)
+DETERMINISTIC = ("HEUN", "UNIPC")
 
 
 @dataclass(frozen=True)
 class SampleInfo:
-    """A sampler, completely: `method` (one of METHODS), `steps` (1 or more network calls), `eta` (0 to 1).
+    """A sampler, completely: `method` (one of METHODS), `steps` (1 or more), `eta` (0 to 1), `spacing` of the timesteps.
 
-    `eta` is DDIM's share of fresh noise (0: deterministic, 1: as much as DDPM); DDPM ignores it.
+    `eta` is the share of fresh noise (0: deterministic, 1: as much as DDPM) of DDIM and DPMPP. DDPM ignores it; HEUN and
+    UNIPC know no other than 0. For `spacing` see `timestep_pairs`.
     """
 
     method: str
     steps: int
     eta: float
+    spacing: str = "uniform"
 
     @classmethod
     def parse(cls, text: str) -> "SampleInfo":
@@ -30,19 +38,31 @@ class SampleInfo:
         if match is None:
             raise refuse("cannot be read")
         method, steps, eta = match[1].upper(), int(match[2]), float(match[3].lower().replace("p", "."))
+        spacing = (match[4] or "uniform").lower()
         if method not in METHODS:
             raise refuse(f"names an unknown method, {match[1]}")
         if steps < 1:
             raise refuse("asks for no steps")
         if eta > 1:
             raise refuse(f"has an eta of {eta}, outside 0p0 to 1p0")
-        return cls(method, steps, eta)
+        if eta > 0 and method in DETERMINISTIC:
+            raise refuse(f"has an eta of {eta}, and {method} is deterministic: 0p0")
+        if spacing not in SPACINGS:
+            raise refuse(f"names an unknown spacing, {match[4]}")
+        return cls(method, steps, eta, spacing)
 
     def __str__(self) -> str:
         """The canonical spelling, which also names the files: `SampleInfo.parse(str(info)) == info`."""
-        return f"{self.method}_{self.steps}_{str(self.eta).replace('.', 'p')}"
+        spacing = "" if self.spacing == "uniform" else f"_{self.spacing}"
+        return f"{self.method}_{self.steps}_{_decimal(self.eta)}{spacing}"
 
 
 def parse_sample_info(text: str) -> SampleInfo:
     """`SampleInfo.parse`: reads METHOD_STEPS_ETA. ValueError names the text, the rule and the known methods."""
     return SampleInfo.parse(text)
+
+
+def _decimal(value: float) -> str:
+    """0.25 -> 0p25, without an exponent however small it is."""
+    digits = f"{value:.17f}".rstrip("0") if value < 1e-4 else str(value)
+    return (digits + "0" if digits.endswith(".") else digits).replace(".", "p")

@@ -6,11 +6,15 @@ Each walks a list of jumps (t, t_prev) and has the same arguments:
     diffusion   GaussianDiffusion: reads the output (`predict`) and knows the posteriors
     x           the state, (B, C, H, W), at the first t of `pairs`
     pairs       the jumps, see `timestep_pairs`
-    eta         DDIM's share of fresh noise, 0 to 1
+    eta         the share of fresh noise, 0 to 1
     noise_like  x -> standard normal noise of its shape; called only where the spread is not zero
     callback    told of each step, before it is taken: (index, t, t_prev, x_t, prediction)
+
+The solvers of higher order count in lambda = log(signal / spread), in which the probability-flow ODE is, for a constant
+prediction of x_0, solved exactly by DDIM's step; see `ode_step`. Each ends with that step, as lambda is infinite at t = -1.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -18,9 +22,11 @@ from torch import Tensor
 
 from diffusion.gaussian import GaussianDiffusion, Prediction
 from diffusion.sample_info import SampleInfo
-from diffusion.schedules import timestep_pairs
+from diffusion.schedules import LEAST_HALF_LOG_SNR
 
 Callback = Callable[[int, int, int, Tensor, Prediction], None]
+
+UNIPC_ORDER = 3
 
 
 def ddpm(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
@@ -29,10 +35,13 @@ def ddpm(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
     The mean and the spread of a step are those of its own jump, so few steps give clean pictures too. Ignores `eta`.
     """
     for index, (t, t_prev) in enumerate(pairs):
-        prediction = diffusion.predict(network(x, t), x, t)
+        output = network(x, t)
+        prediction = diffusion.predict(output, x, t)
         callback(index, t, t_prev, x, prediction)
-        mean, variance = diffusion.posterior(prediction.x_0, x, t, t_prev)
-        x = mean + variance.sqrt() * noise_like(x) if t_prev >= 0 else mean
+        mean, _ = diffusion.posterior(prediction.x_0, x, t, t_prev)
+        if t_prev >= 0:
+            mean = mean + (0.5 * diffusion.log_variance(output, t, t_prev)).exp() * noise_like(x)
+        x = mean
     return x
 
 
@@ -49,7 +58,118 @@ def ddim(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
     return x
 
 
-SAMPLERS = {"DDPM": ddpm, "DDIM": ddim}
+def dpmpp(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
+    """DPM-Solver++(2M), Algorithm 2 of Lu et al. 2022b; for eta = 1 its SDE form (ibid., Eq. 18), between them a mixture.
+
+    The mixture is k-diffusion's: noise is added as if a step were longer by eta. The first and the last step are of first
+    order. One network call a step.
+    """
+    last_x_0, last_h = None, math.nan
+    for index, (t, t_prev) in enumerate(pairs):
+        prediction = diffusion.predict(network(x, t), x, t)
+        callback(index, t, t_prev, x, prediction)
+        x_0 = prediction.x_0
+        if t_prev < 0:
+            return x_0
+        h = _lambda(diffusion, t_prev) - _lambda(diffusion, t)
+        extrapolated = x_0 if last_x_0 is None else x_0 + h / (2 * last_h) * (x_0 - last_x_0)
+        spread_ratio = _spread(diffusion, t_prev) / _spread(diffusion, t) * math.exp(-eta * h)
+        x = spread_ratio * x - _signal(diffusion, t_prev) * math.expm1(-(1 + eta) * h) * extrapolated
+        if eta > 0:
+            x = x + _spread(diffusion, t_prev) * math.sqrt(-math.expm1(-2 * eta * h)) * noise_like(x)
+        last_x_0, last_h = x_0, h
+    return x
+
+
+def heun(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
+    """Heun's method on the probability-flow ODE: predict with DDIM's step, look again there, correct. Order 2.
+
+    In lambda rather than EDM's sigma (Karras et al. 2022, Alg. 1), as sigma = spread / signal has no bound where a schedule
+    leaves no signal: the exponential Heun method (Hochbruck and Ostermann 2010, Eq. 2.40), x_0 varying linearly in lambda
+    over the step. Two network calls a step, and one for the last: HEUN_18 costs 35.
+    """
+    for index, (t, t_prev) in enumerate(pairs):
+        prediction = diffusion.predict(network(x, t), x, t)
+        callback(index, t, t_prev, x, prediction)
+        x_0 = prediction.x_0
+        if t_prev < 0:
+            return x_0
+        h = _lambda(diffusion, t_prev) - _lambda(diffusion, t)
+        ahead = ode_step(diffusion, x, x_0, t, t_prev)
+        x_0_ahead = diffusion.predict(network(ahead, t_prev), ahead, t_prev).x_0
+        # The integral of e^(lambda - lambda_prev) times the straight line from 0 to 1 over the step.
+        x = ahead + _signal(diffusion, t_prev) * (1 + math.expm1(-h) / h) * (x_0_ahead - x_0)
+    return x
+
+
+def unipc(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
+    """UniPC of order 3, B(h) = e^h - 1, predicting x_0 (Zhao et al. 2023, Alg. 5-8). One network call a step.
+
+    A step predicts (UniP), and is corrected (UniC) once the next call has looked at where it led. The order is lower in the
+    first steps, which have no past, and in the last ones, which end at infinity.
+    """
+    past: list[tuple[float, Tensor]] = []  # (lambda, x_0) of the calls so far, the latest first, as many as the order
+    correct = None
+    for index, (t, t_prev) in enumerate(pairs):
+        prediction = diffusion.predict(network(x, t), x, t)
+        if correct is not None:
+            # x moves to its corrected place; the prediction is not asked for again there, which is what costs no call.
+            x = correct(prediction.x_0)
+        callback(index, t, t_prev, x, prediction)
+        if t_prev < 0:
+            return prediction.x_0
+        past = [(_lambda(diffusion, t), prediction.x_0), *past][:UNIPC_ORDER]
+        order = min(len(past), len(pairs) - index)
+        step = _unipc_step(diffusion, x, past[:order], t, t_prev)
+        x, correct = step(None), step
+    return x
+
+
+def _unipc_step(diffusion: GaussianDiffusion, x: Tensor, past: list[tuple[float, Tensor]], t: int, t_prev: int):
+    """The step from x, as a function of the x_0 found at its end: UniC given one, UniP given None."""
+    (start, x_0), *earlier = past
+    end = _lambda(diffusion, t_prev)
+    h = end - start
+    base = ode_step(diffusion, x, x_0, t, t_prev)
+    scale = -_signal(diffusion, t_prev) * math.expm1(-h)
+    positions = [(other - start) / h for other, _ in earlier]  # r_k: where the others lie, in units of the step
+    differences = [(other_x_0 - x_0) / r for r, (_, other_x_0) in zip(positions, earlier)]
+
+    def step(x_0_end: Tensor | None) -> Tensor:
+        places = positions if x_0_end is None else [*positions, 1.0]
+        terms = differences if x_0_end is None else [*differences, x_0_end - x_0]
+        if not terms:
+            return base
+        return base + scale * sum(weight * term for weight, term in zip(_unipc_weights(places, h), terms))
+
+    return step
+
+
+def _unipc_weights(places: list[float], h: float) -> list[float]:
+    """Zhao et al. 2023, Theorem 3.1: the weights that make the step exact for polynomials in lambda, with B(h) = e^h - 1."""
+    if len(places) == 1:
+        return [0.5]  # as the paper takes it, for any B
+    rows, right = [], []
+    phi, factorial = math.expm1(-h) / -h - 1, 1.0  # phi_2(-h) times h, then phi_3 ...
+    for power in range(len(places)):
+        rows.append([place**power for place in places])
+        right.append(phi * factorial / math.expm1(-h))
+        factorial *= power + 2
+        phi = phi / -h - 1 / factorial
+    matrix, vector = torch.tensor(rows, dtype=torch.float64), torch.tensor(right, dtype=torch.float64)
+    return torch.linalg.solve(matrix, vector).tolist()
+
+
+def ode_step(diffusion: GaussianDiffusion, x: Tensor, x_0: Tensor, t: int, t_prev: int) -> Tensor:
+    """The probability-flow ODE from x at t to t_prev, exact for a constant x_0: DDIM's step, DPM-Solver++ Eq. 8 at k = 1.
+
+    signal_prev x_0 + spread_prev noise, with the noise that leads from x_0 to x.
+    """
+    ratio = _spread(diffusion, t_prev) / _spread(diffusion, t)
+    return ratio * x + (_signal(diffusion, t_prev) - ratio * _signal(diffusion, t)) * x_0
+
+
+SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPMPP": dpmpp, "HEUN": heun, "UNIPC": unipc}
 
 
 @torch.no_grad()
@@ -68,20 +188,65 @@ def sample(
     `model` is called as model(x_t, t), t being (B,) int64; it may compute in any precision, the state stays in x_T's
     (float32 at least). `noise_like` supplies the fresh noise, and is called only where the spread is not zero.
     `callback(index, t, t_prev, x_t, prediction)` is told of each of the steps before it is taken. `pairs` replaces the
-    jumps that `sample_info.steps` names; the first may begin below T-1, with x_T being noised only that far.
+    jumps that `sample_info` names; the first may begin below T-1, with x_T being noised only that far.
 
     ValueError if `sample_info` asks for more steps than the T of `diffusion`.
     """
     if pairs is None:
-        pairs = timestep_pairs(diffusion.timestep_num, sample_info.steps)
+        pairs = diffusion.timestep_pairs(sample_info.steps, sample_info.spacing)
     x = x_T if x_T.dtype == torch.float64 else x_T.float()
+    sampler = SAMPLERS[sample_info.method]
+    return sampler(_at_int_t(model), diffusion, x, pairs, sample_info.eta, noise_like, callback or _no_callback)
+
+
+@torch.no_grad()
+def encode(
+    model: Callable[[Tensor, Tensor], Tensor],
+    diffusion: GaussianDiffusion,
+    x_0: Tensor,
+    pairs: list[tuple[int, int]],
+    *,
+    callback: Callback | None = None,
+) -> Tensor:
+    """DDIM backwards (Song et al. 2021, Sec. 4.3): pictures (B, C, H, W) in [-1, 1] -> the x_T from which `ddim` draws them.
+
+    Walks `pairs` from the clean end up, each jump with the prediction at its lower end; clean pictures are shown to the
+    network as t = 0. Nothing is clipped: a clipped x_0 could not be found again on the way down. More, shorter jumps
+    lose less. `callback` is told of each jump before it is taken.
+    """
+    network = _at_int_t(model)
+    x = x_0 if x_0.dtype == torch.float64 else x_0.float()
+    for index, (t, t_prev) in enumerate(reversed(pairs)):
+        seen_at = max(t_prev, 0)
+        prediction = diffusion.predict(network(x, seen_at), x, seen_at, clip=False)
+        if callback is not None:
+            callback(index, t, t_prev, x, prediction)
+        x = diffusion.q_sample(prediction.x_0, t, prediction.noise)
+    return x
+
+
+def _at_int_t(model: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, int], Tensor]:
+    """`model` as the samplers call it: one t for all pictures, and the output in the state's precision."""
 
     def network(x_t: Tensor, t: int) -> Tensor:
         return model(x_t, torch.full((len(x_t),), t, device=x_t.device)).to(x_t.dtype)
 
-    sampler = SAMPLERS[sample_info.method]
-    return sampler(network, diffusion, x, pairs, sample_info.eta, noise_like, callback or _no_callback)
+    return network
 
 
 def _no_callback(index: int, t: int, t_prev: int, x_t: Tensor, prediction: Prediction) -> None:
     pass
+
+
+def _signal(diffusion: GaussianDiffusion, t: int) -> float:
+    return math.sqrt(diffusion.alpha_bar(t))
+
+
+def _spread(diffusion: GaussianDiffusion, t: int) -> float:
+    return math.sqrt(1 - diffusion.alpha_bar(t))
+
+
+def _lambda(diffusion: GaussianDiffusion, t: int) -> float:
+    """log(signal / spread) at t >= 0, see `half_log_snr`."""
+    signal = _signal(diffusion, t)
+    return max(LEAST_HALF_LOG_SNR, math.log(signal / _spread(diffusion, t))) if signal > 0 else LEAST_HALF_LOG_SNR

@@ -1,6 +1,7 @@
 """Noise schedules, and the list of timesteps that a sampler walks."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -31,14 +32,26 @@ def cosine_betas(timestep_num: int, offset: float = 0.008) -> Tensor:
     return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=MAX_BETA)
 
 
-SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas}
+def sigmoid_betas(timestep_num: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> Tensor:
+    """Betas of the sigmoid schedule (Jabri et al. 2022, App. B). Returns (T,) float64.
+
+    alpha_bar(u) falls as a sigmoid from `start` to `end`, with temperature `tau`, over u = (t + 1) / T.
+    """
+    u = torch.arange(timestep_num + 1, dtype=torch.float64) / timestep_num
+    curve = torch.sigmoid((start + u * (end - start)) / tau)
+    alpha_bar = (curve[-1] - curve) / (curve[-1] - curve[0])
+    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=MAX_BETA)
+
+
+SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas, "sigmoid": sigmoid_betas}
 
 
 def make_betas(name: str, timestep_num: int, **options: float) -> Tensor:
     """The variance schedule `name` for T = `timestep_num` steps: (T,) float64, each in (0, 1).
 
-    `options` are the named schedule's own arguments (`linear_betas`: beta_start, beta_end; `cosine_betas`: offset);
-    one that it does not have is a TypeError. ValueError for an unknown name or a T below 1.
+    `options` are the named schedule's own arguments (`linear_betas`: beta_start, beta_end; `cosine_betas`: offset;
+    `sigmoid_betas`: start, end, tau); one that it does not have is a TypeError. ValueError for an unknown name or a T
+    below 1.
     """
     if name not in SCHEDULES:
         raise ValueError(f"beta_schedule {name!r} is not known; the known ones are {', '.join(SCHEDULES)}")
@@ -47,20 +60,93 @@ def make_betas(name: str, timestep_num: int, **options: float) -> Tensor:
     return SCHEDULES[name](timestep_num, **options)
 
 
-def timestep_pairs(timestep_num: int, steps: int) -> list[tuple[int, int]]:
+def zero_terminal_snr_betas(betas: Tensor) -> Tensor:
+    """`betas`, (T,), changed so that nothing is left of the picture at T-1: the last one is 1 (Lin et al. 2023, Alg. 1).
+
+    sqrt(alpha_bar) is shifted and scaled: its first value stays, its last becomes 0. ValueError for T = 1, which has
+    no first value to keep.
+    """
+    if len(betas) < 2:
+        raise ValueError("zero_terminal_snr needs a timestep_num of 2 or more")
+    signal = torch.cumprod(1 - betas, dim=0).sqrt()
+    signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+    alpha_bar = signal**2
+    return 1 - torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+
+
+# Stands for no signal at all (alpha_bar = 0), where the logarithm would be -inf: e^-20 is below float32's resolution.
+LEAST_HALF_LOG_SNR = -20.0
+
+
+def half_log_snr(alpha_bar: Tensor) -> Tensor:
+    """lambda = log(signal / spread), half of the log signal-to-noise ratio (Lu et al. 2022, Sec. 2.2), like `alpha_bar`.
+
+    At least -20, infinite for a clean picture.
+    """
+    return 0.5 * (alpha_bar.log() - (1 - alpha_bar).log()).clamp(min=2 * LEAST_HALF_LOG_SNR)
+
+
+SPACINGS = ("uniform", "quad", "logsnr")
+
+
+def timestep_pairs(
+    timestep_num: int, steps: int, spacing: str = "uniform", half_log_snrs: Sequence[float] | None = None
+) -> list[tuple[int, int]]:
     """The S = `steps` jumps (t, t_prev) from noise to the clean picture, for a chain of T = `timestep_num` steps.
 
     Exactly S pairs, strictly decreasing; the first t is T-1, each t_prev is the next t, the last t_prev is -1 (clean).
-    The jumps are of equal length up to rounding, counted from the noisy end ("trailing" in Lin et al. 2023, Table 2),
-    in integer arithmetic: timestep_pairs(1000, 4) = [(999, 749), (749, 499), (499, 249), (249, -1)].
 
-    ValueError unless 1 <= S <= T.
+    uniform: jumps of equal length up to rounding, counted from the noisy end ("trailing" in Lin et al. 2023, Table 2):
+        timestep_pairs(1000, 4) = [(999, 749), (749, 499), (499, 249), (249, -1)].
+    quad: t grows with the square, so that jumps are short near the clean end (DDIM, App. D.2).
+    logsnr: t at equal distances of log SNR, from T-1 to 0 (DPM-Solver, Sec. 3.4); needs lambda of each t,
+        `half_log_snrs`, (T,); see `GaussianDiffusion.timestep_pairs`.
+    Where two of them would be the same integer, the higher ones move up.
+
+    ValueError unless 1 <= S <= T and the spacing is known.
     """
     if not 1 <= steps <= timestep_num:
         raise ValueError(f"the number of sampling steps must be from 1 to the {timestep_num} of training, not {steps}")
-    # floor(T * k / S) rises by at least 1 from k to k + 1, since T / S >= 1: no two timesteps coincide.
-    times = [timestep_num * k // steps - 1 for k in range(steps, -1, -1)]
+    if spacing == "uniform":
+        # floor(T * k / S) rises by at least 1 from k to k + 1, since T / S >= 1: no two coincide.
+        wanted = [timestep_num * k // steps - 1 for k in range(1, steps + 1)]
+    elif spacing == "quad":
+        wanted = [timestep_num * k * k // (steps * steps) - 1 for k in range(1, steps + 1)]
+    elif spacing == "logsnr":
+        assert half_log_snrs is not None and len(half_log_snrs) == timestep_num
+        wanted = _equally_spaced(half_log_snrs, steps)
+    else:
+        raise ValueError(f"spacing {spacing!r} is not known; the known ones are {', '.join(SPACINGS)}")
+    times = [-1]
+    for k, t in enumerate(wanted, start=1):
+        # Above the one before, and low enough to leave room for those that follow, up to T-1.
+        times.append(min(max(t, times[-1] + 1), timestep_num - 1 - (steps - k)))
+    times.reverse()
     return list(zip(times[:-1], times[1:]))
+
+
+def _equally_spaced(values: Sequence[float], count: int) -> list[int]:
+    """Positions, from the first to the last, at which the falling `values` come nearest to `count` equal steps."""
+    if count == 1:
+        return [len(values) - 1]
+    targets = [values[0] + (values[-1] - values[0]) * k / (count - 1) for k in range(count)]
+    return [min(range(len(values)), key=lambda i: abs(values[i] - target)) for target in targets]
+
+
+def draw_timesteps(
+    count: int, timestep_num: int, logit_normal: Sequence[float] | None, generator: torch.Generator
+) -> Tensor:
+    """The timesteps of a training batch, (count,) int64 in [0, T-1], on the generator's device.
+
+    Uniform (DDPM, Alg. 1), or, by `logit_normal` = (mean, std), as sigmoid(N(mean, std^2)) of the way from clean to noise
+    (Esser et al. 2024, Sec. 3.1), so that training dwells where there is most to learn.
+    """
+    device = generator.device
+    if logit_normal is None:
+        return torch.randint(timestep_num, (count,), generator=generator, device=device)
+    mean, std = logit_normal
+    u = torch.sigmoid(mean + std * torch.randn(count, generator=generator, device=device))
+    return (u * timestep_num).long().clamp(max=timestep_num - 1)
 
 
 def pairs_from(start: int, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -7,6 +7,8 @@ def build_model(
     *,
     image_size: int,
     image_channel: int,
+    self_condition: bool = False,
+    learned_variance: bool = False,
     base_channels: int,
     channel_mult: list[int],
     num_res_blocks: int,
@@ -18,8 +20,10 @@ def build_model(
 ) -> UNet:
     """The UNet for square pictures of `image_size` pixels and `image_channel` channels; the rest is the model block.
 
-    `attention_resolutions` are sides of feature maps, in (folded) pixels: with image_size 32 and patch_size 2 the maps
-    have sides 16, 8, 4 ... ValueError for a setting that does not fit the others, see `check_model`.
+    With `self_condition` the network is also given an estimate of x_0, with `learned_variance` it also names a spread:
+    twice the channels, in or out. `attention_resolutions` are sides of feature maps, in (folded) pixels: with image_size
+    32 and patch_size 2 the maps have sides 16, 8, 4 ... ValueError for a setting that does not fit the others, see
+    `check_model`.
     """
     check_model(
         image_size=image_size,
@@ -31,8 +35,8 @@ def build_model(
         patch_size=patch_size,
     )
     return UNet(
-        in_channels=image_channel,
-        out_channels=image_channel,
+        in_channels=image_channel * (2 if self_condition else 1),
+        out_channels=image_channel * (2 if learned_variance else 1),
         base_channels=base_channels,
         channel_mult=tuple(channel_mult),
         num_res_blocks=num_res_blocks,

@@ -1,8 +1,14 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 
+from datasets import to_float
 from diffusion import GaussianDiffusion, make_betas
 from diffusion.gaussian import LOSS_TYPES, OBJECTIVES
+from diffusion.variational import discretized_gaussian_log_likelihood, gaussian_kl
+from diffusion.weighting import loss_weight
 
 SHAPE = (6, 3, 4, 5)
 
@@ -76,16 +82,30 @@ def test_posterior_is_bayes_rule(t, t_prev):
     torch.testing.assert_close(found[1].item(), variance, rtol=1e-6, atol=1e-15)
 
 
-def test_fixed_large_is_the_beta_of_the_jump_and_nothing_at_the_end():
+def test_the_variances_of_a_jump():
     betas = make_betas("cosine", 1000)
-    diffusion = GaussianDiffusion(betas, variance="fixed_large")
+    output = torch.zeros(2, 2, 2, 2, dtype=torch.float64)
+    small, large, learned = (GaussianDiffusion(betas, variance=v) for v in ("fixed_small", "fixed_large", "learned"))
     x = torch.zeros(2, 1, 2, 2, dtype=torch.float64)
-    torch.testing.assert_close(diffusion.posterior(x, x, 500, 499)[1], betas[500], rtol=1e-9, atol=0)
-    torch.testing.assert_close(
-        diffusion.posterior(x, x, 501, 499)[1], 1 - (1 - betas[500]) * (1 - betas[501]), rtol=1e-9, atol=0
-    )
-    assert diffusion.posterior(x, x, 0, -1)[1] == 0
-    assert (diffusion.posterior(x, x, torch.tensor([3, 4]), torch.tensor([-1, -1]))[1] == 0).all()
+    for t, t_prev, beta in ((500, 499, betas[500]), (501, 499, 1 - (1 - betas[500]) * (1 - betas[501]))):
+        tilde = small.posterior(x, x, t, t_prev)[1]
+        torch.testing.assert_close(small.log_variance(output, t, t_prev).exp(), tilde, rtol=1e-9, atol=0)
+        torch.testing.assert_close(large.log_variance(output, t, t_prev).exp(), beta, rtol=1e-9, atol=0)
+        for fraction, expected in ((-1.0, tilde), (1.0, beta), (0.0, (tilde * beta).sqrt())):
+            output[:, 1] = fraction
+            found = learned.log_variance(output, t, t_prev)
+            assert found.shape == x.shape
+            torch.testing.assert_close(found.exp(), expected.expand_as(found), rtol=1e-9, atol=0)
+    assert small.posterior(x, x, 0, -1)[1] == 0
+    many = torch.tensor([0, 500]), torch.tensor([-1, 499])
+    for diffusion in (small, large, learned):
+        each = torch.stack(
+            [
+                diffusion.log_variance(output, 0, -1).expand(2, 1, 2, 2)[0],
+                diffusion.log_variance(output, 500, 499).expand(2, 1, 2, 2)[1],
+            ]
+        )
+        torch.testing.assert_close(diffusion.log_variance(output, *many).expand(2, 1, 2, 2), each, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
@@ -94,7 +114,7 @@ def test_losses_are_distances_of_each_picture(loss_type, draws):
     diffusion = GaussianDiffusion(make_betas("cosine", 1000), loss_type=loss_type)
     losses = diffusion.training_losses(lambda x_t, t: torch.zeros_like(x_t), x_0, t, noise)
     assert losses.shape == (6,)
-    expected = noise.abs() if loss_type == "l1" else noise**2
+    expected = {"l1": noise.abs(), "l2": noise**2, "huber": (noise**2 + 0.01).sqrt() - 0.1}[loss_type]
     torch.testing.assert_close(losses, expected.mean(dim=(1, 2, 3)), rtol=1e-12, atol=0)
 
 
@@ -125,11 +145,140 @@ def test_tables_are_float64_and_stay_out_of_checkpoints():
     [
         ({"objective": "pred_nose"}, "objective 'pred_nose'.*pred_noise"),
         ({"loss_type": "l3"}, "loss_type 'l3'.*l1, l2"),
-        ({"variance": "large"}, "variance 'large'.*fixed_small, fixed_large"),
-        ({"betas": torch.tensor([0.1, 1.0])}, "betas"),
+        ({"variance": "large"}, "variance 'large'.*fixed_small, fixed_large, learned"),
+        ({"weighting": "p3"}, "weighting 'p3'.*p2, min_snr"),
+        ({"clip_denoised": "static"}, "clip_denoised 'static'.*dynamic"),
+        ({"betas": torch.tensor([1.0, 0.1])}, "betas"),
+        ({"betas": torch.tensor([0.1, 1.0])}, "zero terminal SNR; use pred_v"),
+        ({"betas": torch.tensor([0.1, 1.0]), "objective": "pred_v", "weighting": "p2"}, "weighting p2.*use none"),
         ({"betas": torch.tensor([[0.1]])}, "betas"),
     ],
 )
 def test_unknown_choices_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         GaussianDiffusion(**({"betas": make_betas("linear", 10)} | arguments))
+
+
+def test_dynamic_thresholding_keeps_what_is_within_and_shrinks_what_is_beyond():
+    """Saharia et al. 2022, Fig. A.10b, by numpy's quantile; and the noise is derived again."""
+    diffusion = GaussianDiffusion(make_betas("linear", 1000), clip_denoised="dynamic", objective="pred_x0")
+    x_0 = torch.linspace(-3, 3, 400, dtype=torch.float64).view(1, 1, 20, 20)
+    both = torch.cat([x_0, 0.1 * x_0])
+    x_t = torch.ones_like(both)
+    prediction = diffusion.predict(both, x_t, 500)
+    s = np.quantile(x_0.abs().numpy(), 0.995)
+    torch.testing.assert_close(prediction.x_0[:1], x_0.clamp(-s, s) / s, rtol=1e-9, atol=1e-9)
+    assert torch.equal(prediction.x_0[1:], both[1:])
+    torch.testing.assert_close(diffusion.q_sample(prediction.x_0, 500, prediction.noise), x_t, rtol=1e-9, atol=1e-9)
+    assert torch.equal(diffusion.predict(both, x_t, 500, clip=False).x_0, both)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("weighting", ["none", "p2", "min_snr"])
+def test_the_objectives_are_translations_of_each_other(objective, weighting, draws):
+    """The same estimate of x_0 has, for every objective, the same weighted squared error: that of the noise."""
+    x_0, noise, t = draws
+    options = {"loss_type": "l2", "clip_denoised": False}
+    betas = make_betas("linear", 1000)
+    plain = GaussianDiffusion(betas, **options)
+    diffusion = GaussianDiffusion(betas, objective=objective, weighting=weighting, **options)
+    wrong_x_0 = 0.5 * x_0 + 0.1
+
+    def network_of(diffusion):
+        def network(x_t, t):
+            ab = diffusion.alpha_bar(t)
+            return diffusion.target(wrong_x_0, t, (x_t - ab.sqrt() * wrong_x_0) / (1 - ab).sqrt())
+
+        return network
+
+    of_noise = plain.training_losses(network_of(plain), x_0, t, noise)
+    ab = plain.alpha_bar(t).flatten()
+    snr = ab / (1 - ab)
+    weight = {"p2": 1 / (1 + snr), "min_snr": torch.minimum(snr, torch.tensor(5.0)) / snr}.get(weighting)
+    if weighting == "none":  # each objective has its own error: Salimans and Ho 2022, Sec. 4
+        weight = {"pred_noise": snr / snr, "pred_x0": 1 / snr, "pred_v": 1 + 1 / snr}[objective]
+    found = diffusion.training_losses(network_of(diffusion), x_0, t, noise)
+    torch.testing.assert_close(found, weight * of_noise, rtol=1e-7, atol=0)
+
+
+def test_weights_are_those_of_the_papers():
+    """P2: Choi et al. 2022, Eq. 8, k = 1. Min-SNR: Hang et al. 2023, Sec. 3.4: min(SNR, 5) for x_0, over SNR for the noise, over SNR + 1 for v."""
+    snr = torch.tensor([0.1, 1.0, 5.0, 50.0], dtype=torch.float64)
+    options = {"p2_k": 1.0, "p2_gamma": 0.5, "min_snr_gamma": 5.0}
+    for weighting, objective, expected in (
+        ("p2", "pred_noise", [1 / math.sqrt(1.1), 1 / math.sqrt(2), 1 / math.sqrt(6), 1 / math.sqrt(51)]),
+        ("min_snr", "pred_x0", [0.1, 1.0, 5.0, 5.0]),
+        ("min_snr", "pred_noise", [1.0, 1.0, 1.0, 0.1]),
+        ("min_snr", "pred_v", [0.1 / 1.1, 0.5, 5 / 6, 5 / 51]),
+    ):
+        found = loss_weight(weighting, objective, snr, **options)
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+# --- the variational bound
+
+
+def test_kl_is_the_integral_it_stands_for():
+    x = torch.linspace(-30, 30, 200001, dtype=torch.float64)
+    for m1, v1, m2, v2 in ((0.0, 1.0, 0.0, 1.0), (0.3, 0.5, -0.2, 2.0), (1.0, 3.0, 0.0, 0.4)):
+        p = torch.distributions.Normal(m1, v1**0.5).log_prob(x)
+        q = torch.distributions.Normal(m2, v2**0.5).log_prob(x)
+        expected = torch.trapezoid(p.exp() * (p - q), x)
+        values = (torch.tensor(value, dtype=torch.float64) for value in (m1, v1, m2, math.log(v2)))
+        torch.testing.assert_close(gaussian_kl(*values), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("mean, std", [(0.0, 0.3), (-1.0, 0.05), (0.97, 0.01), (0.2, 3.0)])
+def test_the_decoder_is_a_distribution_over_256_values(mean, std):
+    grey = to_float(torch.arange(256, dtype=torch.uint8)).double()
+    log_p = discretized_gaussian_log_likelihood(
+        grey, torch.full((256,), mean).double(), torch.full((256,), math.log(std)).double()
+    )
+    torch.testing.assert_close(log_p.exp().sum().item(), 1.0, rtol=0, atol=1e-6)
+    middle = int((mean + 1) * 127.5)
+    if 2 < middle < 253 and std > 0.1:  # about the density times the width of a bin
+        density = torch.distributions.Normal(mean, std).log_prob(grey[middle])
+        torch.testing.assert_close(log_p[middle], density + math.log(2 / 255), rtol=0, atol=1e-3)
+
+
+def test_bound_terms_against_a_direct_computation(draws):
+    """Each KL from torch.distributions on the means and variances written out; t = 0 from the decoder."""
+    x_0, noise, t = draws
+    x_0 = to_float(((x_0 + 1) * 127.5).to(torch.uint8)).double()
+    betas = make_betas("cosine", 1000)
+    diffusion = GaussianDiffusion(betas, variance="learned", objective="pred_x0", clip_denoised=False)
+    output = torch.cat([0.9 * x_0, 0.3 * torch.ones_like(x_0)], dim=1)
+    x_t = diffusion.q_sample(x_0, t, noise)
+    found = diffusion.bound_terms(output, x_0, x_t, t)
+    alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, 0)])
+    for i, time in enumerate(t.tolist()):
+        ab, ab_prev, beta = alpha_bar[time + 1], alpha_bar[time], betas[time]
+        tilde = beta * (1 - ab_prev) / (1 - ab)
+        floor = betas[1] * (1 - alpha_bar[1]) / (1 - alpha_bar[2])
+        log_variance = 0.65 * beta.log() + 0.35 * torch.where(tilde > 0, tilde, floor).log()
+
+        def mean_of(picture, ab=ab, ab_prev=ab_prev, beta=beta, x=x_t[i]):
+            return ab_prev.sqrt() * beta / (1 - ab) * picture + (1 - beta).sqrt() * (1 - ab_prev) / (1 - ab) * x
+
+        guess = torch.distributions.Normal(mean_of(0.9 * x_0[i]), (0.5 * log_variance).exp())
+        if time > 0:
+            truth = torch.distributions.Normal(mean_of(x_0[i]), tilde.sqrt())
+            nats = torch.distributions.kl_divergence(truth, guess).mean()
+        else:
+            nats = -(guess.cdf(x_0[i] + 1 / 255) - guess.cdf(x_0[i] - 1 / 255)).clamp(min=1e-12).log().mean()
+        torch.testing.assert_close(found[i], nats / math.log(2), rtol=1e-5, atol=1e-9)
+
+
+def test_the_bound_trains_the_variance_alone(draws):
+    x_0, noise, t = draws
+    diffusion = GaussianDiffusion(make_betas("cosine", 1000), variance="learned", loss_type="l2")
+    plain = GaussianDiffusion(make_betas("cosine", 1000), loss_type="l2")
+    output = torch.zeros(6, 6, 4, 5, dtype=torch.float64, requires_grad=True)
+    hybrid = diffusion.training_losses(lambda x_t, t: output, x_0, t, noise)
+    hybrid.sum().backward()
+    half = torch.zeros(6, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    plain.training_losses(lambda x_t, t: half, x_0, t, noise).sum().backward()
+    torch.testing.assert_close(output.grad[:, :3], half.grad, rtol=1e-12, atol=0)
+    assert (output.grad[:, 3:].abs().amax(dim=(1, 2, 3)) > 0).all()
+    terms = diffusion.bound_terms(output.detach(), x_0, diffusion.q_sample(x_0, t, noise), t)
+    torch.testing.assert_close(hybrid.detach() - noise.square().mean(dim=(1, 2, 3)), terms, rtol=1e-9, atol=1e-9)

@@ -107,11 +107,12 @@ def test_ddpm_is_that_of_diffusers(S, variance):
     x = normal(2, 1, 3, 3)
     for t, t_prev in pairs:
         output = wavy(x, torch.full((2,), t))
-        mean, spread = diffusion.posterior(diffusion.predict(output, x, t).x_0, x, t, t_prev)
+        mean, _ = diffusion.posterior(diffusion.predict(output, x, t).x_0, x, t, t_prev)
+        spread = (0.5 * diffusion.log_variance(output, t, t_prev)).exp()
         generator = torch.Generator().manual_seed(t)
         peer_x = peer.step(output, t, x, generator=generator).prev_sample
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(t), dtype=x.dtype)
-        ours = mean + spread.sqrt() * noise if t_prev >= 0 else mean
+        ours = mean + spread * noise if t_prev >= 0 else mean
         if t_prev >= 0 or variance == "fixed_small":
             torch.testing.assert_close(ours, peer_x, rtol=1e-6, atol=1e-6)
         x = ours

@@ -2,9 +2,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from diffusion import make_betas, pairs_from, timestep_pairs
-from diffusion.schedules import SCHEDULES
+from diffusion.schedules import SCHEDULES, half_log_snr, zero_terminal_snr_betas
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -82,6 +84,51 @@ def test_pairs_of_T_and_of_a_divisor():
 def test_too_many_or_no_steps_are_refused(S):
     with pytest.raises(ValueError, match=f"1 to the 1000.*{S}"):
         timestep_pairs(1000, S)
+
+
+@pytest.mark.parametrize("spacing", ["quad", "logsnr"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_every_spacing_for_any_T_and_S(spacing, schedule, data):
+    T = data.draw(st.integers(1, 300))
+    S = data.draw(st.integers(1, T))
+    alpha_bar = torch.cumprod(1 - make_betas(schedule, T), dim=0)
+    assert torch.isfinite(alpha_bar).all() and (alpha_bar.diff() < 0).all() and 0 < alpha_bar[-1] <= alpha_bar[0] < 1
+    pairs = timestep_pairs(T, S, spacing, half_log_snr(alpha_bar).tolist())
+    times = [t for t, _ in pairs]
+    assert len(pairs) == S and times[0] == T - 1 and pairs[-1][1] == -1
+    assert [t_prev for _, t_prev in pairs[:-1]] == times[1:] and all(t > t_prev for t, t_prev in pairs)
+
+
+def test_quad_is_dense_at_the_clean_end_and_logsnr_even_in_log_snr():
+    jumps = [t - t_prev for t, t_prev in timestep_pairs(1000, 10, "quad")]
+    assert jumps == [190, 170, 150, 130, 110, 90, 70, 50, 30, 10]
+    lambdas = half_log_snr(torch.cumprod(1 - make_betas("linear", 1000), dim=0))
+    times = [t for t, _ in timestep_pairs(1000, 10, "logsnr", lambdas.tolist())]
+    assert times[-1] == 0
+    steps = lambdas[times].diff()
+    assert (steps - steps.mean()).abs().max() < 0.1 * steps.mean()
+
+
+def test_zero_terminal_snr_keeps_the_first_and_empties_the_last():
+    """Lin et al. 2023, Algorithm 1."""
+    betas = make_betas("linear", 1000)
+    before = torch.cumprod(1 - betas, dim=0).sqrt()
+    after = torch.cumprod(1 - zero_terminal_snr_betas(betas), dim=0).sqrt()
+    assert after[-1] == 0
+    expected = (before - before[-1]) * before[0] / (before[0] - before[-1])
+    torch.testing.assert_close(after, expected, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="2 or more"):
+        zero_terminal_snr_betas(betas[:1])
+
+
+def test_sigmoid_is_that_of_jabri():
+    u = torch.arange(1, 1000, dtype=torch.float64) / 1000
+    start, end = torch.tensor(-3.0).double().sigmoid(), torch.tensor(3.0).double().sigmoid()
+    expected = (end - (6 * u - 3).sigmoid()) / (end - start)
+    alpha_bar = torch.cumprod(1 - make_betas("sigmoid", 1000), dim=0)
+    torch.testing.assert_close(alpha_bar[:-1], expected, rtol=1e-9, atol=0)
 
 
 def test_pairs_from_the_middle():

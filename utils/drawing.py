@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from datasets import to_uint8
-from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample
+from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample, self_condition
 from utils.seeds import PictureNoise
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -55,6 +55,7 @@ def draw(
     """One picture a seed, each depending on its seed alone: uint8 (len(seeds), *shape) on the CPU. `shape` is (C, H, W)."""
     noise = PictureNoise(list(seeds))
     x_T = noise(torch.empty(len(seeds), *shape, device=device))
+    network = self_condition.for_sampling(network, diffusion)
     return to_uint8(sample(network, diffusion, x_T, info, noise_like=noise, callback=callback)).cpu()
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from diffusion import SampleInfo, timestep_pairs
+from diffusion import SampleInfo, build_diffusion, timestep_pairs
 from models.build import check_model
 
 
@@ -66,14 +66,31 @@ class ModelSettings(Block):
 
 
 class DiffusionSettings(Block):
-    """To `diffusion.make_betas` and `diffusion.GaussianDiffusion`."""
+    """To `diffusion.build_diffusion`."""
 
     timestep_num: PositiveInt = Field(1000, description="T, the steps of noise in training.")
-    beta_schedule: Literal["linear", "cosine"] = Field("cosine", description="How the noise grows over the steps.")
-    objective: Literal["pred_noise", "pred_v"] = Field("pred_noise", description="What the network predicts.")
-    loss_type: Literal["l1", "l2"] = Field("l1", description="Distance between prediction and target.")
-    clip_denoised: bool = Field(True, description="Clip the predicted x_0 to [-1, 1] while drawing.")
-    variance: Literal["fixed_small", "fixed_large"] = Field("fixed_small", description="Spread of a DDPM step.")
+    beta_schedule: Literal["linear", "cosine", "sigmoid"] = Field("cosine", description="How the noise grows.")
+    zero_terminal_snr: bool = Field(
+        False, description="Leave nothing of the picture at the last step (Lin et al. 2023)."
+    )
+    objective: Literal["pred_noise", "pred_x0", "pred_v"] = Field(
+        "pred_noise", description="What the network predicts."
+    )
+    loss_type: Literal["l1", "l2", "huber"] = Field("l1", description="Distance between prediction and target.")
+    weighting: Literal["none", "p2", "min_snr"] = Field(
+        "none", description="How much each timestep counts in the loss."
+    )
+    p2_k: Annotated[Number, Field(gt=0)] = Field(1.0, description="Of weighting p2 (Choi et al. 2022).")
+    p2_gamma: Annotated[Number, Field(ge=0)] = Field(1.0, description="Of weighting p2; the paper takes 0.5 and 1.")
+    min_snr_gamma: Annotated[Number, Field(gt=0)] = Field(5.0, description="Of weighting min_snr (Hang et al. 2023).")
+    self_condition: bool = Field(False, description="Show the network its last estimate of x_0 (Chen et al. 2022).")
+    clip_denoised: Literal["dynamic"] | bool = Field(
+        True,
+        description="Clip the predicted x_0 to [-1, 1] while drawing; dynamic: to each picture's own range, scaled.",
+    )
+    variance: Literal["fixed_small", "fixed_large", "learned"] = Field(
+        "fixed_small", description="Spread of a DDPM step."
+    )
 
 
 class TrainSettings(Block):
@@ -84,8 +101,14 @@ class TrainSettings(Block):
     max_steps: PositiveInt | None = Field(None, description="Stop after this many steps, whatever train_epoch says.")
     learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-4, description="Adam's, after the warm-up.")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(500, description="Steps in which the learning rate rises from 0.")
+    learning_rate_decay: Literal["none", "linear"] = Field(
+        "none", description="linear: the learning rate falls to 0 over the train_epoch epochs; none: it stays."
+    )
     adam_beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     adam_beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.99
+    timestep_logit_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="Draw t more often where learning pays: mean and spread of logit(t / T); null: uniformly."
+    )
     grad_clip: Annotated[Number, Field(gt=0)] | None = Field(
         1.0, description="Largest norm of the gradient; null: no limit."
     )
@@ -143,9 +166,22 @@ class Settings(Blocks):
         check_model(image_size=self.data.image_size, **self.model.model_dump(exclude={"num_res_blocks", "dropout"}))
         info = SampleInfo.parse(self.sample.sample_info)
         timestep_pairs(self.diffusion.timestep_num, info.steps)
+        build_diffusion(**self.diffusion.model_dump())
+        if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
+            raise ValueError("train.timestep_logit_normal: the spread, its second number, must be above 0")
         if self.data.source == "folder" and self.data.data_path is None:
             raise ValueError("data.data_path is missing: the folder of pictures")
         return self
+
+    def model_arguments(self) -> dict[str, object]:
+        """What `models.build_model` is given: the model block, and what the data and the diffusion ask of a network."""
+        return {
+            "image_size": self.data.image_size,
+            "image_channel": self.data.image_channel,
+            "self_condition": self.diffusion.self_condition,
+            "learned_variance": self.diffusion.variance == "learned",
+            **self.model.model_dump(),
+        }
 
 
 class ConfigFile(Block):
