@@ -11,7 +11,7 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
-    parser.add_argument("--test_mode", choices=["random_gen", "interpolate"], default="random_gen")
+    parser.add_argument("--test_mode", choices=["random_gen", "interpolate", "reconstruct"], default="random_gen")
     parser.add_argument(
         "--sample_info",
         metavar="METHOD_STEPS_ETA",
@@ -37,18 +37,25 @@ def parse_args() -> argparse.Namespace:
     checked = parser.add_argument_group("checked against the checkpoint, which carries them")
     for name in ("image_size", "image_channel", "training_timestep_num"):
         checked.add_argument(f"--{name}", type=int, metavar="N")
-    pictures = parser.add_argument_group("interpolate")
+    pictures = parser.add_argument_group("interpolate and reconstruct: where the real pictures come from")
     pictures.add_argument("--data_name", metavar="NAME", help="take the real pictures from another entry of --config")
     pictures.add_argument("--data_path", metavar="PATH", help="take them from this folder (or find the data set there)")
-    pictures.add_argument("--config", default="config.yaml", metavar="FILE", help="where --data_name is looked up")
-    pictures.add_argument("--interpolate_steps", type=int, default=500, metavar="N", help="steps of noise (500)")
-    pictures.add_argument("--interpolate_num", type=int, default=11, metavar="N", help="coefficients from 0 to 1 (11)")
+    pictures.add_argument("--config", metavar="FILE", help="where --data_name is looked up (config.yaml)")
+    between = parser.add_argument_group("interpolate")
+    between.add_argument(
+        "--interpolate_mode",
+        choices=["lerp", "slerp", "ddim"],
+        help="what is mixed: noised pictures, with lerp's straight or slerp's noise; or latents (slerp)",
+    )
+    between.add_argument("--interpolate_steps", type=int, metavar="N", help="steps of noise (500; ddim: all)")
+    between.add_argument("--interpolate_num", type=int, metavar="N", help="coefficients from 0 to 1 (11)")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -60,7 +67,7 @@ from utils.config import load_settings
 from utils.device import at_precision, pick_device, pick_precision
 from utils.drawing import Frames, batches_of, draw
 from utils.errors import RequestError
-from utils.interpolation import calls_of, interpolate, pick_pairs
+from utils.interpolation import changes, interpolate, pick, reconstruct
 from utils.pictures import grid, near_square, save_gif, save_png
 from utils.script import run_script
 from utils.settings import DataSettings, Settings
@@ -68,7 +75,16 @@ from utils.settings import DataSettings, Settings
 GRID_MAX = 1024  # pictures in the final grid
 PROGRESS_MAX = 64  # pictures whose denoising is shown
 PROGRESS_COLUMNS = 16
-PAIRS = 10  # pairs to interpolate, unless --sample_num says otherwise
+PAIRS = 10  # pairs to interpolate or pictures to reconstruct, unless --sample_num says otherwise
+COEFFICIENTS = 11  # from 0 to 1, unless --interpolate_num says otherwise
+NOISE_STEPS = 500  # before they are mixed, unless --interpolate_steps says otherwise; ddim: all
+
+# The options that only some modes know: given with another, they would be ignored.
+MODE_OPTIONS = {
+    ("random_gen",): ["save_images"],
+    ("interpolate", "reconstruct"): ["data_name", "data_path", "config"],
+    ("interpolate",): ["interpolate_mode", "interpolate_steps", "interpolate_num"],
+}
 
 
 def main(args: argparse.Namespace) -> int:
@@ -84,7 +100,9 @@ def main(args: argparse.Namespace) -> int:
 
     print(f"Model:   {Path(args.model_path).absolute()}, {settings.data_name}, step {step:,}, {args.weights} weights")
     print(f"Sampler: {info}, on {device} in {precision}")
-    task = random_gen if args.test_mode == "random_gen" else interpolate_pairs
+    task = {"random_gen": random_gen, "interpolate": interpolate_pairs, "reconstruct": reconstruct_pictures}[
+        args.test_mode
+    ]
     for path in task(args, settings, network, diffusion, info, device):
         print(f"Wrote:   {path}")
     return 0
@@ -140,32 +158,80 @@ def interpolate_pairs(
     args, settings: Settings, network, diffusion: GaussianDiffusion, info: SampleInfo, device
 ) -> list[Path]:
     """A column for each of `sample_num` pairs of real pictures: the first, what lies between, the second."""
-    count, steps = args.sample_num or PAIRS, args.interpolate_steps
-    data = interpolation_data(args, settings)
+    count, mode = args.sample_num or PAIRS, args.interpolate_mode or "slerp"
+    coefficients = torch.linspace(0, 1, args.interpolate_num or COEFFICIENTS).tolist()
+    steps = args.interpolate_steps or (diffusion.timestep_num if mode == "ddim" else NOISE_STEPS)
+    if mode == "ddim":
+        check_deterministic(info, "--interpolate_mode ddim")
     path = Path(f"{output_prefix(args, info)}_interpolate.png")
-    print(f"Draws:   {count:,} pairs of real pictures, {args.interpolate_num} coefficients, {steps} steps of noise")
+    print(
+        f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode} at {steps} steps of noise"
+    )
     print(f"Output:  {path}", flush=True)
-    images = load_images(**data.model_dump(exclude={"horizontal_flip"}))
+    images = real_pictures(args, settings)
     if len(images) < 2:
-        raise RequestError(f"interpolation needs two pictures; {data.data_path or data.source} has {len(images)}")
+        raise RequestError(f"interpolation needs two pictures, and there is {len(images)}")
 
     seeds = range(args.seed, args.seed + count)
-    first, second = (torch.from_numpy(images[indices.numpy()]) for indices in pick_pairs(len(images), seeds))
-    total = count * args.interpolate_num * calls_of(info, diffusion.timestep_num, steps)
-    with tqdm(total=total, unit="call", unit_scale=True) as bar:
+    first, second = torch.from_numpy(images[pick(len(images), seeds, 2).numpy()])  # each (count, C, H, W)
+    with tqdm(unit="step", unit_scale=True) as bar:
         between = interpolate(
-            network, diffusion, info, first, second,
-            seeds=seeds, coefficients=torch.linspace(0, 1, args.interpolate_num).tolist(), noise_steps=steps,
+            network, diffusion, info, first, second, mode=mode, seeds=seeds, coefficients=coefficients, noise_steps=steps,
             batch_size=args.batch_size or settings.sample.batch_size, device=device, advance=bar.update,
         )  # fmt: skip
+    print("Change from each picture to the next (root mean square, of 0 to 1):")
+    for seed, change in zip(seeds, changes(between).T):
+        at = change.argmax().item()
+        where = f"{coefficients[at]:.2f} -> {coefficients[at + 1]:.2f}"
+        print(f"  pair {seed}: mean {change.mean():.3f}, largest {change.max():.3f} at {where}")
+    total = changes(between)
+    print(f"  all: mean {total.mean():.3f}, largest {total.amax(dim=0).mean():.3f} (averaged over pairs)")
     return [save_png(path, grid(torch.cat([first[None], between, second[None]]).flatten(0, 1), count))]
 
 
-def interpolation_data(args: argparse.Namespace, settings: Settings) -> DataSettings:
+def reconstruct_pictures(
+    args, settings: Settings, network, diffusion: GaussianDiffusion, info: SampleInfo, device
+) -> list[Path]:
+    """`sample_num` real pictures, and below each what its latent is decoded to; prints how well that went."""
+    count = args.sample_num or PAIRS
+    check_deterministic(info, "--test_mode reconstruct")
+    path = Path(f"{output_prefix(args, info)}_reconstruct.png")
+    print(f"Draws:   {count:,} real pictures, encoded in {info.steps} steps and drawn again")
+    print(f"Output:  {path}", flush=True)
+    images = real_pictures(args, settings)
+    pictures = torch.from_numpy(images[pick(len(images), range(args.seed, args.seed + count), 1)[0].numpy()])
+    with tqdm(total=2 * count * info.steps, unit="step", unit_scale=True) as bar:
+        again, latents = reconstruct(
+            network, diffusion, info, pictures,
+            batch_size=args.batch_size or settings.sample.batch_size, device=device, advance=bar.update,
+        )  # fmt: skip
+    mse = ((pictures.double() - again.double()) / 255).square().flatten(1).mean(dim=1)  # (count,)
+    psnr = -10 * mse.clamp(min=1e-10).log10()
+    print(
+        f"Error:   MSE {mse.mean():.6f} (of 0 to 1), PSNR {psnr.mean():.2f} dB, the worst picture {psnr.min():.2f} dB"
+    )
+    print(f"Latents: mean {latents.mean():.3f}, spread {latents.std():.3f} (noise: 0 and 1)")
+    return [save_png(path, grid(torch.cat([pictures, again]), count))]
+
+
+def real_pictures(args: argparse.Namespace, settings: Settings) -> np.ndarray:
+    """The training pictures of the data that the request names, at the network's size: uint8 (N, C, H, W)."""
+    return load_images(**real_data(args, settings).model_dump(exclude={"horizontal_flip"}))
+
+
+def check_deterministic(info: SampleInfo, what: str) -> None:
+    """RequestError if the sampler adds noise: a latent would not lead back to its picture."""
+    if info.method == "DDPM" or info.eta > 0:
+        raise RequestError(f"{what} needs a sampler that adds no noise, such as DDIM_{info.steps}_0p0, not {info}")
+
+
+def real_data(args: argparse.Namespace, settings: Settings) -> DataSettings:
     """Where the real pictures come from: the checkpoint's own data, or what --data_name and --data_path say."""
     data = settings.data
     if args.data_name is not None and args.data_name != settings.data_name:
-        data = load_settings(args.config, args.data_name, flags={"data.data_path": args.data_path}).data
+        data = load_settings(
+            args.config or "config.yaml", args.data_name, flags={"data.data_path": args.data_path}
+        ).data
     elif args.data_path is not None:
         data = data.model_copy(update={"data_path": args.data_path})
     # The network knows one size and number of channels, whatever the other data set is trained at.
@@ -185,7 +251,11 @@ def parse_sampler(text: str, timestep_num: int) -> SampleInfo:
 
 
 def check_request(args: argparse.Namespace, settings: Settings) -> None:
-    """RequestError for a number that makes no sense, or that is not the checkpoint's."""
+    """RequestError for an option of another mode, a number that makes no sense, or one that is not the checkpoint's."""
+    for mode, options in MODE_OPTIONS.items():
+        for name in options:
+            if getattr(args, name) and args.test_mode not in mode:
+                raise RequestError(f"--{name} belongs to --test_mode {' or '.join(mode)}, not {args.test_mode}")
     carried = {
         "image_size": settings.data.image_size,
         "image_channel": settings.data.image_channel,
@@ -200,7 +270,7 @@ def check_request(args: argparse.Namespace, settings: Settings) -> None:
     for name, bound in least.items():
         if getattr(args, name) is not None and getattr(args, name) < bound:
             raise RequestError(f"--{name} {getattr(args, name)}: it must be at least {bound}")
-    if args.interpolate_steps > settings.diffusion.timestep_num:
+    if (args.interpolate_steps or 1) > settings.diffusion.timestep_num:
         raise RequestError(
             f"--interpolate_steps {args.interpolate_steps}: the model knows {settings.diffusion.timestep_num} steps of noise"
         )

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 
@@ -7,11 +8,12 @@ import torch
 from PIL import Image
 
 from diffusion import GaussianDiffusion, SampleInfo, make_betas
+from tests.oracles import FiniteOracle, GaussianOracle
 from utils import requirements
 from utils.drawing import Frames, batches_of, draw
 from utils.ema import EMA
 from utils.files import written_whole
-from utils.interpolation import calls_of, interpolate, pick_pairs
+from utils.interpolation import changes, interpolate, lerp, pick, reconstruct, slerp
 from utils.pictures import grid, near_square, save_gif, save_png
 from utils.run_log import RunLog
 from utils.seeds import PictureNoise, derive_seed, generator
@@ -151,30 +153,85 @@ def test_frames_are_kept_coarse_to_fine_and_no_others(steps, columns):
         assert jumps[0] == jumps.max() and jumps[-1] < 30
 
 
-def test_interpolation_ends_near_the_real_pictures_and_shares_its_noise():
+@pytest.mark.parametrize(
+    "mode, text",
+    [("lerp", "DDPM_50_0p0"), ("slerp", "DDPM_50_0p0"), ("slerp", "UNIPC_10_0p0"), ("ddim", "DDIM_50_0p0")],
+)
+def test_interpolation_ends_near_the_real_pictures_and_each_pair_has_its_seed(mode, text):
     """With an exact denoiser of two pictures, both ends come back, and each pair depends on its own seed alone."""
-    from tests.oracles import FiniteOracle
-
     diffusion = GaussianDiffusion(make_betas("cosine", 1000), objective="pred_v")
     members = torch.sign(torch.randn(2, 1, 8, 8, generator=generator("cpu", 0)))
     pictures = ((members + 1) * 127.5).to(torch.uint8)
     first, second = pictures[[0, 1, 0]], pictures[[1, 0, 1]]
-    common = {"coefficients": [0.0, 0.5, 1.0], "noise_steps": 500, "device": CPU}
-    calls = []
-    arguments = (FiniteOracle(diffusion, members), diffusion, SampleInfo("DDPM", 50, 0.0))
+    common = {"mode": mode, "coefficients": [0.0, 0.5, 1.0], "noise_steps": 500, "device": CPU}
+    info, calls = SampleInfo.parse(text), []
+    arguments = (FiniteOracle(diffusion, members), diffusion, info)
     found = interpolate(*arguments, first, second, seeds=[3, 4, 5], batch_size=4, advance=calls.append, **common)
     assert found.shape == (3, 3, 1, 8, 8) and found.dtype == torch.uint8
     assert (found[0].int() - first.int()).abs().max() <= 1 and (found[2].int() - second.int()).abs().max() <= 1
-    assert sum(calls) == 9 * calls_of(arguments[2], 1000, 500) == 9 * 25
+    assert sum(calls) == (9 + 6 * (mode == "ddim")) * info.steps // 2
     alone = interpolate(*arguments, first[1:2], second[1:2], seeds=[4], batch_size=1, advance=calls.append, **common)
     assert torch.equal(found[:, 1:2], alone)
 
 
-def test_pairs_are_two_different_pictures_and_follow_from_the_seed():
-    first, second = pick_pairs(3, range(50))
+def test_what_is_mixed_is_what_each_mode_says():
+    """A network that says v = 0 makes each jump a known multiple: x_T is found again in the picture."""
+    diffusion = GaussianDiffusion(make_betas("linear", 1000), clip_denoised=False, objective="pred_x0")
+    first, second = (torch.full((1, 1, 32, 32), value, dtype=torch.uint8) for value in (60, 200))
+    seen = {}
+
+    def network_of(mode):
+        def network(x_t, t):
+            seen.setdefault(mode, []).append(x_t)
+            return torch.zeros_like(x_t)
+
+        return network
+
+    for mode in ("lerp", "slerp"):
+        interpolate(network_of(mode), diffusion, SampleInfo("DDIM", 1, 0.0), first, second, mode=mode, seeds=[0],
+                    coefficients=[0.0, 0.5, 1.0], noise_steps=700, batch_size=3, device=CPU, advance=lambda n: None)  # fmt: skip
+    signal, spread = diffusion.alpha_bar(699) ** 0.5, (1 - diffusion.alpha_bar(699)) ** 0.5
+    for mode, half_way in (("lerp", 0.5**0.5), ("slerp", 1.0)):
+        x_t = seen[mode][0]
+        for i, (c, expected) in enumerate(((0.0, 1.0), (0.5, half_way), (1.0, 1.0))):
+            picture = (60 + 140 * c) / 127.5 - 1
+            noise = (x_t[i] - signal * picture) / spread
+            assert abs(noise.std() - expected) < 0.05 and abs(noise.mean()) < 0.1, (mode, c)
+
+
+def test_slerp_is_the_great_circle():
+    a, b = torch.tensor([[1.0, 0.0]]).view(1, 1, 1, 2), torch.tensor([[0.0, 2.0]]).view(1, 1, 1, 2)
+    c = torch.tensor(1 / 3).view(1, 1, 1, 1)
+    expected = torch.tensor([math.cos(math.pi / 6), 2 * math.sin(math.pi / 6)]).view(1, 1, 1, 2)
+    torch.testing.assert_close(slerp(a, b, c), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(slerp(a, a, c), a)
+    torch.testing.assert_close(lerp(a, b, c), 2 / 3 * a + 1 / 3 * b)
+
+
+def test_changes_are_root_mean_squares_of_neighbours():
+    steps = torch.tensor([0, 51, 51, 255], dtype=torch.uint8).view(4, 1, 1, 1, 1).expand(4, 2, 3, 2, 2)
+    torch.testing.assert_close(changes(steps), torch.tensor([[0.2, 0.2], [0.0, 0.0], [0.8, 0.8]]))
+
+
+def test_reconstruction_finds_the_pictures_again():
+    diffusion = GaussianDiffusion(make_betas("cosine", 1000), objective="pred_v")
+    pictures = (torch.rand(5, 1, 4, 4, generator=generator("cpu", 1)) * 255).to(torch.uint8)
+    network, calls = GaussianOracle(diffusion, 0.0, 0.5), []
+    errors = []
+    for steps in (10, 50, 250):
+        again, latents = reconstruct(
+            network, diffusion, SampleInfo("DDIM", steps, 0.0), pictures, batch_size=2, device=CPU, advance=calls.append
+        )
+        errors.append((again.float() - pictures.float()).square().mean().item())
+        assert again.dtype == torch.uint8 and latents.shape == again.shape
+    assert errors[0] > 2 * errors[1] > 4 * errors[2], errors
+    assert sum(calls) == 2 * 5 * (10 + 50 + 250)
+
+
+def test_picks_are_different_pictures_and_follow_from_the_seed():
+    first, second = pick(3, range(50), 2)
     assert (first != second).all() and {*first.tolist()} == {0, 1, 2}
-    again = pick_pairs(3, [7])
-    assert (first[7], second[7]) == (again[0][0], again[1][0])
+    assert torch.equal(pick(3, [7], 2)[:, 0], torch.stack([first[7], second[7]]))
 
 
 # --- the log

@@ -1,4 +1,4 @@
-"""From one real picture to another, through the noise: DDPM's Figure 8 (Ho et al. 2020, Sec. 4.4)."""
+"""Real pictures through the noise and back: from one to another (DDPM's Figure 8), and to their latents (DDIM's Sec. 5.4)."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,18 +6,37 @@ import torch
 from torch import Tensor
 
 from datasets import to_float, to_uint8
-from diffusion import GaussianDiffusion, SampleInfo, pairs_from, sample, timestep_pairs
+from diffusion import GaussianDiffusion, SampleInfo, encode, pairs_from, sample, self_condition
 from utils.drawing import Network, batches_of
 from utils.seeds import PictureNoise, generator
 
+MODES = ("lerp", "slerp", "ddim")
 
-def pick_pairs(picture_num: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Two different pictures for each seed, depending on that seed alone: two (len(seeds),) int64 of indices.
 
-    `picture_num` is at least 2.
+def pick(picture_num: int, seeds: Sequence[int], count: int) -> Tensor:
+    """`count` different pictures for each seed, depending on that seed alone: (count, len(seeds)) int64 of indices.
+
+    `picture_num` is at least `count`.
     """
-    pairs = [torch.randperm(picture_num, generator=generator("cpu", "pair", seed))[:2] for seed in seeds]
-    return torch.stack(pairs).unbind(dim=1)
+    picks = [torch.randperm(picture_num, generator=generator("cpu", "pick", seed))[:count] for seed in seeds]
+    return torch.stack(picks, dim=1)
+
+
+def lerp(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """(1 - c) a + c b; a, b: (B, C, H, W), c: (B, 1, 1, 1) in [0, 1]."""
+    return (1 - c) * a + c * b
+
+
+def slerp(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Along the great circle from a to b (Shoemake 1985): independent noises keep their spread all the way, as lerp's do not.
+
+    (sin((1 - c) w) a + sin(c w) b) / sin(w), w the angle between the two as vectors. Shapes as `lerp`. (A straight mix of
+    two independent unit noises has variance (1 - c)^2 + c^2: a spread of 0.71 half way.)
+    """
+    cosine = torch.cosine_similarity(a.flatten(1), b.flatten(1)).clamp(-1, 1).view(-1, 1, 1, 1)
+    angle = cosine.acos()
+    curved = (torch.sin((1 - c) * angle) * a + torch.sin(c * angle) * b) / torch.sin(angle)
+    return torch.where(angle.sin() < 1e-4, lerp(a, b, c), curved)
 
 
 def interpolate(
@@ -27,6 +46,7 @@ def interpolate(
     first: Tensor,
     second: Tensor,
     *,
+    mode: str,
     seeds: Sequence[int],
     coefficients: Sequence[float],
     noise_steps: int,
@@ -36,31 +56,83 @@ def interpolate(
 ) -> Tensor:
     """What lies between the pictures of each pair: uint8 (coefficients, pairs, C, H, W), on the CPU.
 
-    first, second: uint8 (pairs, C, H, W). For each coefficient c the mixture (1 - c) x_0 + c x_0' is noised by `noise_steps`
-    steps (1 to T) and denoised with the jumps of `info` that lie below. A pair has one noise, named by its seed, for both
-    pictures and every coefficient, so that the mixture is noised just as the network knows it; the noise that the sampler
-    adds is shared along the pair too. `advance(n)` is told of every n network calls.
+    first, second: uint8 (pairs, C, H, W), x_0 and x_0' below. For each coefficient c, `noise_steps` (1 to T) steps of noise
+    up, at x_t, a mixture is made, and denoised with the jumps of `info` that lie below:
+        lerp   of q_sample(x_0, n) and q_sample(x_0', n') (Ho et al. 2020, Sec. 4.4): straight, noise and all
+        slerp  q_sample(lerp(x_0, x_0'), slerp(n, n')): the noise keeps its spread
+        ddim   slerp of the latents that `encode` finds (Song et al. 2021, Sec. 5.3); `info` must add no noise
+    A pair's noises n, n' are named by its seed and are the same for every coefficient; so is the noise that the sampler
+    adds. `advance(n)` is told of every n steps of the samplers.
     """
     start = noise_steps - 1
-    pairs = pairs_from(start, timestep_pairs(diffusion.timestep_num, info.steps))
+    pairs = pairs_from(start, diffusion.timestep_pairs(info.steps, info.spacing))
+    pictures = (to_float(first.to(device)), to_float(second.to(device)))  # each (pairs, C, H, W)
+
+    def callback(index, t, t_prev, x_t, prediction):
+        advance(len(x_t))
+
+    if mode == "ddim":
+        ends = [encode_all(network, diffusion, x_0, pairs, batch_size, callback) for x_0 in pictures]
+    else:
+        ends = [PictureNoise(seeds, end)(x_0) for end, x_0 in zip(("first", "second"), pictures)]
+
     # Row by row: how far from a pair's first picture to its second, and which pair.
     cells = [(coefficient, column) for coefficient in coefficients for column in range(len(seeds))]
     drawn = []
     for part in batches_of(cells, batch_size):
         columns = [column for _, column in part]
-        mix = torch.tensor([coefficient for coefficient, _ in part], device=device).view(-1, 1, 1, 1)
-        x_0, x_0_other = (to_float(pictures[columns].to(device)) for pictures in (first, second))
+        c = torch.tensor([coefficient for coefficient, _ in part], device=device).view(-1, 1, 1, 1)
+        (x_0, x_0_other), (end, end_other) = ([side[columns] for side in sides] for sides in (pictures, ends))
+        if mode == "ddim":
+            x_t = slerp(end, end_other, c)
+        elif mode == "slerp":
+            x_t = diffusion.q_sample(lerp(x_0, x_0_other, c), start, slerp(end, end_other, c))
+        else:
+            x_t = lerp(diffusion.q_sample(x_0, start, end), diffusion.q_sample(x_0_other, start, end_other), c)
         noise = PictureNoise([seeds[column] for column in columns])
-        x_t = diffusion.q_sample((1 - mix) * x_0 + mix * x_0_other, start, noise(x_0))
-
-        def callback(index, t, t_prev, x_t, prediction):
-            advance(len(x_t))
-
-        x = sample(network, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=callback)
-        drawn.append(to_uint8(x).cpu())
+        shown = self_condition.for_sampling(network, diffusion)
+        drawn.append(
+            to_uint8(sample(shown, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=callback)).cpu()
+        )
     return torch.cat(drawn).unflatten(0, (len(coefficients), len(seeds)))
 
 
-def calls_of(info: SampleInfo, timestep_num: int, noise_steps: int) -> int:
-    """The network calls that one picture of `interpolate` costs."""
-    return len(pairs_from(noise_steps - 1, timestep_pairs(timestep_num, info.steps)))
+def encode_all(
+    network: Network, diffusion: GaussianDiffusion, x_0: Tensor, pairs: list[tuple[int, int]], batch_size: int, callback
+) -> Tensor:
+    """`encode`, `batch_size` pictures at a time: (N, C, H, W) in [-1, 1] -> their latents."""
+    parts = x_0.split(batch_size)
+    shown = self_condition.for_sampling
+    return torch.cat([encode(shown(network, diffusion), diffusion, part, pairs, callback=callback) for part in parts])
+
+
+def reconstruct(
+    network: Network,
+    diffusion: GaussianDiffusion,
+    info: SampleInfo,
+    pictures: Tensor,
+    *,
+    batch_size: int,
+    device: torch.device,
+    advance: Callable[[int], object],
+) -> tuple[Tensor, Tensor]:
+    """Pictures encoded by DDIM backwards and drawn again by `info`, which must add no noise.
+
+    pictures: uint8 (N, C, H, W). Returns the pictures again, uint8 on the CPU, and their latents x_T, float on the device.
+    """
+    pairs = diffusion.timestep_pairs(info.steps, info.spacing)
+
+    def callback(index, t, t_prev, x_t, prediction):
+        advance(len(x_t))
+
+    latents = encode_all(network, diffusion, to_float(pictures.to(device)), pairs, batch_size, callback)
+    again = []
+    for part in latents.split(batch_size):
+        shown = self_condition.for_sampling(network, diffusion)
+        again.append(to_uint8(sample(shown, diffusion, part, info, pairs=pairs, callback=callback)).cpu())
+    return torch.cat(again), latents
+
+
+def changes(between: Tensor) -> Tensor:
+    """How much each picture differs from the next: (R, N, C, H, W) uint8 -> (R - 1, N), root mean square, of 0 to 1."""
+    return (between.float() / 255).diff(dim=0).square().flatten(2).mean(dim=2).sqrt()

@@ -1,6 +1,7 @@
 """Randomness as a function: every random number follows from a seed and a name, never from what was drawn before."""
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,8 +26,9 @@ class PictureNoise:
     device begins with the same pictures.
     """
 
-    def __init__(self, seeds: list[int]):
-        self.streams = [generator("cpu", "picture", seed) for seed in seeds]
+    def __init__(self, seeds: Sequence[int], name: str = "picture"):
+        """`name` tells the streams of one seed apart."""
+        self.streams = [generator("cpu", name, seed) for seed in seeds]
 
     def __call__(self, x: Tensor) -> Tensor:
         assert len(x) == len(self.streams), (len(x), len(self.streams))
