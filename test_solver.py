@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic"
     )
-    checked = parser.add_argument_group("checked against the checkpoint, which carries them")
+    checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
         checked.add_argument(f"--{name}", type=int, metavar="N")
     pictures = parser.add_argument_group("interpolate and reconstruct: where the real pictures come from")
@@ -89,20 +89,26 @@ MODE_OPTIONS = {
 
 def main(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
-    weights, settings, step = load_checkpoint(args.model_path, args.weights)
+    checkpoint = load_checkpoint(
+        args.model_path,
+        args.weights,
+        image_size=args.image_size,
+        image_channel=args.image_channel,
+        timestep_num=args.training_timestep_num,
+    )
+    settings = checkpoint.settings
     check_request(args, settings)
     info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
     model = build_model(**settings.model_arguments())
-    load_weights(model, weights, args.model_path)
+    load_weights(model, checkpoint.weights, args.model_path)
     precision = pick_precision(args.precision, device)
     network = at_precision(model.to(device).eval(), precision, device)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
 
-    print(f"Model:   {Path(args.model_path).absolute()}, {settings.data_name}, step {step:,}, {args.weights} weights")
+    trained = f"{settings.data_name}, step {checkpoint.step:,}, {checkpoint.which} weights"
+    print(f"Model:   {Path(args.model_path).absolute()}: {trained}")
     print(f"Sampler: {info}, on {device} in {precision}")
-    task = {"random_gen": random_gen, "interpolate": interpolate_pairs, "reconstruct": reconstruct_pictures}[
-        args.test_mode
-    ]
+    task = TASKS[args.test_mode]
     for path in task(args, settings, network, diffusion, info, device):
         print(f"Wrote:   {path}")
     return 0
@@ -282,6 +288,8 @@ def output_prefix(args: argparse.Namespace, info: SampleInfo) -> Path:
     name = path.parent.name if path.stem in ("model", "trainer_state") else path.stem
     return Path(args.save_dir).absolute() / f"{name}_{info}"
 
+
+TASKS = {"random_gen": random_gen, "interpolate": interpolate_pairs, "reconstruct": reconstruct_pictures}
 
 if __name__ == "__main__":
     run_script(lambda: main(ARGS))

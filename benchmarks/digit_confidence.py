@@ -3,8 +3,8 @@
     python test_solver.py --model_path checkpoints/mnist_mini.safetensors --sample_num 1000 --save_images
     python benchmarks/digit_confidence.py results/mnist_mini_DDIM_50_0p0_images
 
-The classifier is trained first (a minute or two on two cores): on the 7,000 labelled digits that the diffusion model was
-trained on, shifted, turned and scaled a little; never on the 1,000 held out. A figure to compare models by, not a proof: noise, too,
+The classifier is trained first (a minute or two on two cores): on the 7,000 labelled digits that the model was
+trained on, shifted, turned and scaled a little; never on the 1,000 held out. To compare models by, not a proof: noise, too,
 can be read with confidence, so look at the pictures.
 """
 

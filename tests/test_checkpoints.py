@@ -72,9 +72,9 @@ def test_the_weights_file_holds_ema_weights_and_its_settings(run):
         ("ema", STATE_FILE, trainer.ema.model),
         ("raw", STATE_FILE, trainer.model),
     ):
-        weights, settings, step = load_checkpoint(run / path, which)
-        torch.testing.assert_close(weights, dict(model.state_dict()), rtol=0, atol=0)
-        assert settings == trainer.settings and step == 3
+        found = load_checkpoint(run / path, which)
+        torch.testing.assert_close(found.weights, dict(model.state_dict()), rtol=0, atol=0)
+        assert found.settings == trainer.settings and found.step == 3 and found.which == which
     raw, average = trainer.model.state_dict()["out.2.weight"], trainer.ema.model.state_dict()["out.2.weight"]
     assert not torch.equal(raw, average)
 
@@ -153,7 +153,7 @@ def test_code_in_a_file_is_not_run(tmp_path, name, writer):
 def test_files_without_or_with_bad_settings_are_refused(tmp_path):
     path, weights = tmp_path / "a.safetensors", {"a": torch.zeros(1)}
     for metadata, words in (
-        (None, "carries no settings"),
+        (None, "carries no settings: --image_size"),
         ({"settings": "{"}, "cannot be used"),
         ({"settings": "[]"}, "cannot be used"),
         ({"settings": '{"data_name": "a", "evil": 1}'}, "evil"),
@@ -171,3 +171,24 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded():
     with pytest.raises(RequestError, match=r"f.*2 tensors differ: bias missing for \(3,\), extra \(1,\) for none"):
         load_weights(model, {"weight": torch.ones(3, 2), "extra": torch.ones(1)}, "f")
     assert torch.equal(model.weight, before)
+
+
+def test_weights_of_the_older_scripts_are_read_with_what_is_said_of_them(tmp_path):
+    """Their file: a number of epochs and the state_dict of a network of this family, which must be the one it came from."""
+    arguments = {"image_size": 16, "image_channel": 3, "base_channels": 32, "channel_mult": [1, 2, 2], "num_res_blocks": 2,
+                 "attention_resolutions": [8, 4], "num_heads": 4, "dropout": 0.0, "norm_groups": 32, "patch_size": 1}  # fmt: skip
+    model = build_model(**arguments)
+    path = tmp_path / "old.pt"
+    torch.save({"epoch": 3, "unet_model": model.state_dict()}, path)
+    found = load_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
+    assert found.which == "raw" and found.settings.model_arguments().items() >= arguments.items()
+    assert (found.settings.diffusion.timestep_num, found.settings.diffusion.beta_schedule) == (1000, "cosine")
+    load_weights(build_model(**found.settings.model_arguments()), found.weights, path)
+    with pytest.raises(RequestError, match="--image_size, --image_channel and --training_timestep_num"):
+        load_checkpoint(path)
+    torch.save({"epoch": 3, "unet_model": {"a": torch.zeros(1)}}, path)
+    with pytest.raises(RequestError, match="not those of a UNet of this family"):
+        load_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
+    torch.save([1, 2], path)
+    with pytest.raises(RequestError, match="holds a list"):
+        load_checkpoint(path)

@@ -112,6 +112,22 @@ def test_interpolation_is_13_rows_between_originals(trained, tmp_path):
             assert (digits == cell).all(axis=(1, 2)).any(), (row, column)
 
 
+def test_reconstruction_shows_both_rows_and_says_how_well_it_went(trained, tmp_path):
+    output = done(run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "reconstruct", "--sample_info",
+                      "DDIM_4_0p0", "--sample_num", 3, "--save_dir", tmp_path))  # fmt: skip
+    assert files(tmp_path) == ["X_DDIM_4_0p0_reconstruct.png"]
+    assert Image.open(tmp_path / "X_DDIM_4_0p0_reconstruct.png").size == (2 + 3 * 30, 2 + 2 * 30)
+    assert all(word in output for word in ("MSE", "PSNR", "Latents: mean", "spread"))
+
+
+@pytest.mark.parametrize("mode", ["lerp", "slerp", "ddim"])
+def test_every_interpolation_prints_its_smoothness(trained, tmp_path, mode):
+    output = done(run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "interpolate", "--sample_info",
+                      "DDIM_4_0p0", "--sample_num", 2, "--interpolate_mode", mode, "--interpolate_num", 3, "--save_dir", tmp_path))  # fmt: skip
+    assert "pair 0: mean" in output and "pair 1: mean" in output
+    assert Image.open(tmp_path / "X_DDIM_4_0p0_interpolate.png").size == (2 + 2 * 30, 2 + 5 * 30)
+
+
 def test_the_same_command_gives_the_same_bytes_and_a_picture_its_seed(trained, tmp_path):
     pictures = {}
     for name, options in {
@@ -250,7 +266,7 @@ def test_trainings_that_cannot_be_met(tmp_path, arguments, words):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--sample_info", "DDIM_50"], ["DDIM_50", "METHOD_STEPS_ETA", "DDPM, DDIM"]),
+        (["--sample_info", "DDIM_50"], ["DDIM_50", "METHOD_STEPS_ETA", "DDPM, DDIM, DPMPP, HEUN, UNIPC"]),
         (["--sample_info", "DDIM_2000_0p0"], ["1 to the 1000", "2000"]),
         (["--image_size", 32], ["--image_size 32", "28"]),
         (["--image_channel", 3], ["--image_channel 3", "1"]),
@@ -259,6 +275,14 @@ def test_trainings_that_cannot_be_met(tmp_path, arguments, words):
         (["--weights", "raw"], ["trainer_state.pt"]),
         (["--test_mode", "interpolate", "--data_path", "/nowhere"], ["data_path", "/nowhere"]),
         (["--test_mode", "interpolate", "--interpolate_steps", 1001], ["--interpolate_steps 1001", "1000"]),
+        (["--save_images", "--test_mode", "interpolate"], ["--save_images belongs to --test_mode random_gen"]),
+        (["--data_path", "/nowhere"], ["--data_path belongs to --test_mode interpolate or reconstruct"]),
+        (["--test_mode", "reconstruct", "--sample_info", "DDPM_50_0p0"], ["adds no noise", "DDIM_50_0p0"]),
+        (
+            ["--test_mode", "interpolate", "--interpolate_mode", "ddim", "--sample_info", "DPMPP_9_1p0"],
+            ["adds no noise"],
+        ),
+        (["--sample_info", "HEUN_18_0p5"], ["HEUN is deterministic"]),
         (["--model_path", "nowhere.safetensors"], ["no checkpoint", "nowhere.safetensors"]),
     ],
 )

@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from utils.config import differences, explain
 from utils.ema import EMA
 from utils.errors import RequestError
+from utils.family import settings_of_weights
 from utils.files import written_whole
 from utils.settings import Settings
 
@@ -109,45 +111,88 @@ class TrainerState:
 
 def load_state(path: str | Path) -> dict:
     """Reads a training's state, on the CPU, without ever running code from it. RequestError if that cannot be done."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise RequestError(f"the state {path} cannot be read: {error.strerror or error}") from None
-    except UNREADABLE as error:
-        reason = str(error).split("\n")[0]
-        raise RequestError(
-            f"{path} is no whole training state of this project ({type(error).__name__}: {reason})"
-        ) from None
-    if not isinstance(state, dict) or "settings" not in state:
+    state = _read_pt(Path(path))
+    if "settings" not in state:
         raise RequestError(f"{path} is no training state of this project: it holds no settings")
     return state
 
 
-def load_checkpoint(path: str | Path, which: str) -> tuple[State, Settings, int]:
-    """The `which` ("ema" or "raw") weights in a file, its settings, and the steps it was trained.
+class Checkpoint(NamedTuple):
+    """A trained network: its weights, which ones they are ("ema" or "raw"), its settings, the steps it was trained."""
 
-    `path` is a model.safetensors (EMA weights) or a trainer_state.pt (both). RequestError if it is neither, is damaged, or
-    does not hold what is asked for.
+    weights: State
+    which: str
+    settings: Settings
+    step: int
+
+
+def load_checkpoint(
+    path: str | Path,
+    which: str = "ema",
+    *,
+    image_size: int | None = None,
+    image_channel: int | None = None,
+    timestep_num: int | None = None,
+) -> Checkpoint:
+    """The `which` ("ema" or "raw") weights of a file, and the settings under which they were trained.
+
+    `path` is a model.safetensors (EMA weights), a trainer_state.pt (both), or a .pt of the family's older scripts ("epoch"
+    and "unet_model", raw weights); for a file that carries no settings, the three last arguments must say what it was
+    trained for. RequestError if it is none of these, is damaged, or does not hold what is asked for.
     """
     path = Path(path)
     if not path.is_file():
         raise RequestError(f"there is no checkpoint {os.path.abspath(path)}")
     if path.suffix == ".pt":
-        state = load_state(path)
-        return state["ema" if which == "ema" else "model"], settings_from_json(state["settings"], path), state["step"]
-    if which == "raw":
+        state = _read_pt(path)
+        if "settings" in state:
+            weights = state["ema" if which == "ema" else "model"]
+            return Checkpoint(weights, which, settings_from_json(state["settings"], path), state["step"])
+        weights, metadata, which = state.get("unet_model"), {}, "raw"
+        if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+            raise RequestError(f"{path} holds neither a training state of this project nor weights named unet_model")
+    else:
+        weights, metadata = _read_safetensors(path)
+        if which == "raw":
+            raise RequestError(
+                f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
+                f"--model_path FOLDER/{STATE_FILE}"
+            )
+    if "settings" in metadata:
+        return Checkpoint(weights, which, settings_from_json(metadata["settings"], path), int(metadata.get("step", 0)))
+    stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
+    if None in stated.values():
         raise RequestError(
-            f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: --model_path FOLDER/{STATE_FILE}"
+            f"{path} carries no settings: --image_size, --image_channel and --training_timestep_num must say what it was "
+            "trained for"
         )
     try:
+        return Checkpoint(weights, which, settings_of_weights(weights, **stated), 0)
+    except ValidationError as error:
+        raise RequestError(f"{path}: {explain(error, {}, str(path))}") from None
+
+
+def _read_pt(path: Path) -> dict:
+    """The mapping in a .pt file, by torch's restricted reader. RequestError if it is damaged, or holds anything else."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UNREADABLE as error:
+        reason = str(error).split("\n")[0]
+        raise RequestError(f"{path} is no whole checkpoint ({type(error).__name__}: {reason})") from None
+    if not isinstance(content, dict):
+        raise RequestError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
+    return content
+
+
+def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
+    """The tensors and the metadata of a safetensors file. RequestError if it is damaged."""
+    try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no dict)
     except (SafetensorError, OSError) as error:
         raise RequestError(f"{path} is no whole safetensors file: {error}") from None
-    if "settings" not in metadata:
-        raise RequestError(f"{path} carries no settings of this project, so the network cannot be built from it")
-    return weights, settings_from_json(metadata["settings"], path), int(metadata.get("step", 0))
 
 
 def load_weights(model: nn.Module, weights: State, source: str | Path) -> None:
