@@ -76,9 +76,7 @@ def main(args: argparse.Namespace) -> int:
     precision = pick_precision(settings.run.precision, device)
 
     torch.manual_seed(derive_seed(settings.run.seed, "weights"))
-    model = build_model(image_size=data.image_size, image_channel=data.image_channel, **settings.model.model_dump()).to(
-        device
-    )
+    model = build_model(**settings.model_arguments()).to(device)
     picture_num = check_source(data.source, data.data_path, download=data.download)
     total_steps = steps_of(settings, picture_num)
     print_plan(settings, model, picture_num, total_steps, folder, f"{device} in {precision}")
@@ -128,7 +126,6 @@ def train(
         t = draw_timesteps(len(x_0), diffusion.timestep_num, knobs.timestep_logit_normal, stream)  # (B,)
         noise = torch.randn(x_0.shape, generator=stream, device=device)
         torch.manual_seed(derive_seed(seed, "dropout", step))
-
         with_estimate = derive_seed(seed, "estimate", step) % 2 == 0
         shown = self_condition.for_training(network, diffusion, with_estimate)
 

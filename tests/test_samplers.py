@@ -90,7 +90,7 @@ def test_ddim_is_that_of_diffusers(objective, clip, eta, S):
 PEER_NAMES = {"pred_noise": "epsilon", "pred_v": "v_prediction", "pred_x0": "sample"}
 
 
-@pytest.mark.parametrize("S", [s for s in STEPS if s > 1])
+@pytest.mark.parametrize("S", STEPS)
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
 def test_ddpm_is_that_of_diffusers(S, variance):
     """Mean and spread of each jump: given our timesteps, diffusers' DDPM respaces as we do.
@@ -116,6 +116,21 @@ def test_ddpm_is_that_of_diffusers(S, variance):
         if t_prev >= 0 or variance == "fixed_small":
             torch.testing.assert_close(ours, peer_x, rtol=1e-6, atol=1e-6)
         x = ours
+
+
+@pytest.mark.parametrize("S", [1, 2, 7, 50, 1000])
+def test_a_learned_variance_lies_between_the_fixed_ones(S):
+    """A network that names beta tilde (or beta) everywhere draws as `fixed_small` (or `fixed_large`), at any number of steps."""
+    betas, x_T = make_betas("cosine", T), normal(2, 1, 3, 3)
+    for variance, named in (("fixed_small", -1.0), ("fixed_large", 1.0)):
+        info = SampleInfo("DDPM", S, 0.0)
+        fixed = sample(wavy, GaussianDiffusion(betas, variance=variance), x_T, info, noise_like=scripted())
+
+        def both(x_t, t, named=named):
+            return torch.cat([wavy(x_t, t), torch.full_like(x_t, named)], dim=1)
+
+        learned = sample(both, GaussianDiffusion(betas, variance="learned"), x_T, info, noise_like=scripted())
+        torch.testing.assert_close(learned, fixed, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -165,8 +165,11 @@ def same_training(first, second):
     assert losses[0] == losses[1]
 
 
-def test_going_on_is_as_if_nothing_had_happened(tmp_path):
-    options = [*TINY, "train.log_every=2", "model.dropout=0.2"]
+@pytest.mark.parametrize(
+    "extra", [["model.dropout=0.2"], ["diffusion.self_condition=true", "diffusion.variance=learned"]]
+)
+def test_going_on_is_as_if_nothing_had_happened(tmp_path, extra):
+    options = [*TINY, "train.log_every=2", *extra]
     done(train(tmp_path / "straight", "--max_steps", 7, settings=options))
     done(train(tmp_path / "halved", "--max_steps", 3, settings=options))
     assert "Going on from step 3" in done(train(tmp_path / "halved", "--max_steps", 7, settings=options))

@@ -117,7 +117,7 @@ def peer_sigmas(peer, diffusion, pairs):
     return peer
 
 
-@pytest.mark.parametrize("S", [s for s in STEPS if s > 1])
+@pytest.mark.parametrize("S", STEPS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_dpmpp_is_that_of_diffusers(S, objective, eta):
@@ -136,7 +136,7 @@ def test_dpmpp_is_that_of_diffusers(S, objective, eta):
     torch.testing.assert_close(found, x, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("S", [s for s in STEPS if s > 1])
+@pytest.mark.parametrize("S", STEPS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_unipc_is_that_of_diffusers(S, objective):
     diffusion = GaussianDiffusion(make_betas("linear", 1000), objective=objective, clip_denoised=False)
