@@ -24,6 +24,8 @@ SHOWN_PATHS = 10
 
 
 class Unreadable(NamedTuple):
+    """A picture that could not be decoded, and why."""
+
     path: str
     reason: str
 
@@ -114,6 +116,7 @@ def build(
 
 
 def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The head of a .npy file that holds uint8 of this shape."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
@@ -149,6 +152,7 @@ def write_pictures(
 
 
 def decode(item: str | np.ndarray, image_size: int, image_channel: int) -> np.ndarray | Unreadable:
+    """One item of a set, a path or an array, as uint8 (C, S, S); or what is wrong with it."""
     if isinstance(item, np.ndarray):
         return decode_array(item, image_size, image_channel)
     try:
@@ -158,6 +162,7 @@ def decode(item: str | np.ndarray, image_size: int, image_channel: int) -> np.nd
 
 
 def report_skipped(skipped: list[Unreadable]) -> None:
+    """Lists the pictures that are left out, on stderr: the first few, and how many besides."""
     print(f"skipped {len(skipped)} unreadable pictures:", file=sys.stderr)
     for path, reason in skipped[:SHOWN_PATHS]:
         print(f"  {path} ({reason})", file=sys.stderr)

@@ -173,6 +173,7 @@ def fetch(archive: Archive, staging: str) -> str:
 
 
 def missing_files(pictures: PictureSet) -> list[str]:
+    """The files of the set that are not there."""
     return [name for name in pictures.files if not os.path.isfile(os.path.join(pictures.root, name))]
 
 
@@ -183,6 +184,7 @@ def needed_archives(pictures: PictureSet) -> list[Archive]:
 
 
 def is_in_place(pictures: PictureSet, archive: Archive) -> bool:
+    """Whether the archive lies, whole, where a user would put it."""
     from torchvision.datasets.utils import check_integrity
 
     return check_integrity(os.path.join(pictures.root, archive.path), archive.md5)
@@ -208,4 +210,5 @@ def listed(names: list[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
+    """What an exception says, or else its name, without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -148,17 +148,16 @@ class UNet(nn.Module):
                 layers.append(AttentionBlock(c_out, num_heads, norm_groups))
             return layers
 
-        # Down. `skips` holds the channels of every stage's output, which the way up takes back in reverse.
+        # `skips` holds the channels of every stage's output on the way down; the way up takes them back in reverse.
         channels = base_channels
         self.down_blocks = nn.ModuleList([Stage(nn.Conv2d(in_channels * patch_size**2, channels, 3, padding=1))])
         skips = [channels]
-        last = len(channel_mult) - 1
         for level, mult in enumerate(channel_mult):
             for _ in range(num_res_blocks):
                 self.down_blocks.append(Stage(*block(channels, base_channels * mult, 2**level)))
                 channels = base_channels * mult
                 skips.append(channels)
-            if level != last:
+            if level < len(channel_mult) - 1:
                 self.down_blocks.append(Stage(Downsample(channels)))
                 skips.append(channels)
 

@@ -98,6 +98,15 @@ def test_drawing_leaves_exactly_the_files_of_the_design(trained, tmp_path):
     assert Image.open(tmp_path / "Y" / f"{prefix}progress.gif").n_frames == 5
 
 
+def test_a_large_request_keeps_a_bounded_grid_and_says_so(tmp_path):
+    done(train(tmp_path / "tiny", "--max_steps", 1))
+    output = done(run("test_solver.py", "--model_path", tmp_path / "tiny" / "model.safetensors", "--sample_info", "DDIM_1_0p0",
+                      "--sample_num", 1100, "--batch_size", 300, "--save_dir", tmp_path / "out"))  # fmt: skip
+    assert "the grid shows the first 1,024; --save_images writes every one" in output
+    assert Image.open(tmp_path / "out" / "tiny_DDIM_1_0p0_final.png").size == (2 + 32 * 30, 2 + 32 * 30)
+    assert Image.open(tmp_path / "out" / "tiny_DDIM_1_0p0_progress.png").size == (2 + 2 * 30, 2 + 64 * 30)
+
+
 def test_interpolation_is_13_rows_between_originals(trained, tmp_path):
     process = run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "interpolate", "--sample_info",
                   "DDIM_4_0p0", "--sample_num", 3, "--save_dir", tmp_path)  # fmt: skip

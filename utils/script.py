@@ -34,13 +34,12 @@ def run_script(main: Callable[[], int]) -> None:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         status = 2
+    except BrokenPipeError:  # the reader of our output is gone (| head): nothing to say, and no one to say it to
+        sys.stderr.close()
+        status = 141
     except OSError as error:  # a full disk, a folder that cannot be written: the user's to mend, and no bug of ours
-        if isinstance(error, BrokenPipeError):  # the reader of our output is gone (| head): no one to say it to
-            sys.stderr.close()
-            status = 141
-        else:
-            print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-            status = 2
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        status = 2
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
