@@ -61,6 +61,13 @@ def test_k_steps_save_load_k_steps_is_2k_steps(tmp_path):
     assert second.loss_sum == straight.loss_sum
 
 
+def test_others_may_read_what_the_umask_lets_them(run):
+    umask = os.umask(0o022)
+    os.umask(umask)
+    for name in (WEIGHTS_FILE, STATE_FILE):
+        assert (run / name).stat().st_mode & 0o777 == 0o666 & ~umask
+
+
 def test_the_weights_file_holds_ema_weights_and_its_settings(run):
     with safe_open(run / WEIGHTS_FILE, framework="pt") as file:
         assert json.loads(file.metadata()["settings"])["data_name"] == "Mnist_Mini"

@@ -17,6 +17,9 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # as any new file: some writers make theirs for the owner alone
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
         os.replace(temporary, path)
