@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 . utils/environment.sh
 
 use_environment requirements.txt requirements-dev.txt || exit $?
-exec "$PYTHON" -m pytest "$@"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # a process a core, rather than all cores for each
+exec "$PYTHON" -m pytest -n auto "$@"

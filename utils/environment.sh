@@ -5,7 +5,9 @@
 use_environment() {
     PYTHON=${PYTHON:-python3}
     if ! command -v "$PYTHON" >/dev/null || ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-        echo "error: Python 3.10 or newer is needed; $PYTHON is $("$PYTHON" --version 2>&1 || echo not there). Set PYTHON to one." >&2
+        local found
+        found=$("$PYTHON" --version 2>/dev/null) || found="not there"
+        echo "error: Python 3.10 or newer is needed; $PYTHON is $found. Set PYTHON to one." >&2
         return 2
     fi
     if "$PYTHON" utils/requirements.py "$@" 2>/dev/null; then
