@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from datasets import load_images, load_labels, to_float  # noqa: E402
 
 CONFIDENT = 0.99  # probability of the likeliest digit
-EPOCHS, BATCH = 15, 100
+EPOCHS, BATCH = 8, 100
 FEATURES = 64
 PERMUTATIONS = 1000
 
@@ -37,9 +37,8 @@ def classifier() -> nn.Sequential:
     def stage(c_in: int, c_out: int) -> list[nn.Module]:
         return [nn.Conv2d(c_in, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU(), nn.MaxPool2d(2)]
 
-    return nn.Sequential(
-        *stage(1, 24), *stage(24, 48), *stage(48, 96), nn.Flatten(), nn.Dropout(0.3), nn.Linear(96 * 9, 10)
-    )
+    features = [*stage(1, 24), *stage(24, 48), *stage(48, 96), nn.Flatten(), nn.Linear(96 * 9, FEATURES), nn.ReLU()]
+    return nn.Sequential(nn.Sequential(*features), nn.Dropout(0.3), nn.Linear(FEATURES, 10))
 
 
 def jitter(x: Tensor) -> Tensor:
