@@ -1,11 +1,31 @@
 """One picture, from a file or an array -> uint8 (C, S, S): upright, on white, centre-cropped, resized, grey or RGB."""
 
+import struct
+import zlib
+
 import numpy as np
 from PIL import Image, ImageOps
 
 # What a file is follows from its content, not from its name. Only plain bitmap decoders may look at it: Pillow would
 # otherwise hand, say, an EPS file that is called x.jpg to Ghostscript.
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+
+# Pillow's decoders answer a broken file with almost any class of exception.
+UNDECODABLE = (
+    *(
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+    ),
+    *(ValueError, struct.error, zlib.error, Image.DecompressionBombError),
+)
 
 
 class UnreadablePictureError(Exception):
@@ -24,7 +44,7 @@ def decode_file(path: str, image_size: int, image_channel: int) -> np.ndarray:
             return square_pixels(ImageOps.exif_transpose(picture), image_size, image_channel)
     except UnreadablePictureError:
         raise
-    except Exception as error:  # Pillow's decoders answer a broken file with almost any class of exception
+    except UNDECODABLE as error:
         reason = " ".join(str(error).replace(repr(path), "the file").split())
         raise UnreadablePictureError(reason or type(error).__name__) from error
 

@@ -14,5 +14,7 @@ def test_two_samples_of_one_distribution_cannot_be_told_apart_and_of_two_can():
     assert far > mmd and none < 0.01
     kernel = (torch.cat([a, b]) @ torch.cat([a, b]).T / 8 + 1).double() ** 3
     kernel.fill_diagonal_(0)
-    direct = kernel[:150, :150].sum() / (150 * 149) + kernel[150:, 150:].sum() / (100 * 99) - 2 * kernel[:150, 150:].mean()
+    direct = (
+        kernel[:150, :150].sum() / (150 * 149) + kernel[150:, 150:].sum() / (100 * 99) - 2 * kernel[:150, 150:].mean()
+    )
     torch.testing.assert_close(mmd, direct.item(), rtol=1e-4, atol=1e-6)
