@@ -47,7 +47,12 @@ def parse_args() -> argparse.Namespace:
         choices=["lerp", "slerp", "ddim"],
         help="what is mixed: noised pictures, with lerp's straight or slerp's noise; or latents (slerp)",
     )
-    between.add_argument("--interpolate_steps", type=int, metavar="N", help="steps of noise (500; ddim: all)")
+    between.add_argument(
+        "--interpolate_steps",
+        type=int,
+        metavar="N",
+        help="steps of noise (half of the training's: 500 of 1000; ddim: all)",
+    )
     between.add_argument("--interpolate_num", type=int, metavar="N", help="coefficients from 0 to 1 (11)")
     return parser.parse_args()
 
@@ -77,7 +82,6 @@ PROGRESS_MAX = 64  # pictures whose denoising is shown
 PROGRESS_COLUMNS = 16
 PAIRS = 10  # pairs to interpolate or pictures to reconstruct, unless --sample_num says otherwise
 COEFFICIENTS = 11  # from 0 to 1, unless --interpolate_num says otherwise
-NOISE_STEPS = 500  # before they are mixed, unless --interpolate_steps says otherwise; ddim: all
 
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
@@ -166,7 +170,9 @@ def interpolate_pairs(
     """A column for each of `sample_num` pairs of real pictures: the first, what lies between, the second."""
     count, mode = args.sample_num or PAIRS, args.interpolate_mode or "slerp"
     coefficients = torch.linspace(0, 1, args.interpolate_num or COEFFICIENTS).tolist()
-    steps = args.interpolate_steps or (diffusion.timestep_num if mode == "ddim" else NOISE_STEPS)
+    steps = args.interpolate_steps or (
+        diffusion.timestep_num if mode == "ddim" else max(1, diffusion.timestep_num // 2)
+    )
     if mode == "ddim":
         check_deterministic(info, "--interpolate_mode ddim")
     path = Path(f"{output_prefix(args, info)}_interpolate.png")
