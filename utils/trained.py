@@ -1,0 +1,111 @@
+"""A trained model, ready to draw from: what the modes of test_solver.py and the benchmarks work with."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets import load_images
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, timestep_pairs
+from models import build_model
+from utils.checkpoints import load_checkpoint, load_weights
+from utils.config import load_settings
+from utils.device import at_precision, pick_precision
+from utils.errors import RequestError
+from utils.settings import DataSettings, Settings
+
+
+class Trained(NamedTuple):
+    """A network in a state to be called, and all that its checkpoint says of it.
+
+    network: (B, C, H, W), (B,) -> (B, C_out, H, W), float32 both ways whatever `precision` it computes in.
+    which: "ema" or "raw"; step: how many it was trained.
+    """
+
+    path: Path
+    settings: Settings
+    network: Callable[[Tensor, Tensor], Tensor]
+    diffusion: GaussianDiffusion
+    which: str
+    step: int
+    device: torch.device
+    precision: str
+
+    @property
+    def name(self) -> str:
+        """What its pictures are called by: the file, or the folder of a run's model.safetensors (every run has one)."""
+        return self.path.parent.name if self.path.stem in ("model", "trainer_state") else self.path.stem
+
+    def output_prefix(self, save_dir: str, info: SampleInfo) -> Path:
+        """save_dir/NAME_DDIM_50_0p0, absolute: how the names of its pictures begin."""
+        return Path(save_dir).absolute() / f"{self.name}_{info}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the pictures it draws."""
+        return (self.settings.data.image_channel, self.settings.data.image_size, self.settings.data.image_size)
+
+
+def load_trained(path: str | Path, which: str, device: torch.device, precision: str, **stated: int | None) -> Trained:
+    """The model in the file `path` on `device`, in evaluation mode; `stated` as in `load_checkpoint`.
+
+    RequestError if the file cannot be used, or is not what `stated` says.
+    """
+    checkpoint = load_checkpoint(path, which, **stated)
+    settings = checkpoint.settings
+    carried = {
+        "image_size": settings.data.image_size,
+        "image_channel": settings.data.image_channel,
+        "timestep_num": settings.diffusion.timestep_num,
+    }
+    for name, value in stated.items():
+        if value not in (None, carried[name]):
+            option = "training_timestep_num" if name == "timestep_num" else name
+            raise RequestError(f"--{option} {value}: {path} was trained with {carried[name]}; leave the option out")
+    model = build_model(**settings.model_arguments())
+    load_weights(model, checkpoint.weights, path)
+    precision = pick_precision(precision, device)
+    network = at_precision(model.to(device).eval(), precision, device)
+    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
+    path = Path(path).absolute()
+    return Trained(path, settings, network, diffusion, checkpoint.which, checkpoint.step, device, precision)
+
+
+def parse_sampler(text: str, timestep_num: int) -> SampleInfo:
+    """The sampler that `text` names. RequestError if it cannot be read, or has more steps than the training."""
+    try:
+        info = SampleInfo.parse(text)
+        timestep_pairs(timestep_num, info.steps)
+    except ValueError as error:
+        raise RequestError(f"--sample_info: {error}") from None
+    return info
+
+
+def check_deterministic(info: SampleInfo, what: str) -> None:
+    """RequestError if the sampler adds noise: a latent would not lead back to its picture."""
+    if info.method == "DDPM" or info.eta > 0:
+        raise RequestError(f"{what} needs a sampler that adds no noise, such as DDIM_{info.steps}_0p0, not {info}")
+
+
+def real_pictures(args: argparse.Namespace, settings: Settings) -> np.ndarray:
+    """The training pictures of the data that the request names, at the network's size: uint8 (N, C, H, W)."""
+    return load_images(**real_data(args, settings).model_dump(exclude={"horizontal_flip"}))
+
+
+def real_data(args: argparse.Namespace, settings: Settings) -> DataSettings:
+    """Where the real pictures come from: the checkpoint's own data, or what --data_name and --data_path say."""
+    data = settings.data
+    if args.data_name is not None and args.data_name != settings.data_name:
+        data = load_settings(
+            args.config or "config.yaml", args.data_name, flags={"data.data_path": args.data_path}
+        ).data
+    elif args.data_path is not None:
+        data = data.model_copy(update={"data_path": args.data_path})
+    # The network knows one size and number of channels, whatever the other data set is trained at.
+    return data.model_copy(
+        update={"image_size": settings.data.image_size, "image_channel": settings.data.image_channel}
+    )
