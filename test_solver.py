@@ -11,7 +11,9 @@ import importlib
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
-    parser.add_argument("--test_mode", choices=["random_gen", "interpolate", "reconstruct"], default="random_gen")
+    parser.add_argument(
+        "--test_mode", choices=["random_gen", "interpolate", "reconstruct", "report"], default="random_gen"
+    )
     parser.add_argument(
         "--sample_info",
         metavar="METHOD_STEPS_ETA",
