@@ -10,14 +10,21 @@ import importlib
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
     parser.add_argument(
-        "--test_mode", choices=["random_gen", "interpolate", "reconstruct", "report"], default="random_gen"
+        "--model_path",
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="a model.safetensors or a trainer_state.pt; compare: one or several",
+    )
+    parser.add_argument(
+        "--test_mode", choices=["random_gen", "interpolate", "reconstruct", "compare", "report"], default="random_gen"
     )
     parser.add_argument(
         "--sample_info",
+        nargs="+",
         metavar="METHOD_STEPS_ETA",
-        help="the sampler, as in DDPM_1000_0p0 or DDIM_50_0p0 (the checkpoint's sample.sample_info)",
+        help="the sampler, as in DDPM_1000_0p0 or DDIM_50_0p0 (the checkpoint's sample.sample_info); compare: or several",
     )
     parser.add_argument(
         "--sample_num",
@@ -32,6 +39,11 @@ def parse_args() -> argparse.Namespace:
         "--save_images", action="store_true", help="random_gen: also write each picture, named by its seed"
     )
     parser.add_argument("--weights", choices=["ema", "raw"], default="ema", help="averaged weights, or the last step's")
+    parser.add_argument(
+        "--clip_denoised",
+        choices=["true", "false", "dynamic"],
+        help="clip the predicted x_0 while drawing (the checkpoint's diffusion.clip_denoised)",
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
         "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic"
@@ -56,6 +68,8 @@ def parse_args() -> argparse.Namespace:
         help="steps of noise (half of the training's: 500 of 1000; ddim: all)",
     )
     between.add_argument("--interpolate_num", type=int, metavar="N", help="coefficients from 0 to 1 (11)")
+    measuring = parser.add_argument_group("compare")
+    measuring.add_argument("--repeats", type=int, metavar="N", help="so many lots of pictures, of different seeds (1)")
     return parser.parse_args()
 
 
@@ -71,6 +85,7 @@ from utils.trained import load_trained, parse_sampler
 MODE_OPTIONS = {
     ("random_gen",): ["save_images"],
     ("interpolate", "reconstruct"): ["data_name", "data_path", "config"],
+    ("compare",): ["repeats"],
     ("interpolate",): ["interpolate_mode", "interpolate_steps", "interpolate_num"],
 }
 
@@ -78,21 +93,19 @@ MODE_OPTIONS = {
 def main(args: argparse.Namespace) -> int:
     check_request(args)
     device = pick_device(args.device)
-    trained = load_trained(
-        args.model_path,
-        args.weights,
-        device,
-        args.precision,
-        image_size=args.image_size,
-        image_channel=args.image_channel,
-        timestep_num=args.training_timestep_num,
-    )
-    settings = trained.settings
-    info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
-    print(f"Model:   {trained.path}: {settings.data_name}, step {trained.step:,}, {trained.which} weights")
-    print(f"Sampler: {info}, on {device} in {trained.precision}")
+    clip = {None: None, "true": True, "false": False, "dynamic": "dynamic"}[args.clip_denoised]
+    stated = {name: getattr(args, name) for name in ("image_size", "image_channel")}
+    stated["timestep_num"] = args.training_timestep_num
+    models = [load_trained(path, args.weights, device, args.precision, clip, **stated) for path in args.model_path]
+    texts = args.sample_info or [models[0].settings.sample.sample_info]
+    least = min(model.settings.diffusion.timestep_num for model in models)
+    samplers = [parse_sampler(text, least) for text in texts]
+    for trained in models:
+        print(f"Model:   {trained.path}: {trained.settings.data_name}, step {trained.step:,}, {trained.which} weights")
+    print(f"Sampler: {', '.join(map(str, samplers))}, on {device} in {models[0].precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
-    for path in mode.run(args, trained, info):
+    several = args.test_mode == "compare"
+    for path in mode.run(args, *((models, samplers) if several else (models[0], samplers[0]))):
         print(f"Wrote:   {path}")
     return 0
 
@@ -103,7 +116,13 @@ def check_request(args: argparse.Namespace) -> None:
         for name in options:
             if getattr(args, name) and args.test_mode not in mode:
                 raise RequestError(f"--{name} belongs to --test_mode {' or '.join(mode)}, not {args.test_mode}")
-    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "interpolate_steps": 1, "interpolate_num": 2}
+    for name in ("model_path", "sample_info"):
+        given = getattr(args, name) or []
+        if len(given) > 1 and args.test_mode != "compare":
+            raise RequestError(
+                f"--{name} {' '.join(given)}: several belong to --test_mode compare, not {args.test_mode}"
+            )
+    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "repeats": 1, "interpolate_steps": 1, "interpolate_num": 2}
     for name, bound in least.items():
         if getattr(args, name) is not None and getattr(args, name) < bound:
             raise RequestError(f"--{name} {getattr(args, name)}: it must be at least {bound}")
