@@ -80,9 +80,7 @@ def nearest_pictures(queries: Tensor | np.ndarray, others: np.ndarray) -> Neares
         part = torch.from_numpy(np.array(others[start : start + CHUNK])).flatten(1).float() / 255
         distance, index = torch.cdist(rows, part).min(dim=1)
         nearer = distance < best.distance
-        best = Nearest(
-            torch.where(nearer, distance, best.distance), torch.where(nearer, index + start, best.index)
-        )
+        best = Nearest(torch.where(nearer, distance, best.distance), torch.where(nearer, index + start, best.index))
     return Nearest(best.distance / rows.shape[1] ** 0.5, best.index)
 
 
