@@ -19,7 +19,7 @@ from tqdm import trange
 from datasets import load_images, load_labels, to_float
 from utils.config import load_settings
 from utils.errors import RequestError
-from utils.evaluation.classifier import SIZE, Classifier, jitter
+from utils.evaluation.classifier import SIZE, Classifier, jitter, normalise_features
 from utils.evaluation.extractor import CLASSIFIERS
 from utils.files import written_whole
 from utils.script import run_script
@@ -41,7 +41,9 @@ def train(x: Tensor, labels: Tensor, epochs: int) -> Classifier:
         loss.backward()
         optimizer.step()
         schedule.step()
-    return model.eval()
+    model.eval()
+    normalise_features(model, x)
+    return model
 
 
 def accuracy(model: Classifier, x: Tensor, labels: Tensor) -> float:
