@@ -85,6 +85,7 @@ from utils.trained import load_trained, parse_sampler
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
     ("random_gen",): ["save_images"],
+    ("random_gen", "interpolate", "reconstruct", "evaluate"): ["sample_info"],  # likelihood takes every step
     ("interpolate", "reconstruct", "evaluate", "likelihood"): ["data_name", "data_path", "config"],
     ("evaluate", "likelihood"): ["split"],
     ("evaluate",): ["repeats", "extractor", "inception_weights"],
@@ -108,7 +109,8 @@ def main(args: argparse.Namespace) -> int:
     settings = trained.settings
     info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
     print(f"Model:   {trained.path}: {settings.data_name}, step {trained.step:,}, {trained.which} weights")
-    print(f"Sampler: {info}, on {device} in {trained.precision}")
+    chain = "every step of the training" if args.test_mode == "likelihood" else info
+    print(f"Sampler: {chain}, on {device} in {trained.precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
     for path in mode.run(args, trained, info):
         print(f"Wrote:   {path}")

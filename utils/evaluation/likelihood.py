@@ -76,5 +76,5 @@ def variational_bound(
             terms.append(diffusion.bound_terms(network(x_t, t), x_0, x_t, t, clip=True).double().cpu())
             if advance is not None:
                 advance(len(x_0))
-    prior = prior_bits(x_0, diffusion.alpha_bar(diffusion.timestep_num - 1)).double().cpu()
+    prior = prior_bits(x_0.cpu().double(), diffusion.alpha_bar(diffusion.timestep_num - 1))
     return Bound(terms[0], torch.stack(terms[1:], dim=1), prior, strata)

@@ -54,7 +54,7 @@ def accuracy(model: Classifier, x: Tensor, labels: Tensor) -> float:
 
 
 def main(args: argparse.Namespace) -> int:
-    data = load_settings("config.yaml", args.data_name).data
+    data = load_settings("config.yaml", args.data_name, flags={"data.data_path": args.data_path}).data
     names = [name for name, sources in CLASSIFIERS.items() if data.source in sources]
     if not names:
         raise RequestError(f"--data_name {args.data_name} has no classes; choose Mnist_Mini, Mnist or Fashion_Mnist")
@@ -89,6 +89,7 @@ def main(args: argparse.Namespace) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data_name", default="Mnist_Mini", metavar="NAME", help="Mnist_Mini, Mnist or Fashion_Mnist")
+    parser.add_argument("--data_path", metavar="PATH", help="where MNIST or Fashion-MNIST lies or will lie (data)")
     parser.add_argument("--epochs", type=int, default=12, metavar="N", help="12")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="0")
     parser.add_argument("--output", metavar="FILE", help="checkpoints/digits_extractor.safetensors, or clothes_...")

@@ -24,9 +24,10 @@ PICTURES = 64  # unless --sample_num says otherwise
 
 
 def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Path]:
-    """The bound for `sample_num` pictures of the test split: its mean and spread, its parts, its terms by t as a plot."""
-    if args.sample_info is not None:
-        raise RequestError(f"--sample_info {info}: --test_mode likelihood takes every step of the training's chain")
+    """The bound for `sample_num` pictures of the test split: its mean and spread, its parts, its terms by t as a plot.
+
+    Of the training's own chain, so that `info` is not looked at.
+    """
     timestep_num = trained.diffusion.timestep_num
     if timestep_num < 3 or (args.likelihood_steps or 2) > timestep_num:
         raise RequestError(f"--likelihood_steps {args.likelihood_steps}: the model knows {timestep_num} steps of noise")
@@ -93,7 +94,7 @@ def _print(found: dict[str, Any], count: int, split: str) -> None:
         print(f"  over the pictures: standard deviation {found['std_over_pictures']:.4f}, quantiles {quantiles}")
     print(
         f"  t = 0 (the grey values) {found['decoder']:.4f}, the steps from T - 1 to 1 {found['divergences']:.4f}, "
-        f"the prior {found['prior']:.5f}"
+        f"the prior {found['prior']:.2g}"
     )
 
 
