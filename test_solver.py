@@ -1,11 +1,15 @@
 """Draws from a trained model: python test_solver.py --model_path checkpoints/mnist_mini.safetensors
 
 The network, the diffusion and the data are those that the checkpoint names. `random_gen` draws new pictures,
-`interpolate` goes from one real picture to another.
+`interpolate` goes from one real picture to another, `evaluate` and `likelihood` measure.
 """
 
 import argparse
 import importlib
+
+
+DRAWING = ("random_gen", "interpolate", "reconstruct", "evaluate", "compare")
+MODES = [*DRAWING, "likelihood", "report"]
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,9 +21,7 @@ def parse_args() -> argparse.Namespace:
         metavar="FILE",
         help="a model.safetensors or a trainer_state.pt; compare: one or several",
     )
-    parser.add_argument(
-        "--test_mode", choices=["random_gen", "interpolate", "reconstruct", "compare", "report"], default="random_gen"
-    )
+    parser.add_argument("--test_mode", choices=MODES, default="random_gen")
     parser.add_argument(
         "--sample_info",
         nargs="+",
@@ -30,7 +32,7 @@ def parse_args() -> argparse.Namespace:
         "--sample_num",
         type=int,
         metavar="N",
-        help="pictures to draw, or pairs to interpolate (the checkpoint's sample.sample_num; 10 pairs)",
+        help="pictures to draw, pairs to interpolate, or real pictures to measure (by mode)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="picture i is that of seed N + i (0)")
     parser.add_argument("--batch_size", type=int, metavar="N", help="pictures drawn at a time")
@@ -51,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
         checked.add_argument(f"--{name}", type=int, metavar="N")
-    pictures = parser.add_argument_group("interpolate and reconstruct: where the real pictures come from")
+    pictures = parser.add_argument_group("all but random_gen: where the real pictures come from")
     pictures.add_argument("--data_name", metavar="NAME", help="take the real pictures from another entry of --config")
     pictures.add_argument("--data_path", metavar="PATH", help="take them from this folder (or find the data set there)")
     pictures.add_argument("--config", metavar="FILE", help="where --data_name is looked up (config.yaml)")
@@ -68,8 +70,26 @@ def parse_args() -> argparse.Namespace:
         help="steps of noise (half of the training's: 500 of 1000; ddim: all)",
     )
     between.add_argument("--interpolate_num", type=int, metavar="N", help="coefficients from 0 to 1 (11)")
-    measuring = parser.add_argument_group("compare")
-    measuring.add_argument("--repeats", type=int, metavar="N", help="so many lots of pictures, of different seeds (1)")
+    measuring = parser.add_argument_group("evaluate, compare and likelihood")
+    measuring.add_argument(
+        "--split",
+        choices=["train", "test"],
+        help="the real pictures: evaluate's reference (train), those that likelihood measures (test)",
+    )
+    measuring.add_argument(
+        "--repeats", type=int, metavar="N", help="evaluate, compare: so many lots, of different seeds (1)"
+    )
+    measuring.add_argument(
+        "--extractor",
+        metavar="NAME",
+        help="evaluate, compare: digits, clothes or inception (the one that suits the data)",
+    )
+    measuring.add_argument(
+        "--inception_weights", metavar="FILE", help="evaluate, compare: where Inception's weights are"
+    )
+    measuring.add_argument(
+        "--likelihood_steps", type=int, metavar="N", help="likelihood: timesteps for each picture (100; or all of them)"
+    )
     return parser.parse_args()
 
 
@@ -84,8 +104,12 @@ from utils.trained import load_trained, parse_sampler
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
     ("random_gen",): ["save_images"],
-    ("interpolate", "reconstruct"): ["data_name", "data_path", "config"],
-    ("compare",): ["repeats"],
+    DRAWING: ["sample_info", "clip_denoised"],  # likelihood takes every step
+    (*DRAWING, "likelihood"): ["sample_num", "batch_size"],
+    ("interpolate", "reconstruct", "evaluate", "likelihood"): ["data_name", "data_path", "config"],
+    ("evaluate", "likelihood"): ["split"],
+    ("evaluate", "compare"): ["repeats", "extractor", "inception_weights"],
+    ("likelihood",): ["likelihood_steps"],
     ("interpolate",): ["interpolate_mode", "interpolate_steps", "interpolate_num"],
 }
 
@@ -102,7 +126,9 @@ def main(args: argparse.Namespace) -> int:
     samplers = [parse_sampler(text, least) for text in texts]
     for trained in models:
         print(f"Model:   {trained.path}: {trained.settings.data_name}, step {trained.step:,}, {trained.which} weights")
-    print(f"Sampler: {', '.join(map(str, samplers))}, on {device} in {models[0].precision}")
+    chain = "every step of the training" if args.test_mode == "likelihood" else ", ".join(map(str, samplers))
+    if args.test_mode != "report":
+        print(f"Sampler: {chain}, on {device} in {models[0].precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
     several = args.test_mode == "compare"
     for path in mode.run(args, *((models, samplers) if several else (models[0], samplers[0]))):
@@ -122,7 +148,8 @@ def check_request(args: argparse.Namespace) -> None:
             raise RequestError(
                 f"--{name} {' '.join(given)}: several belong to --test_mode compare, not {args.test_mode}"
             )
-    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "repeats": 1, "interpolate_steps": 1, "interpolate_num": 2}
+    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "interpolate_steps": 1, "interpolate_num": 2}
+    least |= {"repeats": 1, "likelihood_steps": 2}
     for name, bound in least.items():
         if getattr(args, name) is not None and getattr(args, name) < bound:
             raise RequestError(f"--{name} {getattr(args, name)}: it must be at least {bound}")

@@ -46,6 +46,7 @@ def plot(
         axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
         if log_x:
             axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=8)
     plt.close(figure)

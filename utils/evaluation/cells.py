@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from datasets import load_images
@@ -45,23 +45,27 @@ class Judge:
     why_not: why there are no extractor's figures, or "".
     """
 
-    def __init__(self, trained: Trained, lots: Lots):
-        """For the data that `trained` was trained on."""
+    def __init__(
+        self, trained: Trained, lots: Lots, extractor: str | None = None, inception_weights: str | None = None
+    ):
+        """For the data that `trained` was trained on. RequestError if an `extractor` is asked for that is not to be had."""
         self.data = trained.settings.data
         self.extractor: Extractor | None = None
         self.reference: Reference | None = None
         self.why_not = ""
         self.images = load_images(**self.data.model_dump(exclude={"horizontal_flip"}))
         try:
-            extractor = load_extractor(extractor_for(self.data.source), None, trained.device)
+            found = load_extractor(extractor or extractor_for(self.data.source), inception_weights, trained.device)
         except RequestError as error:
+            if extractor or inception_weights:
+                raise
             self.why_not = str(error)
             return
-        if lots.count <= extractor.dimension:
-            self.why_not = f"{extractor} needs more than {extractor.dimension} pictures a lot, not {lots.count}"
+        if lots.count <= found.dimension:
+            self.why_not = f"{found} needs more than {found.dimension} pictures a lot, not {lots.count}"
             return
-        self.extractor = extractor
-        self.reference = load_reference(self.data, "train", extractor, seed=lots.seed)
+        self.extractor = found
+        self.reference = load_reference(self.data, "train", found, seed=lots.seed)
 
     def figures(self, pictures: Tensor, seed: int) -> Figures:
         """Of uint8 pictures (N, C, H, W)."""
@@ -85,8 +89,8 @@ class Judge:
         return {"extractor": str(self.extractor), "reference": self.reference.real.name}
 
 
-def cell_key(trained: Trained, info: SampleInfo, lots: Lots, judge: Judge) -> dict:
-    """All that a cell depends on: with any of it changed it is another cell."""
+def cell_key(trained: Trained, info: SampleInfo, lots: Lots) -> dict:
+    """All that a cell's pictures depend on: with any of it changed it is another cell."""
     return {
         "checkpoint": hashlib.sha256(trained.path.read_bytes()).hexdigest()[:HASH_DIGITS],
         "weights": trained.which,
@@ -94,47 +98,75 @@ def cell_key(trained: Trained, info: SampleInfo, lots: Lots, judge: Judge) -> di
         "clip_denoised": trained.diffusion.clip_denoised,
         **lots._asdict(),
         "precision": trained.precision,
-        **judge.describe(),
     }
 
 
-def cell_path(folder: Path, trained: Trained, key: dict) -> Path:
-    """Where the cell is kept, without the ending: NAME_SAMPLER_DIGEST."""
-    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=4).hexdigest()
-    return folder / f"{trained.name}_{key['sampler']}_{digest}"
+class Cell:
+    """A cell on disk: its pictures (NAME_SAMPLER_DIGEST.npz), the first of them to look at (.png), its figures (.json)."""
 
+    def __init__(self, folder: Path, trained: Trained, info: SampleInfo, lots: Lots):
+        self.trained = trained
+        self.info = info
+        self.lots = lots
+        self.key = cell_key(trained, info, lots)
+        digest = hashlib.blake2b(json.dumps(self.key, sort_keys=True).encode(), digest_size=4).hexdigest()
+        self.stem = f"{folder}/{trained.name}_{info}_{digest}"
+        self.record: dict | None = None
 
-def kept_cell(path: Path, key: dict) -> dict | None:
-    """The cell that was measured before; None if there is none, or not a whole one of just this key."""
-    try:
-        cell = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
-        with Image.open(Path(f"{path}.png")) as sheet:
-            sheet.load()
-    except (OSError, ValueError):  # not there, or damaged: measured again
-        return None
-    return cell if isinstance(cell, dict) and cell.get("key") == key else None
+    @property
+    def sheet(self) -> Path:
+        """The picture of its first pictures."""
+        return Path(f"{self.stem}.png")
 
+    def find(self, judge: Judge) -> bool:
+        """Takes what was measured before, of just these pictures by just this judge; says whether there was such."""
+        try:
+            record = json.loads(Path(f"{self.stem}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there, or damaged: measured again
+            return False
+        if (
+            not isinstance(record, dict)
+            or record.get("key") != self.key
+            or record.get("measured_by") != judge.describe()
+        ):
+            return False
+        self.record = record
+        return self.sheet.is_file()
 
-def measure_cell(
-    path: Path, key: dict, trained: Trained, info: SampleInfo, lots: Lots, judge: Judge, batch_size, advance
-) -> dict:
-    """Draws and measures a cell, and keeps it: its figures as JSON, its first pictures as a sheet."""
-    runs, seconds, sheet = [], 0.0, None
-    for seeds in lots.seeds():
-        drawn = draw_pictures(trained, info, seeds, batch_size, advance)
-        runs.append(judge.figures(drawn.pictures, seeds[0]))
-        seconds += drawn.seconds
-        sheet = drawn.pictures[:SHEET] if sheet is None else sheet
-    cell = {
-        "model": trained.name,
-        "step": trained.step,
-        "key": key,
-        "network_calls": drawn.network_calls,
-        "seconds_a_picture": seconds / (lots.count * lots.repeats),
-        "device": str(trained.device),
-        "figures": summary(runs),
-    }
-    save_png(Path(f"{path}.png"), grid(sheet, near_square(len(sheet))))
-    with written_whole(Path(f"{path}.json")) as temporary:  # last: a cell is done when it is there
-        temporary.write_text(json.dumps(cell, indent=1) + "\n", encoding="utf-8")
-    return cell
+    def measure(self, judge: Judge, batch_size: int | None, advance) -> None:
+        """Draws the pictures, unless they are there, measures them, and keeps all of it."""
+        pictures, calls, seconds = self._kept_pictures() or self._draw(batch_size, advance)
+        lots = zip(torch.from_numpy(pictures).split(self.lots.count), self.lots.seeds())
+        self.record = {
+            "model": self.trained.name,
+            "step": self.trained.step,
+            "key": self.key,
+            "measured_by": judge.describe(),
+            "network_calls": calls,
+            "seconds_a_picture": seconds / len(pictures),
+            "device": str(self.trained.device),
+            "figures": summary([judge.figures(lot, seeds[0]) for lot, seeds in lots]),
+        }
+        sheet = torch.from_numpy(pictures[:SHEET])
+        save_png(self.sheet, grid(sheet, near_square(len(sheet))))
+        with written_whole(f"{self.stem}.json") as temporary:  # last: a cell is done when it is there
+            temporary.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
+
+    def _draw(self, batch_size: int | None, advance) -> tuple[np.ndarray, int, float]:
+        """All lots, uint8 (N, C, H, W), the network calls of a picture, and the seconds of all."""
+        lots = [draw_pictures(self.trained, self.info, seeds, batch_size, advance) for seeds in self.lots.seeds()]
+        pictures = torch.cat([lot.pictures for lot in lots]).numpy()
+        calls, seconds = lots[0].network_calls, sum(lot.seconds for lot in lots)
+        with written_whole(f"{self.stem}.npz") as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, pictures=pictures, network_calls=calls, seconds=seconds)
+        return pictures, calls, seconds
+
+    def _kept_pictures(self) -> tuple[np.ndarray, int, float] | None:
+        """What `_draw` kept, or None: another extractor measures the same pictures, which were the long wait."""
+        try:
+            with np.load(f"{self.stem}.npz", allow_pickle=False) as kept:
+                pictures, calls, seconds = kept["pictures"], int(kept["network_calls"]), float(kept["seconds"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        wanted = (self.lots.count * self.lots.repeats, *self.trained.shape)
+        return (pictures, calls, seconds) if pictures.shape == wanted and pictures.dtype == np.uint8 else None

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from utils.evaluation.extractor import Extractor, Features
+from utils.evaluation.extractor import Features
 from utils.evaluation.reference import Reference
 from utils.files import written_whole
 
@@ -65,8 +65,9 @@ def memorisation(pictures: Tensor, features: Features, reference: Reference) -> 
 
 def nearest(queries: Tensor, others: Tensor) -> Nearest:
     """The Euclidean nearest of `others` (M, D) for each of `queries` (N, D)."""
-    found = [torch.cdist(part, others).min(dim=1) for part in queries.split(CHUNK)]
-    return Nearest(torch.cat([one.values for one in found]), torch.cat([one.indices for one in found]))
+    index = torch.cat([torch.cdist(part, others).argmin(dim=1) for part in queries.split(CHUNK)])
+    # cdist multiplies matrices, and so takes a picture for a little away from its own copy.
+    return Nearest((queries - others[index]).norm(dim=1), index)
 
 
 def nearest_pictures(queries: Tensor | np.ndarray, others: np.ndarray) -> Nearest:
@@ -74,14 +75,18 @@ def nearest_pictures(queries: Tensor | np.ndarray, others: np.ndarray) -> Neares
 
     Goes through `others` in parts, as floats of all of them may not fit into memory.
     """
-    rows = torch.from_numpy(np.array(queries)).flatten(1).float() / 255
-    best = Nearest(torch.full((len(rows),), torch.inf), torch.zeros(len(rows), dtype=torch.long))
+    rows = _rows(queries)
+    least, index = torch.full((len(rows),), torch.inf), torch.zeros(len(rows), dtype=torch.long)
     for start in range(0, len(others), CHUNK):
-        part = torch.from_numpy(np.array(others[start : start + CHUNK])).flatten(1).float() / 255
-        distance, index = torch.cdist(rows, part).min(dim=1)
-        nearer = distance < best.distance
-        best = Nearest(torch.where(nearer, distance, best.distance), torch.where(nearer, index + start, best.index))
-    return Nearest(best.distance / rows.shape[1] ** 0.5, best.index)
+        distance, found = torch.cdist(rows, _rows(others[start : start + CHUNK])).min(dim=1)
+        index = torch.where(distance < least, found + start, index)
+        least = torch.minimum(distance, least)
+    return Nearest((rows - _rows(others[index.numpy()])).square().mean(dim=1).sqrt(), index)
+
+
+def _rows(pictures: Tensor | np.ndarray) -> Tensor:
+    """uint8 (N, C, H, W) -> float32 (N, C H W) in [0, 1]."""
+    return torch.from_numpy(np.array(pictures)).flatten(1).float() / 255
 
 
 def save_memorisation(path: Path, title: str, pictures: Tensor, found: Memorisation, training: np.ndarray) -> Path:

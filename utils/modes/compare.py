@@ -6,11 +6,12 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from diffusion import SampleInfo
 from utils.errors import RequestError
-from utils.evaluation.cells import Judge, Lots, cell_key, cell_path, kept_cell, measure_cell
+from utils.evaluation.cells import Cell, Judge, Lots
 from utils.evaluation.sheets import Sheet, labelled_grid
 from utils.files import written_whole
 from utils.pictures import read_png, save_png
@@ -28,41 +29,36 @@ def run(args: argparse.Namespace, models: list[Trained], samplers: list[SampleIn
     folder = Path(args.save_dir).absolute()
     lots = Lots(args.seed, args.sample_num or PICTURES, args.repeats or 1)
     check_alike(models)
-    judge = Judge(models[0], lots)
-    planned = []
-    for trained in models:
-        for info in samplers:
-            key = cell_key(trained, info, lots, judge)
-            planned.append((trained, info, key, cell_path(folder / "compare_cells", trained, key)))
-    cells = {path: kept_cell(path, key) for _, _, key, path in planned}
-    missing = [plan for plan in planned if cells[plan[3]] is None]
+    judge = Judge(models[0], lots, args.extractor, args.inception_weights)
+    cells = [Cell(folder / "compare_cells", trained, info, lots) for trained in models for info in samplers]
+    missing = [cell for cell in cells if not cell.find(judge)]
+    last = lots.seed + lots.count * lots.repeats - 1
+    print(f"Draws:   {lots.count:,} pictures a cell, {lots.repeats} times, seeds {lots.seed} to {last}")
+    print(f"Cells:   {len(cells)}, of which {len(cells) - len(missing)} are there already")
     print(
-        f"Draws:   {lots.count:,} pictures a cell, seeds {lots.seed} to {lots.seed + lots.count - 1}, {lots.repeats} times"
+        f"Output:  {folder / 'compare_'}grid.png, _table.md, _table.csv, _plot.png; {folder / 'compare_cells'}/",
+        flush=True,
     )
-    print(f"Cells:   {len(planned)}, of which {len(planned) - len(missing)} are there already")
-    print(f"Output:  {folder / 'compare_'}grid.png, _table.md, _table.csv, _plot.png; {folder / 'compare_cells'}/")
     if judge.why_not:
         print(f"Note:    no FID and the like: {judge.why_not}")
-    total = sum(lots.count * lots.repeats * calls_of(info) for _, info, _, _ in missing)
+    total = sum(lots.count * lots.repeats * calls_of(cell.info) for cell in missing)
     with tqdm(total=total, unit="call", unit_scale=True, disable=not missing) as bar:
-        for trained, info, key, path in missing:
-            bar.set_postfix_str(f"{trained.name} {info}")
-            cells[path] = measure_cell(path, key, trained, info, lots, judge, args.batch_size, bar.update)
+        for cell in missing:
+            bar.set_postfix_str(f"{cell.trained.name} {cell.info}")
+            cell.measure(judge, args.batch_size, bar.update)
 
-    rows = [table_row(cells[path]) for _, _, _, path in planned]
+    rows = [table_row(cell.record) for cell in cells]
     data = {"model": f"real: {models[0].settings.data_name}"} | {
         name: (value["mean"], value["std"])
         for name, value in judge.data_figures(lots).items()
         if name != "class_histogram"
     }
-    sheets = [
-        Sheet(t.name, family(info), str(info.steps), read_png(Path(f"{path}.png"))) for t, info, _, path in planned
-    ]
+    sheets = [Sheet(cell.trained.name, family(cell.info), str(cell.info.steps), read_png(cell.sheet)) for cell in cells]
     return [
         save_png(folder / "compare_grid.png", labelled_grid(sheets, COLUMNS)),
         save_text(folder / "compare_table.md", markdown([*rows, data], lots, judge, models[0].which)),
         save_text(folder / "compare_table.csv", comma_separated([*rows, data])),
-        save_plot(folder / "compare_plot.png", quality_plot(planned, cells)),
+        save_plot(folder / "compare_plot.png", quality_plot(cells)),
     ]
 
 
@@ -143,16 +139,15 @@ def comma_separated(rows: Sequence[dict]) -> str:
     return buffer.getvalue()
 
 
-def quality_plot(planned: Sequence[tuple], cells: dict[Path, dict]):
+def quality_plot(cells: Sequence[Cell]) -> Figure:
     """FID against network calls, a curve a sampler; grain where there is no extractor's figure."""
-    figure = "fid" if any("fid" in cell["figures"] for cell in cells.values()) else "grain"
-    several = len({trained.name for trained, *_ in planned}) > 1
+    figure = "fid" if any("fid" in cell.record["figures"] for cell in cells) else "grain"
+    several = len({cell.trained.name for cell in cells}) > 1
     points: dict[str, list[tuple]] = {}
-    for trained, info, _, path in planned:
-        value = cells[path]["figures"].get(figure)
-        if value is not None:
-            label = f"{trained.name}, {family(info)}" if several else family(info)
-            points.setdefault(label, []).append((cells[path]["network_calls"], value["mean"], value["std"] or 0.0))
+    for cell in cells:
+        value = cell.record["figures"][figure]
+        label = f"{cell.trained.name}, {family(cell.info)}" if several else family(cell.info)
+        points.setdefault(label, []).append((cell.record["network_calls"], value["mean"], value["std"] or 0.0))
     curves = [Curve(label, *(list(column) for column in zip(*sorted(found)))) for label, found in points.items()]
     title = {"fid": "FID (lower is better)", "grain": "grain"}[figure]
     return plot(curves, f"{title} by network calls", "network calls a picture", figure, log_x=True, marked=True)
