@@ -27,6 +27,7 @@ from benchmarks.experiments.table import (  # noqa: E402
     of_data,
     variants,
 )
+from utils.files import written_whole  # noqa: E402
 
 Command = tuple[Path, list[str]]  # the file that keeps what it prints, and its arguments
 
@@ -82,35 +83,33 @@ def stages(data_name: str, chosen: Sequence[str], args: argparse.Namespace) -> l
     for experiment in chosen:
         for name, settings in variants(data_name, experiment).items():
             trainings.append(training(data_name, name, settings, args.runs, args.steps))
-        for name, wanted in COMPARISONS.get(experiment, {}).items():
-            drawings.append(comparison(data_name, experiment, name, wanted, args.runs, args.output, args.pictures))
         if experiment == "samplers":
             drawings.append(mistake(data_name, args.runs, args.output))
+        for name, wanted in COMPARISONS.get(experiment, {}).items():
+            drawings.append(comparison(data_name, experiment, name, wanted, args.runs, args.output, args.pictures))
         if experiment == "interpolate":
             drawings += [interpolation(data_name, *each, args.runs, args.output) for each in INTERPOLATIONS]
     return [trainings, drawings]
 
 
 def run(command: Command, threads: int) -> None:
-    """Runs one command and keeps what it prints. SystemExit if it fails."""
+    """Runs one command and keeps what it prints, below the command itself. SystemExit if it fails.
+
+    Trainings and comparisons find what they did before by themselves; others are done once.
+    """
     log, arguments = command
-    print(f"python {shlex.join(arguments)}", flush=True)
-    if log.is_file() and arguments[0].endswith("mistake.py") or "interpolate" in arguments and log.is_file():
-        return  # these keep their output last
-    log.parent.mkdir(parents=True, exist_ok=True)
+    line = f"$ python {shlex.join(arguments)}\n"
+    print(line[2:], end="", flush=True)
+    resumes = "train_solver.py" in arguments or "compare" in arguments
+    if not resumes and log.is_file() and log.read_text(encoding="utf-8").startswith(line):
+        return
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise SystemExit(f"error: python {shlex.join(arguments)} ended with {done.returncode}: {last}")
-    log.write_text(f"$ python {shlex.join(arguments)}\n{done.stdout}", encoding="utf-8")
+    with written_whole(log) as temporary:
+        temporary.write_text(line + done.stdout.replace(f"{ROOT}/", ""), encoding="utf-8")
 
 
 def main() -> None:
