@@ -22,6 +22,13 @@ PICTURES = 1000  # a lot, unless --sample_num says otherwise
 COLUMNS = 6  # of a grid that has one sampler for all checkpoints
 COLUMN_NAMES = {"seconds_a_picture": "s a picture", "network_calls": "calls"}
 PERCENT = ("confident",)
+ONLY_CSV = (
+    "kid_std",
+    "inception_score",
+    "pictures",
+    "lots",
+    "cell",
+)  # the same in every row, or of little use to the eye
 
 
 def run(args: argparse.Namespace, models: list[Trained], samplers: list[SampleInfo]) -> list[Path]:
@@ -47,7 +54,7 @@ def run(args: argparse.Namespace, models: list[Trained], samplers: list[SampleIn
             bar.set_postfix_str(f"{cell.trained.name} {cell.info}")
             cell.measure(judge, args.batch_size, bar.update)
 
-    rows = [table_row(cell.record) for cell in cells]
+    rows = [table_row(cell) for cell in cells]
     data = {"model": f"real: {models[0].settings.data_name}"} | {
         name: (value["mean"], value["std"])
         for name, value in judge.data_figures(lots).items()
@@ -92,18 +99,20 @@ def family(info: SampleInfo) -> str:
     )
 
 
-def table_row(cell: dict) -> dict:
+def table_row(cell: Cell) -> dict:
     """A cell as a row: text, numbers, and (mean, standard deviation or None) of each figure."""
+    record = cell.record
     figures = {
-        name: (value["mean"], value["std"]) for name, value in cell["figures"].items() if name != "class_histogram"
+        name: (value["mean"], value["std"]) for name, value in record["figures"].items() if name != "class_histogram"
     }
-    row = {"model": cell["model"], "sampler": cell["key"]["sampler"], **figures}
-    return row | {"network_calls": cell["network_calls"], "seconds_a_picture": cell["seconds_a_picture"]}
+    row = {"model": record["model"], "sampler": record["key"]["sampler"], **figures}
+    costs = {name: record[name] for name in ("network_calls", "seconds_a_picture")}
+    return row | costs | {"pictures": cell.lots.count, "lots": cell.lots.repeats, "cell": Path(cell.stem).name}
 
 
 def markdown(rows: Sequence[dict], lots: Lots, judge: Judge, weights: str) -> str:
     """The table, and the protocol below it."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in ONLY_CSV))
     lines = [
         "| " + " | ".join(COLUMN_NAMES.get(name, name.replace("_", " ")) for name in names) + " |",
         "|" + "---|" * len(names),
