@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Regenerates docs/experiments.md: trains what is needed, draws, measures, writes. The same command goes on where it was stopped.
-# Edit the variables, or set them from outside. On a GPU: DATA_NAMES=Cifar10 STEPS=100000 PICTURES=1000 bash run_experiments.sh
+# Edit the variables, or set them from outside; as they are, it takes a night on two cores.
+# On a GPU: DATA_NAMES=Cifar10 STEPS=100000 PICTURES=2500 JOBS=1 bash run_experiments.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 . utils/environment.sh
 
 data_names=${DATA_NAMES:-Mnist_Mini Emoji} # entries of config.yaml; what each of them takes part in is in benchmarks/experiments/table.py
 experiments=${EXPERIMENTS:-}               # losses samplers parts interpolate, or some of them (empty: all)
-steps=${STEPS:-1200}                       # of each training
-pictures=${PICTURES:-128}                  # a lot that is measured; three lots a variant, fewer for long chains
-jobs=${JOBS:-1}                            # commands at a time
+steps=${STEPS:-4000}                       # of each training (some data sets take a part of it)
+pictures=${PICTURES:-600}                  # a lot that is measured; more for the variants, fewer for long chains
+jobs=${JOBS:-2}                            # commands at a time (1 on a GPU)
 runs=${RUNS:-train_results/experiments}    # where the trainings are kept
 output=${OUTPUT:-docs/experiments}         # pictures and figures; the page lies beside it
 

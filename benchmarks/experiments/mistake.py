@@ -25,7 +25,7 @@ from utils.pictures import grid, near_square, save_png  # noqa: E402
 from utils.seeds import PictureNoise  # noqa: E402
 from utils.trained import load_trained  # noqa: E402
 
-STEPS = (50, 100, 200, 500)
+STEPS = (50, 100, 200)
 PICTURES = 16
 
 

@@ -118,9 +118,7 @@ def main() -> None:
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of config.yaml")
     parser.add_argument("--experiments", nargs="+", choices=list(EXPERIMENTS), help="which (all that the data set has)")
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="of each training")
-    parser.add_argument(
-        "--pictures", type=int, default=128, metavar="N", help="a lot (128); long chains draw a part of it"
-    )
+    parser.add_argument("--pictures", type=int, required=True, metavar="N", help="a lot; long chains draw a part of it")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="commands at a time (1)")
     parser.add_argument("--runs", type=Path, default=Path("train_results/experiments"), metavar="DIR")
     parser.add_argument("--output", type=Path, default=Path("docs/experiments"), metavar="DIR")

@@ -67,7 +67,7 @@ class DataSet(NamedTuple):
 
 DATA: dict[str, DataSet] = {
     "Mnist_Mini": DataSet((*SMALL, "train.learning_rate=3e-3"), checkpoint="checkpoints/mnist_mini.safetensors"),
-    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=24"), 2 / 3, experiments=("losses",)),
+    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=24"), 0.5, experiments=("losses",)),
 }
 
 
@@ -97,19 +97,21 @@ FEW = (5, 8, 10, 15, 20)
 DRAWN_BY = ("DPMPP_20_0p0",)
 FAST = (*family("DPMPP", "0p0", FEW), *family("HEUN", "0p0", FEW), *family("UNIPC", "0p0", FEW))
 
-# Experiment -> the comparisons it consists of. `pictures` is a part of the run's PICTURES: long chains cost too much for all
-# of them on a CPU, and the tables say how many each had.
+# Experiment -> the comparisons it consists of. `pictures` times the run's PICTURES: long chains cost too much for all of
+# them on a CPU, and the tables say how many each had.
 COMPARISONS: dict[str, dict[str, Comparison]] = {
-    "losses": {"losses": Comparison(DRAWN_BY, variants=())},
+    "losses": {"losses": Comparison(DRAWN_BY, pictures=2, variants=())},
     "samplers": {
         "few_steps": Comparison((*FAST, *chains(50)), lots=2),
-        "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.5625),
+        "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.125),
         "many_steps": Comparison(chains(500, 800, 1000), lots=1, pictures=0.125),
     },
     "parts": {
-        "parts": Comparison(DRAWN_BY, variants=()),
-        "ema_off": Comparison(DRAWN_BY, variants=("p2", BASE), file="trainer_state.pt", options=("--weights", "raw")),
-        "clip_off": Comparison(DRAWN_BY, variants=("p2", BASE), options=("--clip_denoised", "false")),
+        "parts": Comparison(DRAWN_BY, pictures=2, variants=()),
+        "ema_off": Comparison(
+            DRAWN_BY, pictures=2, variants=("p2", BASE), file="trainer_state.pt", options=("--weights", "raw")
+        ),
+        "clip_off": Comparison(DRAWN_BY, pictures=2, variants=("p2", BASE), options=("--clip_denoised", "false")),
         "variance": Comparison(("DDPM_50_0p0",), lots=2, variants=("learned_variance", BASE)),
     },
 }
