@@ -58,9 +58,9 @@ def difference(a: Figure, b: Figure, between: float = 0.0) -> tuple[float, float
     return a.mean - b.mean, math.sqrt(sum((figure.std or 0.0) ** 2 for figure in (a, b)) + 2 * between**2)
 
 
-def between_trainings(losses: Table, name: str) -> float:
+def between_trainings(losses: Table, seeds: Table, name: str) -> float:
     """The standard deviation of a figure over trainings that differ by their seed alone; 0 if there is only one."""
-    found = [losses.get(model, name) for model, _ in losses.rows if model == BASE or model.startswith(f"{BASE}_seed")]
+    found = [losses.get(BASE, name), *(seeds.get(model, name) for model, sampler in seeds.rows if sampler)]
     means = [figure.mean for figure in found if figure is not None]
     return statistics.stdev(means) if len(means) > 1 else 0.0
 
@@ -71,62 +71,58 @@ def compared(a: Figure, b: Figure, between: float = 0.0) -> str:
     return "alike" if abs(value) <= SIGMAS * spread else "higher" if value > 0 else "lower"
 
 
-def loss_claims(losses: Table, colour: bool) -> list[Claim]:
+def loss_claims(losses: Table, seeds: Table, colour: bool) -> list[Claim]:
     """L1 and L2, linear and cosine: of the seed page's first table."""
     claims = []
     for name in ("l1", "l2"):
         pair = f"{name}_linear", f"{name}_cosine"
-        if colour:
-            claims += _washed_out(losses, *pair)
-        else:
-            claims += _no_difference(losses, *pair)
+        claims += _washed_out(losses, seeds, *pair) if colour else _no_difference(losses, seeds, *pair)
     for schedule in ("cosine", "linear"):
         for figure, word in (("edges", "sharper"), ("grain", "dirtier")):
-            claims += _more(losses, f"l2_{schedule}", f"l1_{schedule}", figure, f"L2 is {word} than L1 ({schedule})")
+            a, b = (losses.get(f"{loss}_{schedule}", figure) for loss in ("l2", "l1"))
+            if a is None or b is None:
+                continue
+            between = between_trainings(losses, seeds, figure)
+            verdict = {"higher": HOLDS, "lower": FAILS, "alike": OPEN}[compared(a, b, between)]
+            said = f"{figure} {a} and {b}{trainings(between)}; data {losses.real(figure)}"
+            claims.append(Claim(f"L2 is {word} than L1 ({schedule})", verdict, said))
     return claims
 
 
-def _no_difference(losses: Table, one: str, other: str) -> list[Claim]:
-    a, b = losses.get(one, "fid"), losses.get(other, "fid")
+def trainings(between: float) -> str:
+    """How far trainings alone lie apart, in words."""
+    return f" (± {between:.2g} between trainings)" if between else " (one training each)"
+
+
+def _no_difference(losses: Table, seeds: Table, one: str, other: str) -> list[Claim]:
+    a, b, between = losses.get(one, "fid"), losses.get(other, "fid"), between_trainings(losses, seeds, "fid")
     if a is None or b is None:
         return []
-    between = between_trainings(losses, "fid")
     found = compared(a, b, between)
-    said = f"FID {a} and {b}" + (
-        f"; ± {between:.2g} between trainings" if between else "; the spread between trainings is unknown"
-    )
-    verdict = HOLDS if found == "alike" else FAILS
-    said += (
-        "; no difference beyond the spread"
-        if found == "alike"
-        else f"; linear is {'worse' if found == 'higher' else 'better'}"
-    )
-    return [Claim(f"On grey pictures {one} is as good as {other}", verdict, said)]
+    words = {"alike": "no difference beyond the spread", "higher": "linear is worse", "lower": "linear is better"}
+    said = f"FID {a} and {b}{trainings(between)}: {words[found]}"
+    return [Claim(f"On grey pictures {one} is as good as {other}", HOLDS if found == "alike" else FAILS, said)]
 
 
-def _washed_out(losses: Table, one: str, other: str) -> list[Claim]:
+def _washed_out(losses: Table, seeds: Table, one: str, other: str) -> list[Claim]:
+    """Whether the first is lighter and less colourful than the second: by the mean of its channels, and its chroma."""
     names = ("red", "green", "blue")
     light = [[losses.get(model, name) for name in names] for model in (one, other)]
-    real, chroma = [losses.real(name) for name in names], [losses.get(one, "chroma"), losses.get(other, "chroma")]
+    real, chroma = [losses.real(name) for name in names], [losses.get(model, "chroma") for model in (one, other)]
     if None in (*light[0], *light[1], *real, *chroma):
         return []
-    a, b, data = ([figure.mean for figure in figures] for figures in (*light, real))
-    spread = statistics.fmean(figure.std or 0.0 for figures in light for figure in figures)
-    a, b, data = (statistics.fmean(values) for values in (a, b, data))
-    lighter = a - b > SIGMAS * math.sqrt(2) * spread
-    duller = compared(*chroma) == "lower"
-    verdict = HOLDS if lighter and duller else FAILS if not lighter and not duller else OPEN
-    said = f"mean value {a:.3f} and {b:.3f} ± {spread:.2g} (data {data:.3f}); chroma {chroma[0]} and {chroma[1]} (data {losses.real('chroma')})"
-    return [Claim(f"{one} washes the colours out, {other} does not (lighter and less colourful)", verdict, said)]
-
-
-def _more(table: Table, one: str, other: str, figure: str, text: str) -> list[Claim]:
-    a, b = table.get(one, figure), table.get(other, figure)
-    if a is None or b is None:
-        return []
-    found = compared(a, b, between_trainings(table, figure))
-    verdict = {"higher": HOLDS, "lower": FAILS, "alike": OPEN}[found]
-    return [Claim(text, verdict, f"{figure} {a} and {b} (data {table.real(figure)})")]
+    a, b = (
+        Figure(*(statistics.fmean(values) for values in zip(*((f.mean, f.std or 0.0) for f in figures))))
+        for figures in light
+    )
+    data = statistics.fmean(figure.mean for figure in real)
+    between = statistics.fmean(between_trainings(losses, seeds, name) for name in names)
+    lighter = compared(a, b, between) == "higher"
+    duller = compared(*chroma, between_trainings(losses, seeds, "chroma")) == "lower"
+    verdict = HOLDS if lighter and duller else OPEN if lighter or duller else FAILS
+    said = f"mean of the channels {a} and {b}, data {data:.3g}"
+    said += f"; chroma {chroma[0]} and {chroma[1]}, data {losses.real('chroma')}"
+    return [Claim(f"{one} is washed out beside {other}: lighter, less colourful", verdict, said + trainings(between))]
 
 
 def sampler_claims(few: Table, middle: Table, many: Table, model: str, wrong: dict) -> list[Claim]:
@@ -168,7 +164,8 @@ def _good_at_fifty(few: Table, model: str) -> list[Claim]:
     ddpm = few.get(model, "fid", "DDPM_50_0p0")
     if None in (ddim, floor, share, ddpm):
         return []
-    said = f"FID {ddim}, floor {floor}, DDPM_50_0p0 {ddpm}; {share.mean:.0%} read with confidence (real {few.real('confident').mean:.0%})"
+    said = f"FID {ddim}, DDPM_50_0p0 {ddpm}, floor {floor}; read with confidence: {share.mean:.0%}"
+    said += f", real {few.real('confident').mean:.0%}"
     good = compared(ddim, ddpm) != "higher"
     return [Claim("DDIM is good at 50 steps (no worse than DDPM at 50)", HOLDS if good else FAILS, said)]
 
@@ -188,9 +185,21 @@ def _fastest(few: Table, model: str) -> list[Claim]:
     return [Claim(text, HOLDS if calls < 50 else FAILS, f"{sampler}, {calls} calls: FID {fid}; DDIM_50_0p0: {base}")]
 
 
-def part_claims(losses: Table, parts: Table, ema_off: Table, clip_off: Table, variance: Table) -> list[Claim]:
+OTHERS = {
+    "min_snr": "Min-SNR weighting",
+    "pred_noise": "predicting the noise",
+    "pred_x0": "predicting x_0",
+    "self_condition": "self-conditioning",
+    "learned_variance": "a learned variance",
+    "logit_normal": "drawing timesteps by a logit-normal",
+}
+
+
+def part_claims(
+    losses: Table, seeds: Table, parts: Table, ema_off: Table, clip_off: Table, variance: Table
+) -> list[Claim]:
     """EMA, P2 and clipping, each taken away from all three; and what else can be switched on."""
-    between = between_trainings(losses, "fid")
+    between = between_trainings(losses, seeds, "fid")
     all_on, base = parts.get("p2", "fid"), losses.get(BASE, "fid")
     claims = []
     for text, off, spread in (
@@ -204,10 +213,7 @@ def part_claims(losses: Table, parts: Table, ema_off: Table, clip_off: Table, va
         said = f"FID {off} without, {all_on} with all three"
         said += "" if found == "alike" else f": {'worse' if found == 'higher' else 'better'} without"
         claims.append(Claim(f"Without {text} there is no clear difference", HOLDS if found == "alike" else FAILS, said))
-    for name, text in (
-        ("min_snr", "Min-SNR weighting"), ("pred_noise", "predicting the noise"), ("pred_x0", "predicting x_0"),
-        ("self_condition", "self-conditioning"), ("learned_variance", "a learned variance"), ("logit_normal", "timesteps by a logit-normal"),
-    ):  # fmt: skip
+    for name, text in OTHERS.items():
         fid = parts.get(name, "fid")
         if fid is not None and base is not None:
             claims.append(_helps(text, fid, base, between))
@@ -220,6 +226,4 @@ def part_claims(losses: Table, parts: Table, ema_off: Table, clip_off: Table, va
 def _helps(text: str, fid: Figure, base: Figure, between: float) -> Claim:
     found = compared(fid, base, between)
     verdict = {"lower": HOLDS, "higher": FAILS, "alike": OPEN}[found]
-    return Claim(
-        f"(ours) {text} improves on {BASE}", verdict, f"FID {fid} against {base}, ± {between:.2g} between trainings"
-    )
+    return Claim(f"(ours) {text} improves on {BASE}", verdict, f"FID {fid} against {base}{trainings(between)}")

@@ -12,34 +12,42 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
-from benchmarks.experiments.claims import Claim, Table, loss_claims, part_claims, sampler_claims  # noqa: E402
-from benchmarks.experiments.table import BASE, INTERPOLATIONS, of_data  # noqa: E402
+from benchmarks.experiments.claims import (  # noqa: E402
+    FAILS,
+    HOLDS,
+    OPEN,
+    Claim,
+    Table,
+    loss_claims,
+    part_claims,
+    sampler_claims,
+)  # fmt: skip
+from benchmarks.experiments.table import BASE, COMPARISONS, INTERPOLATIONS, of_data  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.evaluation.sheets import Sheet, labelled_grid  # noqa: E402
 from utils.files import written_whole  # noqa: E402
 from utils.pictures import read_png, save_png  # noqa: E402
 
+JUMP = 1.5  # largest over mean change, from which on a way between two pictures has one
+
 HEAD = """# The experiments
 
-What the [seed page](https://github.com/Georgeqi/) compares by eye, with figures beside the pictures. This page, its pictures and its
-figures are written by
+What the page that this project grew from compares by eye, with figures beside the pictures. This page, its pictures and its
+figures are written by `bash run_experiments.sh`, which trains small networks on equal budgets, and resumes. What is trained
+and compared is one table, [table.py](../benchmarks/experiments/table.py); `DATA_NAMES=Cifar10 STEPS=100000 PICTURES=2500
+JOBS=1 bash run_experiments.sh` runs it on another data set. **Only what is shown here was run**, minutes on a CPU: a verdict
+is one at that budget. The commands stand below the tables.
 
-```bash
-bash run_experiments.sh
-```
+How to read it:
 
-which trains small networks for minutes each, on equal budgets, and goes on where it was stopped; `DATA_NAMES=Cifar10 STEPS=100000
-PICTURES=1000 bash run_experiments.sh` runs the same on another data set. What is trained is one table,
-[benchmarks/experiments/table.py](../benchmarks/experiments/table.py). **Only what is shown here was run**: minutes on a CPU, so a
-verdict is one at this budget.
-
-How to read it: FID, KID, precision and recall are of a small digit classifier's features, not of Inception's, and of few pictures:
-they compare rows of one table with each other, not with papers or with tables of another number of pictures. `confident` is the
-share of digits that the classifier reads with more than 0.99. `edges` (mean difference of neighbouring pixels), `grain` (root mean
-square difference from the 3x3 median) and `chroma` (largest minus smallest channel) are of the pixels, from 0 to 1. ± is the standard
-deviation over lots of pictures of different seeds. A difference counts as one if it exceeds twice its standard deviation, where the
-spread between trainings of different seeds, if measured, is part of it. `real` is the data: its pixels, and the floor, held-out real
-pictures measured like drawn ones.
+- FID, KID, precision and recall are of a small digit classifier's features, not of Inception's, and of few pictures: they
+  compare the rows of one table, not with papers, nor with tables of another number of pictures.
+- `confident`: the share of digits that the classifier reads with more than 0.99.
+- `edges`: the mean difference of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3
+  median. `chroma`: the largest minus the smallest channel. All of values from 0 to 1.
+- ±: the standard deviation over lots of pictures of different seeds. A difference counts if it exceeds twice its standard
+  deviation, of which the spread between trainings that differ by their seed is a part, where that was measured.
+- `real`: the data; its FID and the like are the floor: held-out real pictures, measured like drawn ones.
 """
 
 
@@ -90,84 +98,74 @@ def part_grid(folder: Path) -> None:
 
 
 def interpolations(folder: Path) -> list[str]:
-    """The smoothness that `--test_mode interpolate` printed."""
-    lines = [
-        "\n### Interpolation\n",
-        "How much a picture differs from the next on the way between two real ones (root mean square, of 0 to 1),",
-    ]
-    lines += [
-        "averaged over 10 pairs, `DDIM_50_0p0`.",
-        "",
-        "| mixture | steps of noise | mean | largest | |",
-        "|---|---|---|---|---|",
-    ]
-    found = []
+    """The smoothness that `--test_mode interpolate` printed, and the smoothest of the pictures."""
+    rows, ratios = [], {}
     for mode, steps in INTERPOLATIONS:
         name = f"interpolate/{mode}_{steps}"
         if not (folder / name / "output.txt").is_file():
             continue
         text = (folder / name / "output.txt").read_text(encoding="utf-8")
         mean, largest = re.search(r"all: mean ([0-9.]+), largest ([0-9.]+)", text).groups()
-        found.append((float(largest), f"`{mode}` at {steps}", float(mean), name))
-        lines.append(f"| `{mode}` | {steps} | {mean} | {largest} | {source(folder, name)} |")
-    if not found:
+        ratios[name] = float(largest) / float(mean)
+        rows.append(f"| `{mode}` | {steps} | {mean} | {largest} | {ratios[name]:.1f} | {source(folder, name)} |")
+    if not rows:
         return []
-    half = [row for row in found if row[1].endswith("500")]
-    smoothest = min(half or found)
+    smoothest = min(ratios, key=ratios.get)
+    verdict = HOLDS if min(ratios.values()) > JUMP else FAILS if max(ratios.values()) <= JUMP else OPEN
+    said = f"the largest change is {min(ratios.values()):.1f} to {max(ratios.values()):.1f} times the mean one"
+    claim = Claim("What lies between two pictures changes with a jump, not evenly", verdict, said)
+    lines = section("Interpolation", folder, [], [claim], [])
     lines += [
         "",
-        f"The seed page saw a jump in the middle: it **holds**, the largest change is {smoothest[0] / smoothest[2]:.1f} times the mean one",
+        "How much a picture differs from the next on the way between two real ones (root mean square, of 0 to 1): the mean",
     ]
-    lines += [f"with {smoothest[1]}, and {max(row[0] / row[2] for row in found):.1f} times at most."]
-    for picture in sorted((folder / Path(smoothest[3])).glob("*_interpolate.png")):
-        lines += ["", f"![{smoothest[1].replace('`', '')}](experiments/{folder.name}/{smoothest[3]}/{picture.name})"]
+    lines += ["over the way, and the largest, both averaged over 10 pairs, with `DDIM_50_0p0`.", ""]
+    lines += ["| mixture | steps of noise | mean | largest | ratio | |", "|---|---|---|---|---|---|", *rows]
+    for picture in sorted((folder / smoothest).glob("*_interpolate.png")):
+        lines += [
+            "",
+            f"The one with the smallest ratio:\n\n![{smoothest}](experiments/{folder.name}/{smoothest}/{picture.name})",
+        ]
     return lines
 
 
 def data_page(folder: Path) -> list[str]:
     """All that was found with one data set."""
-    data_name = folder.name
-    settings = load_settings(str(ROOT / "config.yaml"), data_name, of_data(data_name).settings)
-    colour = settings.data.image_channel == 3
-    table = {path.name: Table(path) for path in folder.iterdir() if path.is_dir()}
-    none = Table(folder / "none")
-    get = lambda name: table.get(name, none)  # noqa: E731
+    data = of_data(folder.name)
+    settings = load_settings(str(ROOT / "config.yaml"), folder.name, data.settings)
+    colour, size = settings.data.image_channel == 3, settings.data.image_size
+    tables = {name: Table(folder / name) for group in COMPARISONS.values() for name in group}  # empty if it was not run
     mistake = folder / "mistake" / "mistake.json"
     wrong = json.loads(mistake.read_text(encoding="utf-8"))["figures"] if mistake.is_file() else {}
-    checkpoint = of_data(data_name).checkpoint
-    model = Path(checkpoint).stem if checkpoint else BASE
-    size = settings.data.image_size
-    lines = [f"\n## {data_name}: {size}x{size}, {'colour' if colour else 'grey'}"]
-    losses = get("losses")
-    if losses.rows:
-        lines += section(
-            "L1 and L2, linear and cosine", folder, ["losses"], loss_claims(losses, colour), ["losses/compare_grid.png"]
-        )
-    names = ["few_steps", "middle_steps", "many_steps"]
-    if any(get(name).rows for name in names) or wrong:
-        claims = sampler_claims(*(get(name) for name in names), model, wrong)
-        pictures = [f"{name}/compare_grid.png" for name in names]
-        pictures.insert(1, "few_steps/compare_plot.png")
+    model = Path(data.checkpoint).stem if data.checkpoint else BASE
+    lines = [f"\n## {folder.name}: {size}x{size}, {'colour' if colour else 'grey'}"]
+    if tables["losses"].rows:
+        claims = loss_claims(tables["losses"], tables["seeds"], colour)
+        pictures = ["losses/compare_grid.png", "seeds/compare_grid.png"]
+        lines += section("L1 and L2, linear and cosine", folder, ["losses", "seeds"], claims, pictures)
+    names = list(COMPARISONS["samplers"])
+    if wrong or any(tables[name].rows for name in names):
+        claims = sampler_claims(*(tables[name] for name in names), model, wrong)
+        pictures = ["few_steps/compare_grid.png", "few_steps/compare_plot.png"]
+        pictures += [f"{name}/compare_grid.png" for name in names[1:]]
         lines += section(f"Samplers and steps, with `{model}`", folder, names, claims, pictures)
     if wrong:
         lines += [
             "",
-            "Why few-step DDPM is often called noise: the posterior of a single step, taken at strided times, removes too little. The",
+            "Why DDPM of few steps is often noise: the posterior of one step, taken at strided times, removes too little.",
         ]
+        lines += ["The posterior of the whole jump, which is what `DDPM_50_0p0` takes here, does not.", ""]
         lines += [
-            "posterior of the whole jump does not.",
-            "",
-            f"![the common mistake](experiments/{data_name}/mistake/mistake.png)",
+            f"![the common mistake](experiments/{folder.name}/mistake/mistake.png)",
             "",
             source(folder, "mistake"),
         ]
-    if get("parts").rows:
+    if tables["parts"].rows:
         part_grid(folder)
-        claims = part_claims(losses, *(get(name) for name in ("parts", "ema_off", "clip_off", "variance")))
-        lines += section(
-            "EMA, P2, clipping, and other parts", folder, ["parts", "ema_off", "clip_off", "variance"], claims,
-            ["each_off.png", "parts/compare_grid.png"],
-        )  # fmt: skip
+        names = list(COMPARISONS["parts"])
+        claims = part_claims(tables["losses"], tables["seeds"], *(tables[name] for name in names))
+        pictures = ["each_off.png", "parts/compare_grid.png"]
+        lines += section("EMA, P2, clipping, and other parts", folder, names, claims, pictures)
     return lines + interpolations(folder)
 
 

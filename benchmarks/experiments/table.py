@@ -45,7 +45,8 @@ GROUPS: dict[str, dict[str, list[str]]] = {
 
 # Experiment -> the groups that it trains. The others draw from what is there.
 EXPERIMENTS: dict[str, tuple[str, ...]] = {
-    "losses": ("losses", "seeds"),
+    "losses": ("losses",),
+    "seeds": ("seeds",),
     "samplers": (),
     "parts": ("parts",),
     "interpolate": (),
@@ -67,7 +68,7 @@ class DataSet(NamedTuple):
 
 DATA: dict[str, DataSet] = {
     "Mnist_Mini": DataSet((*SMALL, "train.learning_rate=3e-3"), checkpoint="checkpoints/mnist_mini.safetensors"),
-    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=24"), 0.5, experiments=("losses",)),
+    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=24"), 1 / 3, experiments=("losses",)),
 }
 
 
@@ -101,6 +102,7 @@ FAST = (*family("DPMPP", "0p0", FEW), *family("HEUN", "0p0", FEW), *family("UNIP
 # them on a CPU, and the tables say how many each had.
 COMPARISONS: dict[str, dict[str, Comparison]] = {
     "losses": {"losses": Comparison(DRAWN_BY, pictures=2, variants=())},
+    "seeds": {"seeds": Comparison(DRAWN_BY, pictures=2, variants=())},
     "samplers": {
         "few_steps": Comparison((*FAST, *chains(50)), lots=2),
         "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.125),
