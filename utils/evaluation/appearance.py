@@ -13,7 +13,8 @@ def appearance(pictures: Tensor) -> dict[str, float]:
     grey, or red, green and blue: the mean of each channel (beside the data's: a tint, or a wash of white). contrast: the
     standard deviation of all values. chroma, of colour pictures: the largest channel minus the smallest, 0 for greys.
     edges: the mean absolute difference of neighbouring pixels; blurred pictures have less. grain: the root mean square
-    difference of a picture from its own 3x3 median, which noise and specks raise, and edges hardly.
+    difference of a picture from its own 3x3 median, which noise and specks raise; so do lines of one or two pixels, and so the
+    data's own is what to compare with.
     """
     x = pictures.float() / 255
     figures = {name: x[:, i].mean().item() for i, name in enumerate(CHANNELS[x.shape[1]])}
