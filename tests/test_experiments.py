@@ -14,7 +14,16 @@ import torch
 from PIL import Image
 
 from benchmarks.experiments import page
-from benchmarks.experiments.claims import FAILS, HOLDS, OPEN, Table, loss_claims, part_claims, sampler_claims
+from benchmarks.experiments.claims import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    Table,
+    each_off_claims,
+    loss_claims,
+    part_claims,
+    sampler_claims,
+)
 from benchmarks.experiments.mistake import wrong_ddpm
 from benchmarks.experiments.run import stages
 from benchmarks.experiments.table import BASE, COMMON, COMPARISONS, DATA, EXPERIMENTS, GROUPS, of_data, variants
@@ -200,10 +209,10 @@ def test_a_page_shows_what_is_there_and_every_link_of_it_leads_somewhere(tmp_pat
     output = tmp_path / "docs" / "experiments"
     folder = output / "Mnist_Mini"
     losses = fids(folder / "losses", l2_cosine=5.0, l1_cosine=5.0)
-    parts = fids(folder / "parts", p2=6.0, min_snr=3.0)
+    on, parts = fids(folder / "all_on", p2=6.0), fids(folder / "parts", min_snr=3.0)
     raw = fids(folder / "ema_off", p2=9.0)
     none = Table(tmp_path / "none")
-    found = verdicts(part_claims(losses, none, parts, raw, none, none))
+    found = verdicts(each_off_claims(losses, none, on, raw, none) + part_claims(losses, none, parts, none))
     assert found["Without EMA there is no clear difference"] == FAILS
     assert found["(ours) Min-SNR weighting improves on l2_cosine"] == HOLDS and "clipping" not in "".join(found)
     (folder / "interpolate" / "slerp_500").mkdir(parents=True)

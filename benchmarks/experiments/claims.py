@@ -195,24 +195,28 @@ OTHERS = {
 }
 
 
-def part_claims(
-    losses: Table, seeds: Table, parts: Table, ema_off: Table, clip_off: Table, variance: Table
-) -> list[Claim]:
-    """EMA, P2 and clipping, each taken away from all three; and what else can be switched on."""
-    between = between_trainings(losses, seeds, "fid")
-    all_on, base = parts.get("p2", "fid"), losses.get(BASE, "fid")
-    claims = []
-    for text, off, spread in (
-        ("EMA", ema_off.get("p2", "fid"), 0.0),
-        ("P2 weighting", base, between),
-        ("clipping", clip_off.get("p2", "fid"), 0.0),
+def each_off_claims(losses: Table, seeds: Table, all_on: Table, ema_off: Table, clip_off: Table) -> list[Claim]:
+    """EMA, P2 and clipping, each taken away from all three. EMA and clipping are of one training: no spread between."""
+    base, between = losses.get(BASE, "fid"), between_trainings(losses, seeds, "fid")
+    full, claims = all_on.get("p2", "fid"), []
+    for text, off, spread, note in (
+        ("EMA", ema_off.get("p2", "fid"), 0.0, ""),
+        ("P2 weighting", base, between, trainings(between)),
+        ("clipping", clip_off.get("p2", "fid"), 0.0, ""),
     ):
-        if all_on is None or off is None:
+        if full is None or off is None:
             continue
-        found = compared(off, all_on, spread)
-        said = f"FID {off} without, {all_on} with all three"
+        found = compared(off, full, spread)
+        said = f"FID {off} without, {full} with all three{note}"
         said += "" if found == "alike" else f": {'worse' if found == 'higher' else 'better'} without"
         claims.append(Claim(f"Without {text} there is no clear difference", HOLDS if found == "alike" else FAILS, said))
+    return claims
+
+
+def part_claims(losses: Table, seeds: Table, parts: Table, variance: Table) -> list[Claim]:
+    """What else can be switched on, beside the base."""
+    base, between = losses.get(BASE, "fid"), between_trainings(losses, seeds, "fid")
+    claims = []
     for name, text in OTHERS.items():
         fid = parts.get(name, "fid")
         if fid is not None and base is not None:

@@ -18,6 +18,7 @@ from benchmarks.experiments.claims import (  # noqa: E402
     OPEN,
     Claim,
     Table,
+    each_off_claims,
     loss_claims,
     part_claims,
     sampler_claims,
@@ -82,7 +83,7 @@ def source(folder: Path, name: str) -> str:
 def part_grid(folder: Path) -> None:
     """EMA, P2 and clipping, each off in turn, in one picture."""
     wanted = (
-        ("all three", "parts", "p2"),
+        ("all three", "all_on", "p2"),
         ("without EMA", "ema_off", "p2"),
         ("without P2", "losses", BASE),
         ("without clipping", "clip_off", "p2"),
@@ -160,12 +161,15 @@ def data_page(folder: Path) -> list[str]:
             "",
             source(folder, "mistake"),
         ]
-    if tables["parts"].rows:
+    if tables["all_on"].rows:
         part_grid(folder)
+        names = list(COMPARISONS["each_off"])
+        claims = each_off_claims(tables["losses"], tables["seeds"], *(tables[name] for name in names))
+        lines += section("EMA, P2 and clipping, each off in turn", folder, names, claims, ["each_off.png"])
+    if tables["parts"].rows:
         names = list(COMPARISONS["parts"])
         claims = part_claims(tables["losses"], tables["seeds"], *(tables[name] for name in names))
-        pictures = ["each_off.png", "parts/compare_grid.png"]
-        lines += section("EMA, P2, clipping, and other parts", folder, names, claims, pictures)
+        lines += section("Other parts", folder, names, claims, ["parts/compare_grid.png"])
     return lines + interpolations(folder)
 
 

@@ -19,7 +19,8 @@ COMMON = [
     "sample.sample_info=DPMPP_20_0p0",
 ]
 
-# Group -> variant -> what it changes. The first group is the seed page's first table, `parts` its last and more.
+# Group -> variant -> what it changes. Averaged weights (EMA) and clipping are options of drawing: a variant with P2 has all
+# three, and each of them can be taken away.
 GROUPS: dict[str, dict[str, list[str]]] = {
     "losses": {
         BASE: [],
@@ -32,8 +33,8 @@ GROUPS: dict[str, dict[str, list[str]]] = {
         f"{BASE}_seed1": ["run.seed=1"],
         f"{BASE}_seed2": ["run.seed=2"],
     },
+    "all_on": {"p2": ["diffusion.weighting=p2"]},
     "parts": {
-        "p2": ["diffusion.weighting=p2"],
         "min_snr": ["diffusion.weighting=min_snr"],
         "pred_noise": ["diffusion.objective=pred_noise"],
         "pred_x0": ["diffusion.objective=pred_x0"],
@@ -48,6 +49,7 @@ EXPERIMENTS: dict[str, tuple[str, ...]] = {
     "losses": ("losses",),
     "seeds": ("seeds",),
     "samplers": (),
+    "each_off": ("all_on",),
     "parts": ("parts",),
     "interpolate": (),
 }
@@ -108,12 +110,15 @@ COMPARISONS: dict[str, dict[str, Comparison]] = {
         "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.125),
         "many_steps": Comparison(chains(500, 800, 1000), lots=1, pictures=0.125),
     },
+    "each_off": {
+        "all_on": Comparison(DRAWN_BY, pictures=2, variants=()),
+        "ema_off": Comparison(
+            DRAWN_BY, pictures=2, variants=("p2",), file="trainer_state.pt", options=("--weights", "raw")
+        ),
+        "clip_off": Comparison(DRAWN_BY, pictures=2, variants=("p2",), options=("--clip_denoised", "false")),
+    },
     "parts": {
         "parts": Comparison(DRAWN_BY, pictures=2, variants=()),
-        "ema_off": Comparison(
-            DRAWN_BY, pictures=2, variants=("p2", BASE), file="trainer_state.pt", options=("--weights", "raw")
-        ),
-        "clip_off": Comparison(DRAWN_BY, pictures=2, variants=("p2", BASE), options=("--clip_denoised", "false")),
         "variance": Comparison(("DDPM_50_0p0",), lots=2, variants=("learned_variance", BASE)),
     },
 }
