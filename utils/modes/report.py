@@ -2,8 +2,10 @@
 
 import argparse
 import glob
+import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -59,7 +61,8 @@ def render(folder: Path, trained: Trained, results: Path) -> str:
         sheets=[{"step": int(file.stem[5:]), "uri": data_uri(file.read_bytes(), "image/png")} for file in shown],
         left_out=len(sheets) - len(shown),
         measured=[
-            measured(file) for file in sorted([*folder.glob("*.json"), *results.glob(f"{glob.escape(name)}_*.json")])
+            measured(file, trained.path)
+            for file in sorted([*folder.glob("*.json"), *results.glob(f"{glob.escape(name)}_*.json")])
         ],
         curves=[
             {"title": title, "uri": data_uri(svg(plot(curves, title, "training step", "")), "image/svg+xml")}
@@ -109,18 +112,25 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def measured(path: Path) -> dict[str, object]:
-    """What a JSON file of figures holds, as rows: nested keys joined, long lists by their length."""
+def measured(path: Path, model_path: Path) -> dict[str, object]:
+    """What a JSON file of figures holds, as rows, and whether it says that it is of another checkpoint than this one.
+
+    RequestError if it holds none.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"{path} holds no figures: {error}; move it away") from None
-    return {"title": path.stem, "file": path.name, "rows": list(flattened(content, ""))}
+    stated = content.get("model_sha256") if isinstance(content, dict) else None
+    other = isinstance(stated, str) and not hashlib.sha256(model_path.read_bytes()).hexdigest().startswith(stated)
+    return {"title": path.stem, "file": path.name, "rows": list(flattened(content, "")), "other": other}
 
 
-def flattened(value: object, key: str):
-    """(key, text) for every value within."""
-    if isinstance(value, dict):
+def flattened(value: object, key: str) -> Iterator[tuple[str, str]]:
+    """(key, text) for every value within: a mean with its spread in one, long lists by their length."""
+    if isinstance(value, dict) and isinstance(value.get("mean"), float):
+        yield key, f"{value['mean']:.4g}" + ("" if value.get("std") is None else f" ± {value['std']:.2g}")
+    elif isinstance(value, dict):
         for name, inner in value.items():
             yield from flattened(inner, f"{key} {name}".strip())
     elif isinstance(value, list) and len(value) > 16:
