@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from utils.evaluation.extractor import Features
+from utils.evaluation.extractor import Features, as_tensor
 from utils.evaluation.reference import Reference
 from utils.files import written_whole
 
@@ -86,7 +86,7 @@ def nearest_pictures(queries: Tensor | np.ndarray, others: np.ndarray) -> Neares
 
 def _rows(pictures: Tensor | np.ndarray) -> Tensor:
     """uint8 (N, C, H, W) -> float32 (N, C H W) in [0, 1]."""
-    return torch.from_numpy(np.array(pictures)).flatten(1).float() / 255
+    return as_tensor(pictures).flatten(1).float() / 255
 
 
 def save_memorisation(path: Path, title: str, pictures: Tensor, found: Memorisation, training: np.ndarray) -> Path:
