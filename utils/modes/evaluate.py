@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
 
     record["floor"] = _floor(reference, extractor, count, args.seed, repeats)
     runs, drawn, seconds = [], None, 0.0
-    with tqdm(total=repeats * count * info.steps, unit="call", unit_scale=True, disable=None) as bar:
+    with tqdm(total=repeats * count * info.steps, unit="call", unit_scale=True) as bar:
         for first, last in record["protocol"]["seeds"]:
             lot = draw_pictures(trained, info, range(first, last + 1), args.batch_size, bar.update)
             features = extractor(lot.pictures)
