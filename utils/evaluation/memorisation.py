@@ -8,12 +8,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from utils.evaluation.extractor import Features
+from utils.evaluation.extractor import Features, as_tensor
 from utils.evaluation.reference import Reference
 from utils.files import written_whole
 
 QUANTILES = (0.01, 0.05, 0.5)
 SHOWN = 8  # pictures of each kind
+MOST = 5000  # drawn, and held-out, pictures whose neighbours are looked for: each is compared with every training one
 CHUNK = 500  # pictures whose distances to all others are held at once
 
 
@@ -47,14 +48,17 @@ class Memorisation(NamedTuple):
 def memorisation(pictures: Tensor, features: Features, reference: Reference) -> Memorisation:
     """Of drawn `pictures` (N, C, H, W) and their `features`, where `reference.real` is the training split.
 
+    Looks at the first MOST of them, and at as many of those held out, chosen at random.
     The distance in pixels is the root mean square difference, of 0 to 1; in features it is Euclidean. Where no split is
     held out, one half of the training pictures stands for it, and is compared with the other half.
     """
     held_out, beside = reference.held_out, reference.beside
+    if len(held_out.pictures) > MOST:
+        held_out = held_out.part(held_out.name, np.random.default_rng(0).permutation(len(held_out.pictures))[:MOST])
     return Memorisation(
         {
-            "pixels": nearest_pictures(pictures, reference.real.pictures),
-            "features": nearest(features.features, reference.real.features.features),
+            "pixels": nearest_pictures(pictures[:MOST], reference.real.pictures),
+            "features": nearest(features.features[:MOST], reference.real.features.features),
         },
         {
             "pixels": nearest_pictures(held_out.pictures, beside.pictures),
@@ -86,7 +90,7 @@ def nearest_pictures(queries: Tensor | np.ndarray, others: np.ndarray) -> Neares
 
 def _rows(pictures: Tensor | np.ndarray) -> Tensor:
     """uint8 (N, C, H, W) -> float32 (N, C H W) in [0, 1]."""
-    return torch.from_numpy(np.array(pictures)).flatten(1).float() / 255
+    return as_tensor(pictures).flatten(1).float() / 255
 
 
 def save_memorisation(path: Path, title: str, pictures: Tensor, found: Memorisation, training: np.ndarray) -> Path:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
 
     record["floor"] = _floor(reference, extractor, count, args.seed, repeats)
     runs, drawn, seconds = [], None, 0.0
-    with tqdm(total=repeats * count * info.steps, unit="call", unit_scale=True, disable=None) as bar:
+    with tqdm(total=repeats * count * info.steps, unit="call", unit_scale=True) as bar:
         for first, last in record["protocol"]["seeds"]:
             lot = draw_pictures(trained, info, range(first, last + 1), args.batch_size, bar.update)
             features = extractor(lot.pictures)
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
     if split != "train":
         reference = load_reference(data, "train", extractor, seed=args.seed)
     found = memorisation(drawn[0].pictures, drawn[1], reference)
-    record["memorisation"] = {"held_out": reference.held_out.name, **found.figures()}
+    counts = {name: len(of["pixels"].index) for name, of in (("drawn", found.drawn), ("held_out", found.held_out))}
+    record["memorisation"] = {"held_out": reference.held_out.name, "pictures": counts, **found.figures()}
     print(table(record))
     _print_memorisation(record["memorisation"])
     title = f"{trained.name} at {info}: {count:,} drawn, beside {reference.real.name}"

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
 
     chosen = np.random.default_rng(args.seed).permutation(len(images))[:count]
     bounds = []
-    with tqdm(total=count * steps, unit="call", unit_scale=True, disable=None) as bar:
+    with tqdm(total=count * steps, unit="call", unit_scale=True) as bar:
         for batch in batches_of(range(count), args.batch_size or trained.settings.sample.batch_size):
             pictures = torch.from_numpy(images[chosen[batch.start : batch.stop]])
             seeds = range(args.seed + batch.start, args.seed + batch.stop)
