@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", choices=["ema", "raw"], default="ema", help="averaged weights, or the last step's")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
-        "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic"
+        "--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the network's arithmetic"
     )
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):

@@ -1,12 +1,17 @@
 """What both scripts do before and around their work: signals, mistakes, exit statuses."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
 
 
 class StopSignal:
-    """Turns the first SIGINT or SIGTERM into a request to stop after the current step; a second one stops at once."""
+    """Turns the first SIGINT or SIGTERM into a request to stop after the current step; a second one stops at once.
+
+    Not so under torchrun: it passes on what a terminal or a scheduler may send to its processes too, so that one request comes
+    twice; and it ends by itself what does not stop within half a minute.
+    """
 
     def __init__(self):
         self.number: int | None = None
@@ -16,7 +21,7 @@ class StopSignal:
     def _note(self, number: int, frame: object) -> None:
         self.number = number
         for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, signal.SIG_DFL)
+            signal.signal(again, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL)
 
     @property
     def exit_status(self) -> int:
