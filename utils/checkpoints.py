@@ -20,6 +20,7 @@ from utils.settings import Settings
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
 PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
+MILESTONES = "milestones"  # the folder of those that are kept for good
 State = dict[str, Tensor]
 
 # What torch.load raises for bytes that it did not write.

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from utils.checkpoints import (
+    MILESTONES,
     PREVIOUS_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
@@ -30,7 +31,6 @@ from utils.errors import RequestError
 from utils.files import written_whole
 from utils.settings import Settings
 
-MILESTONES = "milestones"
 SKIPS = 3  # batches that a training may leave out before it gives up
 # The blocks that make a run the run it is: with others of them, going on would be another training.
 FIXED_BLOCKS = ("data", "model", "diffusion")
