@@ -51,7 +51,7 @@ from models import build_model
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE
 from utils.config import load_settings, to_yaml
 from utils.device import at_precision, be_deterministic, pick_compile, pick_precision
-from utils.distributed import Ranks, only_first_speaks
+from utils.distributed import Ranks, only_first_speaks, portions
 from utils.doctor import ClippedShare, Doctor, data_figures, picture_complaints, picture_figures
 from utils.drawing import batches_of, draw
 from utils.ema import EMA
@@ -160,41 +160,41 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
     log = RunLog(folder, trainer.step, ranks.first)
     stop, pace = StopSignal(), Pace(total_steps, trainer.step, ranks.first)
 
-    while trainer.step < total_steps and stop.number is None:
-        step = trainer.step
-        if step not in trainer.skipped:
-            trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
-            train_step(trainer, network, diffusion, batches, ranks)
-        trainer.step = step = step + 1
-        stop.number = ranks.largest(stop.number or 0) or None
-        pace.bar.update()
+    with pace.bar:
+        while trainer.step < total_steps and stop.number is None:
+            step = trainer.step
+            if step not in trainer.skipped:
+                trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
+                train_step(trainer, network, diffusion, batches, ranks)
+            trainer.step = step = step + 1
+            stop.number = ranks.largest(stop.number or 0) or None
+            pace.bar.update()
 
-        ends = step == total_steps or stop.number is not None
-        logs, shows = step % knobs.log_every == 0, step % knobs.sample_every == 0 or step == total_steps
-        keeps = knobs.keep_every is not None and step % knobs.keep_every == 0
-        saves = step % knobs.save_every == 0 or keeps or ends
-        if (logs or shows or saves) and not trainer.went_well(folder, ranks):
-            log.close()
-            log = RunLog(folder, trainer.step, ranks.first)
-            pace.back_to(trainer.step)
-            continue
-        if logs:
-            figures = trainer.doctor.figures(ranks)
-            complaints = trainer.doctor.complaints(figures, knobs.grad_clip, step > knobs.warmup_steps)
-            figures["pictures_per_second"] = pace.since(step) * knobs.batch_size
-            log.scalars(step, complaints, **figures)
-            pace.show(figures, complaints)
-        if shows:
-            sheet, figures = draw_sheet(ema_network, diffusion, settings, ranks)
-            figures |= data_figures(images)
-            complaints = picture_complaints(figures) if step > knobs.warmup_steps else []
-            log.pictures(step, sheet)
-            log.scalars(step, complaints, **figures)
-            pace.show({}, complaints)
-        if saves and ranks.first:
-            log.flush()
-            trainer.save(folder, milestone=keeps)
-    pace.bar.close()
+            ends = step == total_steps or stop.number is not None
+            logs, shows = step % knobs.log_every == 0, step % knobs.sample_every == 0 or step == total_steps
+            keeps = knobs.keep_every is not None and step % knobs.keep_every == 0
+            saves = step % knobs.save_every == 0 or keeps or ends
+            if (logs or shows or saves) and not trainer.went_well(folder, ranks):
+                log.close()
+                log = RunLog(folder, trainer.step, ranks.first)
+                pace.back_to(trainer.step)
+                continue
+            figures, complaints = {}, []
+            if logs:
+                figures = trainer.doctor.figures(ranks)
+                complaints = trainer.doctor.complaints(figures, knobs.grad_clip, step > knobs.warmup_steps)
+                figures["pictures_per_second"] = pace.since(step) * knobs.batch_size
+            if shows:
+                sheet, seen = draw_sheet(ema_network, diffusion, settings, ranks)
+                log.pictures(step, sheet)
+                figures |= seen | data_figures(images)
+                complaints += picture_complaints(figures) if step > knobs.warmup_steps else []
+            if figures:
+                log.scalars(step, complaints, **figures)
+                pace.show(figures, complaints)
+            if saves and ranks.first:
+                log.flush()
+                trainer.save(folder, milestone=keeps)
     log.close()
     print_end(folder, trainer.step, total_steps, stop)
     return stop.exit_status
@@ -206,22 +206,22 @@ def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, bat
     Timesteps and noise are drawn for the whole batch; this rank works its rows of it, in train.accumulate parts.
     """
     step, knobs, seed, device = trainer.step, trainer.settings.train, trainer.settings.run.seed, ranks.device
-    rows = ranks.rows(knobs.batch_size)
     stream = generator(device, seed, "noise", step)
-    x_0 = to_float(batches[step])  # (R, C, H, W), R of the B pictures
-    t = draw_timesteps(knobs.batch_size, diffusion.timestep_num, knobs.timestep_logit_normal, stream)[rows]  # (R,)
-    noise = torch.randn((knobs.batch_size, *x_0.shape[1:]), generator=stream, device=device)[rows]
-    torch.manual_seed(derive_seed(seed, "dropout", step, rows.start))
+    rows, x_0 = ranks.rows(knobs.batch_size), to_float(batches[step])  # (R, C, H, W), R of the batch's B pictures
+    t = draw_timesteps(knobs.batch_size, diffusion.timestep_num, knobs.timestep_logit_normal, stream)  # (B,)
+    noise = torch.randn((knobs.batch_size, *x_0.shape[1:]), generator=stream, device=device)  # (B, C, H, W)
     shown = self_condition.for_training(network, diffusion, derive_seed(seed, "estimate", step) % 2 == 0)
 
     trainer.optimizer.zero_grad()
-    parts = list(zip(*(tensor.chunk(knobs.accumulate) for tensor in (x_0, t, noise))))
-    for number, part in enumerate(parts, start=1):
-        with ranks.gradients_when(number == len(parts)):
-            losses = diffusion.training_losses(shown, *part)  # (R / accumulate,)
+    for part in portions(rows, min(knobs.accumulate, len(x_0))):
+        torch.manual_seed(derive_seed(seed, "dropout", step))
+        trainer.model.part_of_batch(part.start, knobs.batch_size)
+        with ranks.gradients_when(part.stop == rows.stop):
+            x_0_part = x_0[part.start - rows.start : part.stop - rows.start]
+            losses = diffusion.training_losses(shown, x_0_part, t[part], noise[part])  # a row each
             # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.
             trainer.scaler.scale(losses.sum() * (ranks.size / knobs.batch_size)).backward()
-        trainer.doctor.note_losses(part[1], losses.detach())
+        trainer.doctor.note_losses(t[part], losses.detach())
     trainer.scaler.unscale_(trainer.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), knobs.grad_clip or math.inf)
     trainer.doctor.note_gradient(step, norm, scaled=trainer.scaler.is_enabled())

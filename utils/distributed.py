@@ -56,7 +56,7 @@ class Ranks:
 
     def rows(self, count: int) -> slice:
         """This rank's share of `count` rows: consecutive, and no share larger than another by more than one."""
-        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+        return portions(slice(0, count), self.size)[self.rank]
 
     def shared(self, model: nn.Module) -> nn.Module:
         """`model`, its gradients averaged over the ranks by each backward pass."""
@@ -112,6 +112,13 @@ class Ranks:
         """Leaves the process group: the last act of a run that went well."""
         if self.size > 1:
             dist.destroy_process_group()
+
+
+def portions(rows: slice, count: int) -> list[slice]:
+    """`rows` cut into `count` consecutive slices, none longer than another by more than one; short ones may be empty."""
+    length = rows.stop - rows.start
+    bounds = [rows.start + i * length // count for i in range(count + 1)]
+    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 
 
 def only_first_speaks() -> None:

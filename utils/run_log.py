@@ -1,7 +1,6 @@
 """What a training says while it runs: log.jsonl, TensorBoard and the grids."""
 
 import json
-import math
 import os
 import sys
 import time
@@ -86,9 +85,9 @@ class Pace:
 
     def show(self, figures: dict[str, float], complaints: list[str]) -> None:
         """The figures of a line of the log beside the bar, and the doctor's words above it."""
-        if figures:
-            rate = figures["pictures_per_second"]
-            self.bar.set_postfix_str(f"loss {figures.get('loss', math.nan):.4f}, {rate:.0f} pictures/s", refresh=False)
+        if "loss" in figures:
+            words = f"loss {figures['loss']:.4f}, {figures['pictures_per_second']:.0f} pictures/s"
+            self.bar.set_postfix_str(words, refresh=False)
         for complaint in complaints:
             self.bar.write(f"Doctor:  step {self.bar.n:,}: {complaint}")
 

@@ -88,9 +88,11 @@ class TrainerState:
         with written_whole(path) as temporary:
             torch.save(state, temporary)
             if path.exists():
-                _keep(path, folder / PREVIOUS_FILE)
+                with written_whole(folder / PREVIOUS_FILE) as other_name:
+                    _link(path, other_name)
         if milestone:
-            _keep(path, folder / MILESTONES / f"step_{self.step:06d}.pt")
+            with written_whole(folder / MILESTONES / f"step_{self.step:06d}.pt") as temporary:
+                shutil.copyfile(path, temporary)
         self.save_weights(folder)
 
     def save_weights(self, folder: Path) -> None:
@@ -231,10 +233,9 @@ def _on_cpu(value: object) -> object:
     return type(value)(_on_cpu(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def _keep(path: Path, copy: Path) -> None:
-    """Makes `copy` another name of the file at `path`, whole at any instant; a copy where the disk knows no second names."""
-    with written_whole(copy) as temporary:
-        try:
-            os.link(path, temporary)
-        except OSError:
-            shutil.copyfile(path, temporary)
+def _link(path: Path, name: Path) -> None:
+    """Makes `name` another name of the file at `path`; a copy, where the disk knows no second names."""
+    try:
+        os.link(path, name)
+    except OSError:
+        shutil.copyfile(path, name)
