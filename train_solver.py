@@ -11,9 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+from utils.script import Arguments
+
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument(
         "--data_name", required=True, metavar="NAME", help="an entry of Train_Data in the configuration"
     )
@@ -48,13 +50,13 @@ from tqdm import tqdm
 
 from datasets import Batches, check_source, load_images, to_float
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_timesteps, self_condition
-from models import build_model
+from models import build_model, parameter_count
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, TrainerState
 from utils.config import load_settings, to_yaml
-from utils.device import at_precision, pick_compile, pick_device, pick_precision
+from utils.device import at_precision, check_training_memory, pick_compile, pick_device, pick_precision
 from utils.drawing import batches_of, draw
 from utils.ema import EMA
-from utils.files import written_whole
+from utils.files import check_writable, written_whole
 from utils.pictures import grid, near_square
 from utils.run_log import RunLog
 from utils.script import StopSignal, run_script
@@ -75,6 +77,8 @@ def main(args: argparse.Namespace) -> int:
     device = pick_device(settings.run.device)
     precision = pick_precision(settings.run.precision, device)
 
+    check_writable(folder, "--save_dir")
+    check_training_memory(parameter_count(settings.model_arguments()), device)
     torch.manual_seed(derive_seed(settings.run.seed, "weights"))
     model = build_model(**settings.model_arguments()).to(device)
     picture_num = check_source(data.source, data.data_path, download=data.download)

@@ -1,5 +1,6 @@
 """Which device, in which precision, compiled or not: decided once, at the start."""
 
+import os
 from collections.abc import Callable
 
 import torch
@@ -30,6 +31,22 @@ def pick_precision(name: str, device: torch.device) -> str:
 def pick_compile(setting: str | bool, device: torch.device, steps: int) -> bool:
     """Whether to compile the network: `auto` does on a GPU, for long runs. On CPUs it was measured not to pay."""
     return device.type == "cuda" and steps >= COMPILE_PAYS_FROM if setting == "auto" else setting
+
+
+def check_training_memory(parameters: int, device: torch.device) -> None:
+    """RequestError if the weights alone, with what training keeps beside them, are more than the device's whole memory.
+
+    Five float32 a parameter: the weight, its gradient, its average (EMA) and Adam's two moments.
+    """
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    else:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 20 * parameters > memory:
+        raise RequestError(
+            f"the network has {parameters:,} parameters: to train it takes {20 * parameters / 2**30:,.0f} GiB at the least, "
+            f"and {device} has {memory / 2**30:,.0f}; lower model.base_channels or model.channel_mult"
+        )
 
 
 def at_precision(model: nn.Module, precision: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
