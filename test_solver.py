@@ -105,12 +105,17 @@ def check_request(args: argparse.Namespace) -> None:
         for name in options:
             if getattr(args, name) and args.test_mode not in mode:
                 raise RequestError(f"--{name} belongs to --test_mode {' or '.join(mode)}, not {args.test_mode}")
+    if args.config is not None and args.data_name is None:
+        raise RequestError("--config says where --data_name is looked up: give both, or neither")
     bounds = {
         "sample_num": (1, 1_000_000),
         "batch_size": (1, 65_536),
         "seed": (0, 2**63 - 1),
         "interpolate_steps": (1, 100_000),
         "interpolate_num": (2, 1000),
+        "image_size": (1, 1024),
+        "image_channel": (1, 3),
+        "training_timestep_num": (1, 100_000),
     }
     for name, (least, most) in bounds.items():
         value = getattr(args, name)

@@ -8,10 +8,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from models import build_model
-from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, TrainerState, load_checkpoint, load_weights
+from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, TrainerState, load_checkpoint
 from utils.config import load_settings
 from utils.ema import EMA
 from utils.errors import RequestError
+from utils.untrusted import load_weights
 
 SMALL = ["data.image_size=8", "model.base_channels=8", "model.channel_mult=[1, 2]", "model.num_res_blocks=1", "model.norm_groups=4",
          "model.attention_resolutions=[4]", "model.patch_size=1"]  # fmt: skip

@@ -14,7 +14,6 @@ from utils.errors import RequestError, reason_of
 from utils.settings import Blocks, ConfigFile, Settings
 
 LARGEST_FILE = 2**18  # bytes: of another file, YAML's reader would make minutes of work
-MOST_KEYS = 1000  # of one mapping
 SHOWN_MISTAKES = 5
 # What YAML's reader raises for a text: its own errors, a number or a date that is none, nesting without end.
 UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
@@ -116,12 +115,7 @@ def explain(error: ValidationError, places: dict[tuple[str, ...], str], default_
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error: the second would silently win."""
-
-    def flatten_mapping(self, node):
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_KEYS:  # merge keys (<<) that name each other can multiply without bound
-            raise yaml.constructor.ConstructorError(None, None, f"more than {MOST_KEYS} keys", node.start_mark)
+    """YAML in which a key given twice is an error: the second would silently win. Merge keys (<<) are not known."""
 
     def construct_mapping(self, node, deep=False):
         if not isinstance(node, yaml.MappingNode):
@@ -153,6 +147,7 @@ def _short(value: object) -> str:
 def _layer_from_text(text: str) -> Layer:
     """`train.learning_rate=2e-4` as a layer."""
     key, equals, value = text.partition("=")
+    text = text if len(text) <= 200 else f"{text[:200]}..."
     if not equals or key.count(".") != 1:
         raise RequestError(f"--set {text}: it is written BLOCK.KEY=VALUE, as in train.learning_rate=2e-4")
     try:
