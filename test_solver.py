@@ -6,10 +6,13 @@ The network, the diffusion and the data are those that the checkpoint names. `ra
 
 import argparse
 import importlib
+from pathlib import Path
+
+from utils.script import Arguments
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
     parser.add_argument("--test_mode", choices=["random_gen", "interpolate", "reconstruct"], default="random_gen")
     parser.add_argument(
@@ -62,6 +65,7 @@ if __name__ == "__main__":
 
 from utils.distributed import Ranks, only_first_speaks
 from utils.errors import RequestError
+from utils.files import check_writable
 from utils.script import run_script
 from utils.trained import load_trained, parse_sampler
 
@@ -103,15 +107,31 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check_request(args: argparse.Namespace) -> None:
-    """RequestError for an option of another mode, or a number that makes no sense."""
+    """RequestError for an option of another mode, a number that makes no sense, or a folder that cannot be written."""
     for mode, options in MODE_OPTIONS.items():
         for name in options:
             if getattr(args, name) and args.test_mode not in mode:
                 raise RequestError(f"--{name} belongs to --test_mode {' or '.join(mode)}, not {args.test_mode}")
-    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "interpolate_steps": 1, "interpolate_num": 2}
-    for name, bound in least.items():
-        if getattr(args, name) is not None and getattr(args, name) < bound:
-            raise RequestError(f"--{name} {getattr(args, name)}: it must be at least {bound}")
+    if args.config is not None and args.data_name is None:
+        raise RequestError("--config says where --data_name is looked up: give both, or neither")
+    bounds = {
+        "sample_num": (1, 1_000_000),
+        "batch_size": (1, 65_536),
+        "seed": (0, 2**63 - 1),
+        "interpolate_steps": (1, 100_000),
+        "interpolate_num": (2, 1000),
+        "image_size": (1, 1024),
+        "image_channel": (1, 3),
+        "training_timestep_num": (1, 100_000),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(args, name)
+        if value is not None and not least <= value <= most:
+            raise RequestError(f"--{name} {value}: it must be at least {least} and at most {most}")
+    for name in ("save_dir", "data_path"):
+        if getattr(args, name) == "":
+            raise RequestError(f"--{name} is empty: name a folder, or leave the option out")
+    check_writable(Path(args.save_dir).absolute(), "--save_dir")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from utils.script import Arguments
+
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument(
         "--data_name", required=True, metavar="NAME", help="an entry of Train_Data in the configuration"
     )
@@ -47,16 +49,16 @@ import torch
 
 from datasets import Batches, check_source, load_images, to_float
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_timesteps, self_condition
-from models import build_model
+from models import build_model, parameter_count
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE
 from utils.config import load_settings, to_yaml
-from utils.device import at_precision, be_deterministic, pick_compile, pick_precision
+from utils.device import at_precision, be_deterministic, check_training_memory, pick_compile, pick_precision
 from utils.distributed import Ranks, only_first_speaks, portions
 from utils.doctor import ClippedShare, Doctor, data_figures, picture_complaints, picture_figures
 from utils.drawing import batches_of, draw
 from utils.ema import EMA
 from utils.errors import RequestError
-from utils.files import written_whole
+from utils.files import check_writable, written_whole
 from utils.pictures import grid, near_square
 from utils.run_log import Pace, RunLog
 from utils.script import StopSignal, run_script
@@ -76,10 +78,12 @@ def main(args: argparse.Namespace) -> int:
     settings = load_settings(args.config, args.data_name, args.overrides, flags)
     data, knobs = settings.data, settings.train
     folder = Path(settings.run.save_dir or f"train_results/{settings.data_name}").absolute()
-    picture_num = check_source(data.source, data.data_path, download=data.download)
     if settings.run.deterministic:
         be_deterministic()
     ranks = Ranks(settings.run.device)
+    ranks.from_first(lambda: check_writable(folder, "--save_dir"))
+    check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
+    picture_num = check_source(data.source, data.data_path, download=data.download)
     if knobs.batch_size < ranks.size:
         raise RequestError(
             f"train.batch_size {knobs.batch_size} is too small for {ranks.size} processes: one picture each"
@@ -91,28 +95,35 @@ def main(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(to_yaml(settings), end="")
         return 0
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # by torchrun --max-restarts
-    resume = "auto" if restarted else args.resume
     with ExitStack() as held:
-        began = folder.exists()
-        if began and ranks.first:
-            held.enter_context(claimed(folder))
-        state = ranks.from_first(lambda: find_state(folder, resume, settings))
-        images = load_images(**data.model_dump(exclude={"horizontal_flip"}))
-        if (
-            not began and ranks.first
-        ):  # only now is nothing left that could be refused, and leave an empty folder behind
-            held.enter_context(claimed(folder))
-        if state is not None:
-            trainer.load(state, folder)
-            print(f"Going on from step {trainer.step:,}.")
-        trainer.check_data(images)
-        if ranks.first:
-            with written_whole(folder / "config.yaml") as temporary:
-                temporary.write_text(to_yaml(settings), encoding="utf-8")
+        images = begin(args, settings, trainer, folder, ranks, held)
         status = train(settings, trainer, images, folder, ranks)
     ranks.close()
     return status
+
+
+def begin(args, settings: Settings, trainer: TrainerState, folder: Path, ranks: Ranks, held: ExitStack) -> np.ndarray:
+    """Takes the folder for this run (`held` keeps it), goes on with what is in it, and reads the pictures.
+
+    Returns them: uint8 (N, C, H, W). RequestError, with nothing left behind, if the run cannot go on or begin.
+    """
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # by torchrun --max-restarts
+    resume = "auto" if restarted else args.resume
+    exists = folder.exists()
+    if exists and ranks.first:
+        held.enter_context(claimed(folder))
+    state = ranks.from_first(lambda: find_state(folder, resume, settings))
+    images = load_images(**settings.data.model_dump(exclude={"horizontal_flip"}))
+    if not exists and ranks.first:  # not before: what is refused leaves no empty folder behind
+        held.enter_context(claimed(folder))
+    if state is not None:
+        trainer.load(state, folder)
+        print(f"Going on from step {trainer.step:,}.")
+    trainer.check_data(images)
+    if ranks.first:
+        with written_whole(folder / "config.yaml") as temporary:
+            temporary.write_text(to_yaml(settings), encoding="utf-8")
+    return images
 
 
 def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:

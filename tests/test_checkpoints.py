@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 
 from models import build_model
 from tests.training import advance, find, make_trainer
-from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, load_checkpoint, load_weights
+from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, load_checkpoint
 from utils.errors import RequestError
+from utils.untrusted import load_weights
 
 
 @pytest.fixture

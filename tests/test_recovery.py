@@ -43,8 +43,7 @@ def assert_same_run(first, second):
         ["train.accumulate=3", "train.ema_decay=0.5"],
     ],
 )
-def test_going_on_is_as_if_nothing_had_happened(tmp_path, monkeypatch, extra):
-    monkeypatch.chdir(tmp_path)
+def test_going_on_is_as_if_nothing_had_happened(tmp_path, extra):
     settings = [*SMALL, *extra]
     done(train_in(tmp_path, "straight", 7, settings))
     for stops in ([1, 7], [2, 3, 7], [6, 7]):  # on a line of the log, a sheet and a state, and between them

@@ -1,45 +1,57 @@
-"""Reading what strangers may have written: weights (safetensors, with their settings inside) and a training's state."""
+"""The files of a run: weights to share (safetensors, with their settings inside), and the state from which it goes on."""
 
 import hashlib
-import json
-import os
-import pickle
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.config import explain
 from utils.errors import RequestError
 from utils.family import settings_of_weights
 from utils.settings import Settings
+from utils.untrusted import (
+    State,
+    check_shapes,
+    check_state_dict,
+    read_pt,
+    read_safetensors,
+    settings_from_json,
+    shapes_of,
+)
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
 PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
 MILESTONES = "milestones"  # the folder of those that are kept for good
-State = dict[str, Tensor]
 
-# What torch.load raises for bytes that it did not write.
-UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+# The parts of a training's state, as TrainerState.save writes them.
+STATE_PARTS = {"settings": str, "step": int, "skipped": list, "data": str | None, "model": dict, "ema": dict, "optimizer": dict,
+               "scaler": dict, "doctor": dict}  # fmt: skip
 
 
 def load_state(path: str | Path) -> dict:
     """Reads a training's state, on the CPU, without ever running code from it.
 
-    RequestError if that cannot be done, or if it is not, byte for byte, what was written.
+    RequestError if that cannot be done, or if it is not, bit for bit, what was written.
     """
-    state = _read_pt(Path(path))
-    if "settings" not in state:
-        raise RequestError(f"{path} is no training state of this project: it holds no settings")
-    _check_digest(state, path)
+    state = read_pt(Path(path))
+    _check_state(state, Path(path))
     return state
 
 
-def _check_digest(state: dict, path: str | Path) -> None:
+def _check_state(state: dict, path: Path) -> None:
+    """RequestError unless the parts of a training's state are there, are what they ought to be, and were not altered."""
+    for name, kind in STATE_PARTS.items():
+        if name not in state or not isinstance(state[name], kind):
+            what = f"a {type(state[name]).__name__}" if name in state else "missing"
+            raise RequestError(f"{path} is no training state of this project: its {name} is {what}")
+    if state["step"] < 0:
+        raise RequestError(f"{path} is no training state of this project: it ends at step {state['step']}")
+    for name in ("model", "ema"):
+        check_state_dict(state[name], path)
     if state.pop("digest", None) != digest(state):
         raise RequestError(f"{path} was altered or damaged: its checksum is not that of its content")
 
@@ -92,26 +104,26 @@ def load_checkpoint(
     trained for. RequestError if it is none of these, is damaged, or does not hold what is asked for.
     """
     path = Path(path)
-    if not path.is_file():
-        raise RequestError(f"there is no checkpoint {os.path.abspath(path)}")
-    if path.suffix == ".pt":
-        state = _read_pt(path)
+    if path.suffix in (".pt", ".pth"):
+        state = read_pt(path)
         if "settings" in state:
-            _check_digest(state, path)
-            weights = state["ema" if which == "ema" else "model"]
-            return Checkpoint(weights, which, settings_from_json(state["settings"], path), state["step"])
-        weights, metadata, which = state.get("unet_model"), {}, "raw"
-        if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+            _check_state(state, path)
+            weights, settings = state["ema" if which == "ema" else "model"], settings_from_json(state["settings"], path)
+            check_shapes(settings, shapes_of(weights), path)
+            return Checkpoint(weights, which, settings, state["step"])
+        if "unet_model" not in state:
             raise RequestError(f"{path} holds neither a training state of this project nor weights named unet_model")
+        weights, settings, step, which = state["unet_model"], None, 0, "raw"
+        check_state_dict(weights, path)
     else:
-        weights, metadata = _read_safetensors(path)
+        weights, settings, step = read_safetensors(path)
         if which == "raw":
             raise RequestError(
                 f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
                 f"--model_path FOLDER/{STATE_FILE}"
             )
-    if "settings" in metadata:
-        return Checkpoint(weights, which, settings_from_json(metadata["settings"], path), int(metadata.get("step", 0)))
+    if settings is not None:
+        return Checkpoint(weights, which, settings, step)
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
     if None in stated.values():
         raise RequestError(
@@ -119,51 +131,8 @@ def load_checkpoint(
             "trained for"
         )
     try:
-        return Checkpoint(weights, which, settings_of_weights(weights, **stated), 0)
+        settings = settings_of_weights(weights, **stated)
     except ValidationError as error:
         raise RequestError(f"{path}: {explain(error, {}, str(path))}") from None
-
-
-def _read_pt(path: Path) -> dict:
-    """The mapping in a .pt file, by torch's restricted reader. RequestError if it is damaged, or holds anything else."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UNREADABLE as error:
-        reason = str(error).split("\n")[0]
-        raise RequestError(f"{path} is no whole checkpoint ({type(error).__name__}: {reason})") from None
-    if not isinstance(content, dict):
-        raise RequestError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
-    return content
-
-
-def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
-    """The tensors and the metadata of a safetensors file. RequestError if it is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no dict)
-    except (SafetensorError, OSError) as error:
-        raise RequestError(f"{path} is no whole safetensors file: {error}") from None
-
-
-def load_weights(model: nn.Module, weights: State, source: str | Path) -> None:
-    """Loads all of `weights` or nothing. RequestError names the first tensors that differ."""
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != found:
-        names = [name for name in expected | found if expected.get(name) != found.get(name)]
-        shown = ", ".join(f"{name} {found.get(name, 'missing')} for {expected.get(name, 'none')}" for name in names[:3])
-        raise RequestError(
-            f"{source} does not fit the network that its settings describe: {len(names)} tensors differ: {shown}"
-        )
-    model.load_state_dict(weights)
-
-
-def settings_from_json(text: str, path: Path) -> Settings:
-    """The settings that travel in the file `path`. RequestError if they are damaged or of another project."""
-    try:
-        return Settings.model_validate(json.loads(text))
-    except (ValidationError, json.JSONDecodeError, TypeError) as error:
-        why = explain(error, {}, str(path)) if isinstance(error, ValidationError) else str(error)
-        raise RequestError(f"the settings inside {path} cannot be used: {why}") from None
+    check_shapes(settings, shapes_of(weights), path)
+    return Checkpoint(weights, which, settings, 0)

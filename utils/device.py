@@ -40,6 +40,22 @@ def be_deterministic() -> None:
     torch.use_deterministic_algorithms(True)
 
 
+def check_training_memory(parameters: int, device: torch.device) -> None:
+    """RequestError if the weights alone, with what training keeps beside them, are more than the device's whole memory.
+
+    Five float32 a parameter: the weight, its gradient, its average (EMA) and Adam's two moments.
+    """
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    else:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 20 * parameters > memory:
+        raise RequestError(
+            f"the network has {parameters:,} parameters: to train it takes {20 * parameters / 2**30:,.0f} GiB at the least, "
+            f"and {device} has {memory / 2**30:,.0f}; lower model.base_channels or model.channel_mult"
+        )
+
+
 def at_precision(model: nn.Module, precision: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
     """`model` as a function that computes in `precision` and takes and gives float32: precision ends at this call."""
 

@@ -20,8 +20,6 @@ from utils.checkpoints import (
     WEIGHTS_FILE,
     digest,
     load_state,
-    load_weights,
-    settings_from_json,
 )
 from utils.config import differences
 from utils.distributed import Ranks
@@ -30,6 +28,7 @@ from utils.ema import EMA
 from utils.errors import RequestError
 from utils.files import written_whole
 from utils.settings import Settings
+from utils.untrusted import load_weights, settings_from_json
 
 SKIPS = 3  # batches that a training may leave out before it gives up
 # The blocks that make a run the run it is: with others of them, going on would be another training.
