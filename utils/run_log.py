@@ -17,7 +17,11 @@ class RunLog:
     def __init__(self, folder: Path, step: int):
         self.folder = folder
         self.path = folder / "log.jsonl"
-        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if self.path.exists() else []
+        lines = (
+            self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            if self.path.exists()
+            else []
+        )
         with written_whole(self.path) as temporary:
             temporary.write_text("".join(line for line in lines if _step_of(line) <= step))
         self.file = open(self.path, "a", buffering=1)
