@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", choices=["ema", "raw"], default="ema", help="averaged weights, or the last step's")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
-        "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic"
+        "--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the network's arithmetic"
     )
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
@@ -63,11 +63,13 @@ def parse_args() -> argparse.Namespace:
 if __name__ == "__main__":
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
-from utils.device import pick_device
+from utils.distributed import Ranks, only_first_speaks
 from utils.errors import RequestError
 from utils.files import check_writable
 from utils.script import run_script
 from utils.trained import load_trained, parse_sampler
+
+SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
 
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
@@ -78,12 +80,15 @@ MODE_OPTIONS = {
 
 
 def main(args: argparse.Namespace) -> int:
+    only_first_speaks()
     check_request(args)
-    device = pick_device(args.device)
+    ranks = Ranks(args.device)
+    if ranks.size > 1 and args.test_mode not in SHARED_MODES:
+        raise RequestError(f"--test_mode {args.test_mode} runs in one process: python test_solver.py, without torchrun")
     trained = load_trained(
         args.model_path,
         args.weights,
-        device,
+        ranks.device,
         args.precision,
         image_size=args.image_size,
         image_channel=args.image_channel,
@@ -92,10 +97,12 @@ def main(args: argparse.Namespace) -> int:
     settings = trained.settings
     info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
     print(f"Model:   {trained.path}: {settings.data_name}, step {trained.step:,}, {trained.which} weights")
-    print(f"Sampler: {info}, on {device} in {trained.precision}")
+    print(f"Sampler: {info}, on {ranks.device} in {trained.precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
-    for path in mode.run(args, trained, info):
+    shared = {"ranks": ranks} if args.test_mode in SHARED_MODES else {}
+    for path in mode.run(args, trained, info, **shared):
         print(f"Wrote:   {path}")
+    ranks.close()
     return 0
 
 

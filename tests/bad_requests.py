@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.test_checkpoints import advance, make_trainer
+from tests.training import advance, make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = str(ROOT / "config.yaml")

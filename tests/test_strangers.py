@@ -27,7 +27,8 @@ from datasets import check_source, load_images
 from datasets.decode import UnreadablePictureError, decode_file
 from diffusion import SampleInfo
 from models import build_model, parameter_shapes
-from tests.test_checkpoints import Mark, advance, make_trainer
+from tests.test_checkpoints import Mark
+from tests.training import advance, make_trainer
 from utils.checkpoints import load_checkpoint, load_state
 from utils.config import load_settings
 from utils.errors import RequestError, one_line

@@ -46,4 +46,12 @@ def explain_failure(error: BaseException) -> str | None:
     # torch has no class of its own for the CPU's memory, and a class for the GPU's whose import would load torch.
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
         return OUT_OF_MEMORY
+    if is_lost_rank(error):
+        return "another process of this run has stopped, and with it the run; what was wrong there is said there"
     return None
+
+
+def is_lost_rank(error: BaseException) -> bool:
+    """Whether torch.distributed could not reach another process: NCCL has errors of its own, gloo only a message."""
+    named = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
+    return named or (isinstance(error, RuntimeError) and "gloo" in str(error))

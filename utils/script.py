@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TextIO
 
-from utils.errors import RequestError, explain_failure, one_line
+from utils.errors import RequestError, explain_failure, is_lost_rank, one_line
 
 
 class Arguments(argparse.ArgumentParser):
@@ -39,7 +39,11 @@ class Arguments(argparse.ArgumentParser):
 
 
 class StopSignal:
-    """Turns the first SIGINT or SIGTERM into a request to stop after the current step; a second one stops at once."""
+    """Turns the first SIGINT or SIGTERM into a request to stop after the current step; a second one stops at once.
+
+    Not so under torchrun: it passes on what a terminal or a scheduler may send to its processes too, so that one request comes
+    twice; and it ends by itself what does not stop within half a minute.
+    """
 
     def __init__(self):
         self.number: int | None = None
@@ -49,7 +53,7 @@ class StopSignal:
     def _note(self, number: int, frame: object) -> None:
         self.number = number
         for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, signal.SIG_DFL)
+            signal.signal(again, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL)
 
     @property
     def exit_status(self) -> int:
@@ -77,9 +81,10 @@ def run_script(main: Callable[[], int]) -> None:
         line = explain_failure(error)
         if line is None:
             raise
-        status = 2
+        status = 1 if is_lost_rank(error) else 2
         _flush_or_drop(sys.stdout)
-        _write_line(f"error: {one_line(line)}")
+        rank = int(os.environ.get("RANK", 0))
+        _write_line(f"error{f' (rank {rank})' if rank > 0 else ''}: {one_line(line)}")
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)

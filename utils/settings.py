@@ -124,9 +124,20 @@ class TrainSettings(Block):
     ema_decay: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.9999, description="Decay of the weights' moving average, which is what is drawn from; 0 switches it off."
     )
+    accumulate: PositiveInt = Field(
+        1,
+        description="Work the batch in this many parts, one after another, where it does not fit into memory at once.",
+    )
+    on_nonfinite: Literal["stop", "rewind"] = Field(
+        "stop",
+        description="When a loss or gradient is not finite: stop, or go back to the last state and leave that batch out.",
+    )
     log_every: PositiveInt = Field(50, description="Steps between two lines of the log.")
     sample_every: PositiveInt = Field(5000, description="Steps between two grids of drawn pictures.")
     save_every: PositiveInt = Field(5000, description="Steps between two checkpoints.")
+    keep_every: PositiveInt | None = Field(
+        None, description="Steps between two states that are kept for good, in milestones/; null: the two newest only."
+    )
 
 
 class SampleSettings(Block):
@@ -145,8 +156,11 @@ class RunSettings(Block):
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Of the network's arithmetic; auto: bf16 on a GPU that has it, else fp32."
+    )
+    deterministic: bool = Field(
+        False, description="Only such algorithms on a GPU as give the same bits each time; slower. CPUs always do."
     )
     compile: Literal["auto"] | bool = Field(
         "auto", description="torch.compile; auto: on a GPU, for runs long enough to repay the wait."

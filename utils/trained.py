@@ -12,19 +12,21 @@ from torch import Tensor
 from datasets import load_images
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, timestep_pairs
 from models import build_model
-from utils.checkpoints import load_checkpoint
+from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint
 from utils.config import load_settings
 from utils.device import at_precision, pick_precision
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
 from utils.untrusted import load_weights
 
+RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of these names
+
 
 class Trained(NamedTuple):
     """A network in a state to be called, and all that its checkpoint says of it.
 
     network: (B, C, H, W), (B,) -> (B, C_out, H, W), float32 both ways whatever `precision` it computes in.
-    which: "ema" or "raw"; step: how many it was trained.
+    which: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
     """
 
     path: Path
@@ -33,13 +35,16 @@ class Trained(NamedTuple):
     diffusion: GaussianDiffusion
     which: str
     step: int
+    digest: str
     device: torch.device
     precision: str
 
     @property
     def name(self) -> str:
         """What its pictures are called by: the file, or the folder of a run's model.safetensors (every run has one)."""
-        return self.path.parent.name if self.path.stem in ("model", "trainer_state") else self.path.stem
+        if self.path.parent.name == MILESTONES:
+            return f"{self.path.parent.parent.name}_{self.path.stem}"
+        return self.path.parent.name if self.path.name in RUN_FILES else self.path.stem
 
     def output_prefix(self, save_dir: str, info: SampleInfo) -> Path:
         """save_dir/NAME_DDIM_50_0p0, absolute: how the names of its pictures begin."""
@@ -73,7 +78,8 @@ def load_trained(path: str | Path, which: str, device: torch.device, precision: 
     network = at_precision(model.to(device).eval(), precision, device)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
     path = Path(path).absolute()
-    return Trained(path, settings, network, diffusion, checkpoint.which, checkpoint.step, device, precision)
+    identity = digest([checkpoint.weights, settings.model_arguments(), settings.diffusion.model_dump()])
+    return Trained(path, settings, network, diffusion, checkpoint.which, checkpoint.step, identity, device, precision)
 
 
 def parse_sampler(text: str, timestep_num: int) -> SampleInfo:
