@@ -6,7 +6,6 @@ import os
 import pickle
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,9 +26,10 @@ from datasets import check_source, load_images
 from datasets.decode import UnreadablePictureError, decode_file
 from diffusion import SampleInfo
 from models import build_model, parameter_shapes
+from tests.processes import run as script
 from tests.test_checkpoints import Mark
 from tests.training import advance, make_trainer
-from utils.checkpoints import load_checkpoint, load_state
+from utils.checkpoints import digest, load_checkpoint, load_state
 from utils.config import load_settings
 from utils.errors import RequestError, one_line
 from utils.settings import Settings
@@ -54,16 +54,44 @@ def test_a_malicious_pickle_is_refused_and_leaves_no_mark(tmp_path, target):
         with zipfile.ZipFile(run / "model.pt", "w") as archive:  # as torch.save writes it
             archive.writestr("model/data.pkl", evil)
             archive.writestr("model/version", "3\n")
-        request = ["test_solver.py", "--model_path", run / "model.pt", "--save_dir", tmp_path / "out"]
+        process = script("test_solver.py", "--model_path", run / "model.pt", "--save_dir", tmp_path / "out")
     else:
         (run / "trainer_state.pt").write_bytes(evil)
-        request = ["train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", run, "--max_steps", "1"]
-    process = subprocess.run(
-        [sys.executable, *map(str, request), "--device", "cpu"], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+        process = script("train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", run, "--max_steps", 1)
     assert process.returncode == 2 and process.stderr.count("\n") == 1, process.stderr
     assert str(run) in process.stderr and "never done" in process.stderr and "weights_only" not in process.stderr
-    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["run", request[2].name if target == "model" else "trainer_state.pt"])  # fmt: skip
+    assert {path.name for path in tmp_path.rglob("*")} <= {"run", "model.pt", "trainer_state.pt"}
+
+
+@pytest.mark.parametrize("forge", ["optimizer", "shapes", "doctor", "nesting", "itself", "vast"])
+def test_a_state_with_a_checksum_of_its_own_is_not_believed(tmp_path, forge):
+    """Whoever makes a state can make its checksum too."""
+    trainer = make_trainer()
+    advance(trainer, 1)
+    trainer.save(tmp_path)
+    state = torch.load(tmp_path / "trainer_state.pt", weights_only=True)
+    del state["digest"]
+    if forge == "optimizer":
+        state["optimizer"] = {"state": {}, "param_groups": []}
+    elif forge == "shapes":
+        state["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
+    elif forge == "doctor":
+        state["doctor"] = {"sums": 1}
+    elif forge == "nesting":
+        for _ in range(3000):
+            state["scaler"] = {"a": state["scaler"]}
+    elif forge == "itself":
+        state["skipped"].append(state["skipped"])
+    else:
+        state["scaler"] = {"a": torch.zeros(1).expand(10**6, 10**6)}
+    with contextlib.suppress(RecursionError, RuntimeError):  # then it cannot be made, and is refused for the lack of it
+        state["digest"] = digest(state) if forge != "vast" else ""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)  # to write what is nested so deep
+    torch.save(state, tmp_path / "trainer_state.pt")
+    sys.setrecursionlimit(limit)
+    with pytest.raises(RequestError, match="trainer_state.pt"):
+        make_trainer().load(load_state(tmp_path / "trainer_state.pt"), tmp_path / "trainer_state.pt")
 
 
 def test_a_checkpoint_says_nothing_of_where_to_write(tmp_path, monkeypatch):
@@ -308,6 +336,9 @@ def check_yaml(desk, text):
 @example(text="? [a]\n: b")
 @example(text="&a [*a]")
 @example(text="!!map [1, 2]")
+@example(text="a: !!int ''")
+@example(text="a: !!bool maybe")
+@example(text="a: !!timestamp now")
 @example(text="a: " + "9" * 5000)
 def test_any_yaml_is_settings_or_refused(desk, text):
     check_yaml(desk, text)
@@ -399,6 +430,7 @@ PICTURES = picture_files()
 def check_picture(desk, kind, damage):
     path = desk / "a.png"
     path.write_bytes(damaged(PICTURES[kind], damage))
+    warnings.simplefilter("ignore")
     try:
         assert decode_file(str(path), 8, 3).shape == (3, 8, 8)
     except UnreadablePictureError as error:

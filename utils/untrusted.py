@@ -96,8 +96,10 @@ def _check_tensors(content: object, path: Path) -> None:
 def check_state_dict(weights: object, path: Path) -> None:
     """RequestError unless `weights` maps names to tensors."""
     if isinstance(weights, dict) and all(isinstance(name, str) for name in weights):
-        if all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        odd = [name for name, tensor in weights.items() if not isinstance(tensor, Tensor)]
+        if not odd:
             return
+        raise RequestError(f"{path} is no checkpoint: {odd[0]} is no tensor")
     raise RequestError(f"{path} is no checkpoint: its weights are no mapping of names to tensors")
 
 
@@ -159,19 +161,25 @@ def load_weights(model: nn.Module, weights: State, source: str | Path) -> None:
     model.load_state_dict(weights)
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict, source: str | Path) -> None:
-    """Loads the state of an optimizer. RequestError if it is that of other parameters."""
+def load_part(part: object, state: object, source: str | Path) -> None:
+    """`part.load_state_dict(state)`. RequestError if `state` is not what that wants."""
     try:
-        optimizer.load_state_dict(state)
+        part.load_state_dict(state)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise RequestError(
-            f"{source}: its optimizer is not that of this training ({type(error).__name__}: {error})"
-        ) from None
+        what = f"{type(part).__name__} ({type(error).__name__}: {error})"
+        raise RequestError(f"{source} does not fit this training's {what}; choose another --save_dir") from None
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: object, source: str | Path) -> None:
+    """As `load_part`; the optimizer itself would take numbers of other shapes, and fail at its next step."""
+    load_part(optimizer, state, source)
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, Tensor) and value.ndim > 0 and value.shape != parameter.shape:
                 shapes = f"{tuple(value.shape)} for {tuple(parameter.shape)}"
-                raise RequestError(f"{source}: its optimizer is not that of this training ({name} {shapes})")
+                raise RequestError(
+                    f"{source} does not fit this training's optimizer ({name} {shapes}); choose another --save_dir"
+                )
 
 
 def _compare(expected: Shapes, found: Shapes, source: str | Path) -> None:
