@@ -248,7 +248,7 @@ def test_permissions_are_named():
 
 PATIENT = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 FEW = settings(max_examples=60, derandomize=True, **PATIENT)
-MANY = settings(max_examples=4000, **PATIENT)
+MANY = settings(max_examples=1500, **PATIENT)
 
 
 def accepted(read) -> object:
