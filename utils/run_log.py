@@ -82,6 +82,7 @@ class Pace:
     def __init__(self, total_steps: int, step: int, shown: bool):
         interval = 0.5 if sys.stderr.isatty() else 30
         self.bar = tqdm(total=total_steps, initial=step, unit="step", mininterval=interval, disable=not shown)
+        self.said: set[str] = set()
         self.back_to(step)
 
     def back_to(self, step: int) -> None:
@@ -96,12 +97,15 @@ class Pace:
         return rate
 
     def show(self, figures: dict[str, float], complaints: list[str]) -> None:
-        """The figures of a line of the log beside the bar, and the doctor's words above it."""
+        """The figures of a line of the log beside the bar; the doctor's words above it, each kind once (the log has all)."""
         if "loss" in figures:
             words = f"loss {figures['loss']:.4f}, {figures['pictures_per_second']:.0f} pictures/s"
             self.bar.set_postfix_str(words, refresh=False)
         for complaint in complaints:
-            self.bar.write(f"Doctor:  step {self.bar.n:,}: {complaint}")
+            kind = complaint.partition(":")[0].rstrip("0123456789.e+- ")
+            if kind not in self.said:
+                self.said.add(kind)
+                self.bar.write(f"Doctor:  step {self.bar.n:,}: {complaint}")
 
 
 def _step_of(line: str) -> float:

@@ -55,6 +55,12 @@ class StopSignal:
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL)
 
+    def agree(self, largest: Callable[[int], int]) -> None:
+        """Stops here if any process of the run was told to: `largest` gives the largest of their numbers."""
+        number = largest(self.number or 0)
+        if number:  # else whatever came in the meantime stands
+            self.number = number
+
     @property
     def exit_status(self) -> int:
         """130 after SIGINT, 143 after SIGTERM, else 0."""
