@@ -90,10 +90,18 @@ def run_script(main: Callable[[], int]) -> None:
         status = 1 if is_lost_rank(error) else 2
         _flush_or_drop(sys.stdout)
         rank = int(os.environ.get("RANK", 0))
-        print(f"error{f' (rank {rank})' if rank > 0 else ''}: {one_line(line)}", file=sys.stderr)
+        _write_line(f"error{f' (rank {rank})' if rank > 0 else ''}: {one_line(line)}")
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
+
+
+def _write_line(line: str) -> None:
+    """One line of its own on stderr, even if a progress bar stands there."""
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)
 
 
 def _flush_or_drop(stream: TextIO | None) -> None:
