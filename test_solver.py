@@ -1,7 +1,7 @@
 """Draws from a trained model: python test_solver.py --model_path checkpoints/mnist_mini.safetensors
 
 The network, the diffusion and the data are those that the checkpoint names. `random_gen` draws new pictures,
-`interpolate` goes from one real picture to another.
+`interpolate` goes from one real picture to another, `evaluate` and `likelihood` measure.
 """
 
 import argparse
@@ -11,10 +11,13 @@ from pathlib import Path
 from utils.script import Arguments
 
 
+MODES = ["random_gen", "interpolate", "reconstruct", "evaluate", "likelihood"]
+
+
 def parse_args() -> argparse.Namespace:
     parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
-    parser.add_argument("--test_mode", choices=["random_gen", "interpolate", "reconstruct"], default="random_gen")
+    parser.add_argument("--test_mode", choices=MODES, default="random_gen")
     parser.add_argument(
         "--sample_info",
         metavar="METHOD_STEPS_ETA",
@@ -24,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         "--sample_num",
         type=int,
         metavar="N",
-        help="pictures to draw, or pairs to interpolate (the checkpoint's sample.sample_num; 10 pairs)",
+        help="pictures to draw, pairs to interpolate, or real pictures to measure (by mode)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="picture i is that of seed N + i (0)")
     parser.add_argument("--batch_size", type=int, metavar="N", help="pictures drawn at a time")
@@ -40,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
         checked.add_argument(f"--{name}", type=int, metavar="N")
-    pictures = parser.add_argument_group("interpolate and reconstruct: where the real pictures come from")
+    pictures = parser.add_argument_group("all but random_gen: where the real pictures come from")
     pictures.add_argument("--data_name", metavar="NAME", help="take the real pictures from another entry of --config")
     pictures.add_argument("--data_path", metavar="PATH", help="take them from this folder (or find the data set there)")
     pictures.add_argument("--config", metavar="FILE", help="where --data_name is looked up (config.yaml)")
@@ -57,6 +60,20 @@ def parse_args() -> argparse.Namespace:
         help="steps of noise (half of the training's: 500 of 1000; ddim: all)",
     )
     between.add_argument("--interpolate_num", type=int, metavar="N", help="coefficients from 0 to 1 (11)")
+    measuring = parser.add_argument_group("evaluate and likelihood")
+    measuring.add_argument(
+        "--split",
+        choices=["train", "test"],
+        help="the real pictures: evaluate's reference (train), those that likelihood measures (test)",
+    )
+    measuring.add_argument("--repeats", type=int, metavar="N", help="evaluate: so many lots, of different seeds (1)")
+    measuring.add_argument(
+        "--extractor", metavar="NAME", help="evaluate: digits, clothes or inception (the one that suits the data)"
+    )
+    measuring.add_argument("--inception_weights", metavar="FILE", help="evaluate: where Inception's weights are")
+    measuring.add_argument(
+        "--likelihood_steps", type=int, metavar="N", help="likelihood: timesteps for each picture (100; or all of them)"
+    )
     return parser.parse_args()
 
 
@@ -74,7 +91,11 @@ SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
     ("random_gen",): ["save_images"],
-    ("interpolate", "reconstruct"): ["data_name", "data_path", "config"],
+    ("random_gen", "interpolate", "reconstruct", "evaluate"): ["sample_info"],  # likelihood takes every step
+    ("interpolate", "reconstruct", "evaluate", "likelihood"): ["data_name", "data_path", "config"],
+    ("evaluate", "likelihood"): ["split"],
+    ("evaluate",): ["repeats", "extractor", "inception_weights"],
+    ("likelihood",): ["likelihood_steps"],
     ("interpolate",): ["interpolate_mode", "interpolate_steps", "interpolate_num"],
 }
 
@@ -97,7 +118,8 @@ def main(args: argparse.Namespace) -> int:
     settings = trained.settings
     info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
     print(f"Model:   {trained.path}: {settings.data_name}, step {trained.step:,}, {trained.which} weights")
-    print(f"Sampler: {info}, on {ranks.device} in {trained.precision}")
+    chain = "every step of the training" if args.test_mode == "likelihood" else info
+    print(f"Sampler: {chain}, on {ranks.device} in {trained.precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
     shared = {"ranks": ranks} if args.test_mode in SHARED_MODES else {}
     for path in mode.run(args, trained, info, **shared):
@@ -120,6 +142,8 @@ def check_request(args: argparse.Namespace) -> None:
         "seed": (0, 2**63 - 1),
         "interpolate_steps": (1, 100_000),
         "interpolate_num": (2, 1000),
+        "repeats": (1, 100),
+        "likelihood_steps": (2, 100_000),
         "image_size": (1, 1024),
         "image_channel": (1, 3),
         "training_timestep_num": (1, 100_000),
