@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -22,7 +23,7 @@ Shapes = dict[str, tuple[int, ...]]
 # What torch.load raises for bytes that it did not write.
 UNREADABLE = (
     *(RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError),
-    *(ArithmeticError, AssertionError, ImportError, MemoryError, zipfile.BadZipFile),
+    *(ArithmeticError, AssertionError, ImportError, MemoryError, struct.error, zipfile.BadZipFile),
 )
 WEIGHT_TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SHOWN_TENSORS = 3
