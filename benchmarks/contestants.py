@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from datasets import Batches, to_float
 from diffusion import SampleInfo, build_diffusion, draw_timesteps
@@ -40,12 +41,13 @@ class How(NamedTuple):
 
 
 class Contestant(NamedTuple):
-    """network: the one that is trained, called as forward(x_t, t) for its FLOPs; step: a training step; draw: count, steps
-    -> pictures; weights: what is drawn from by now, as a state_dict of `drawn`."""
+    """network: the one that is trained, called as forward(x_t, t) for its FLOPs; step: a training step, of `pictures`
+    pictures; draw: count, steps -> pictures, from the weights of `drawn`."""
 
     network: nn.Module
     forward: Callable[[Tensor, Tensor], Tensor]
     step: Callable[[], object]
+    pictures: int
     draw: Callable[[int, int], object]
     drawn: nn.Module
 
@@ -88,7 +90,7 @@ def ours(settings: Settings, images: np.ndarray, how: How, total_steps: int | No
         eta = SampleInfo.parse(settings.sample.sample_info).eta
         return draw(ema_network, diffusion, SampleInfo("DDIM", steps, eta), range(count), images.shape[1:], device)
 
-    return Contestant(model, model, step, draw_pictures, ema.model)
+    return Contestant(model, model, step, how.batch_size, draw_pictures, ema.model)
 
 
 def diffusers(settings: Settings, images: np.ndarray, how: How) -> Contestant:
@@ -137,7 +139,7 @@ def diffusers(settings: Settings, images: np.ndarray, how: How) -> Contestant:
         model.train()
         return drawn.images.cpu()
 
-    return Contestant(model, forward, step, draw_pictures, model)
+    return Contestant(model, forward, step, how.batch_size, draw_pictures, model)
 
 
 def unet_2d(settings: Settings) -> nn.Module:
@@ -187,7 +189,13 @@ def lucidrains(images: np.ndarray, how: How, folder: Path, dim: int, mults: tupl
         with autocast():
             return drawn.sample(batch_size=count).float().cpu()
 
-    return Contestant(model, model, step, draw_pictures, ema.ema_model)
+    parts = 1 if how.best else accumulated(how)
+    return Contestant(model, model, step, parts * how.batch_size, draw_pictures, ema.ema_model)
+
+
+def accumulated(how: How) -> int:
+    """Batches to an update of its Trainer, which refuses fewer than 16 pictures."""
+    return -(-16 // how.batch_size)
 
 
 def _lucidrains_default(diffusion: nn.Module, how: How, folder: Path) -> tuple[Callable[[], object], nn.Module]:
@@ -195,12 +203,12 @@ def _lucidrains_default(diffusion: nn.Module, how: How, folder: Path) -> tuple[C
     from denoising_diffusion_pytorch import Trainer
     from denoising_diffusion_pytorch import denoising_diffusion_pytorch as package
 
-    package.tqdm = partial(package.tqdm, disable=True)
+    package.tqdm = lambda *args, **options: tqdm(*args, **{**options, "disable": True})
     trainer = Trainer(
         diffusion,
         str(folder),
         train_batch_size=how.batch_size,
-        gradient_accumulate_every=-(-16 // how.batch_size),  # it refuses fewer than 16 pictures an update
+        gradient_accumulate_every=accumulated(how),
         calculate_fid=False,
         save_and_sample_every=10**9,
         results_folder=tempfile.mkdtemp(),
@@ -274,7 +282,13 @@ def loader(images: np.ndarray, how: How) -> Iterator[Tensor]:
     pictures = [augment.transforms[0](np.moveaxis(picture, 0, -1)) for picture in images]
     augment.transforms = augment.transforms[1:]
     while True:
-        yield from DataLoader(pictures, how.batch_size, shuffle=True, collate_fn=lambda batch: torch.stack([augment(p) for p in batch]), drop_last=True)
+        yield from DataLoader(
+            pictures,
+            how.batch_size,
+            shuffle=True,
+            collate_fn=lambda batch: torch.stack([augment(p) for p in batch]),
+            drop_last=True,
+        )
 
 
 def picture_folder(images: np.ndarray, folder: Path) -> Path:

@@ -60,7 +60,9 @@ def take_turns(
             contestants[name]()
             synchronize(device)
             seconds[name].append(now() - start)
-        print(f"round {turn + 1} of {rounds}", *(f"{name} {times[-1]:.3f} s" for name, times in seconds.items()), sep="  ")
+        print(
+            f"round {turn + 1} of {rounds}", *(f"{name} {times[-1]:.3f} s" for name, times in seconds.items()), sep="  "
+        )
     return seconds
 
 
@@ -88,7 +90,9 @@ def machine(device: str) -> dict[str, object]:
     """What was measured on, and with which versions."""
     known = {dist.metadata["Name"].lower() for dist in metadata.distributions() if dist.metadata["Name"]}
     return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.backends.cpu.get_cpu_capability()}",
+        "device": torch.cuda.get_device_name()
+        if device == "cuda"
+        else f"CPU, {torch.backends.cpu.get_cpu_capability()}",
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -103,7 +107,14 @@ def write_result(args: argparse.Namespace, rows: list[dict[str, object]], **more
     program = Path(sys.argv[0])
     command = f"python benchmarks/{program.name} {shlex.join(sys.argv[1:])}".strip()
     when = time.strftime("%Y-%m-%d")
-    result = {"command": command, "date": when, "clock": args.clock, "machine": machine(args.device), **more, "rows": rows}
+    result = {
+        "command": command,
+        "date": when,
+        "clock": args.clock,
+        "machine": machine(args.device),
+        **more,
+        "rows": rows,
+    }
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"Wrote:   {args.output.absolute()}")
@@ -114,4 +125,6 @@ def _cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
