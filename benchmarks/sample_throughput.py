@@ -70,7 +70,7 @@ def main() -> None:
             for name, each in everyone.items()
         }
         draws = {name: partial(each.draw, batch, args.steps) for name, each in everyone.items()}
-        seconds = take_turns(draws, args.rounds, args.device, args.clock)
+        seconds = take_turns(draws, args.rounds, args.device, args.clock, args.warm_up)
         table += rows(size, args, seconds, everyone, dict.fromkeys(everyone, batch), flop_of)
     write_result(args, table, steps=args.steps)
 

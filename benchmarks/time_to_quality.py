@@ -4,7 +4,7 @@
 
 Both train on the same 7,000 digits in one process, in turns of --slice seconds; the clock of each runs in its own turns
 only. At the marks their averaged weights are kept in --folder; given again, the program trains only those of whom nothing
-is there. Then, outside the clocks, each draws from them with DDIM in 50 steps, and the features of the digits' extractor
+is there. Then, outside the clocks, each draws from them with DDIM in 20 steps, and the features of the digits' extractor
 (utils.evaluation) tell how far that is from the 1,000 held-out digits. Ours: the entry Mnist_Mini of config.yaml, with
 schedules of so many --epochs. The peer: Unet(dim=32, dim_mults=(1, 2, 4)), batch 64, its Trainer's defaults.
 """
@@ -44,12 +44,13 @@ def runners(args, images: np.ndarray, folder: Path) -> dict[str, Runner]:
     """The contestants by name."""
     found = {}
     for epochs in args.epochs:
-        settings = load_settings("config.yaml", "Mnist_Mini", [f"train.train_epoch={epochs}", *args.overrides])
+        overrides = [f"train.train_epoch={epochs}", "sample.sample_info=DDIM_20_0p0", *args.overrides]
+        settings = load_settings("config.yaml", "Mnist_Mini", overrides)
         end = epochs_in_steps(settings, len(images) / settings.train.batch_size)
         contestant = ours(settings, images, How(args.device, settings.train.batch_size), end)
         found[f"ours, {epochs:g} epochs"] = Runner(contestant, end, lambda drawn: drawn)
     how = How(args.device, args.peer_batch)
-    peer = lucidrains(images, how, picture_folder(images, folder / "digits"), args.peer_dim, (1, 2, 4), eta=1.0)
+    peer = lucidrains(images, how, picture_folder(images, folder / "digits"), args.peer_dim, (1, 2, 4), eta=0.0)
     found[PEER] = Runner(peer, None, lambda drawn: to_uint8(drawn * 2 - 1))
     return found
 
@@ -108,9 +109,9 @@ def main() -> None:
     options.add_argument("--slice", type=float, default=15.0, help="seconds of a turn")
     options.add_argument("--epochs", type=float, nargs="+", default=[2, 11], help="our schedules; 11 is the default's")
     options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="for ours")
-    options.add_argument("--pictures", type=int, default=256, help="drawn at each mark")
+    options.add_argument("--pictures", type=int, default=192, help="drawn at each mark")
     options.add_argument("--batch_size", type=int, default=64, help="of drawing")
-    options.add_argument("--steps", type=int, default=50, help="of DDIM, eta 1, for both")
+    options.add_argument("--steps", type=int, default=20, help="of DDIM, eta 0, for both")
     options.add_argument("--peer_batch", type=int, default=64)
     options.add_argument("--peer_dim", type=int, default=32)
     args = options.parse_args()
@@ -119,7 +120,7 @@ def main() -> None:
     found = runners(args, images, args.folder)
     train(found, args.marks, args)
     rows = judge(found, args)
-    write_result(args, rows, pictures=args.pictures, sampler=f"DDIM, {args.steps} steps, eta 1", held_out=1000)
+    write_result(args, rows, pictures=args.pictures, sampler=f"DDIM, {args.steps} steps, eta 0", held_out=1000)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main() -> None:
             for name, each in everyone.items()
         }
         steps = {name: each.step for name, each in everyone.items()}
-        seconds = take_turns(steps, args.rounds, args.device, args.clock, warm_up=2)
+        seconds = take_turns(steps, args.rounds, args.device, args.clock, args.warm_up)
         table += rows(size, args, seconds, everyone, {name: each.pictures for name, each in everyone.items()}, flop_of)
     write_result(args, table)
 

@@ -48,6 +48,7 @@ def add_options(options: argparse.ArgumentParser, rounds: int) -> None:
     options.add_argument("--sizes", nargs="+", choices=WORKLOADS, default=["ddpm", "digits", "flowers"])
     options.add_argument("--batch_size", type=int, help="pictures at a time, for all (by size and device)")
     options.add_argument("--rounds", type=int, default=rounds, help="measured turns of each contestant")
+    options.add_argument("--warm_up", type=int, default=2, help="turns before those")
     options.add_argument(
         "--compile", choices=["auto", "yes", "no"], default="auto", help="the best settings; auto: on a GPU"
     )
