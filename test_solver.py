@@ -6,10 +6,13 @@ The network, the diffusion and the data are those that the checkpoint names. `ra
 
 import argparse
 import importlib
+from pathlib import Path
+
+from utils.script import Arguments
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument("--model_path", required=True, metavar="FILE", help="a model.safetensors or a trainer_state.pt")
     parser.add_argument("--test_mode", choices=["random_gen", "interpolate", "reconstruct"], default="random_gen")
     parser.add_argument(
@@ -32,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", choices=["ema", "raw"], default="ema", help="averaged weights, or the last step's")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
-        "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic"
+        "--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the network's arithmetic"
     )
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
@@ -60,10 +63,13 @@ def parse_args() -> argparse.Namespace:
 if __name__ == "__main__":
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
-from utils.device import pick_device
+from utils.distributed import Ranks, only_first_speaks
 from utils.errors import RequestError
+from utils.files import check_writable
 from utils.script import run_script
 from utils.trained import load_trained, parse_sampler
+
+SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
 
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
@@ -74,12 +80,15 @@ MODE_OPTIONS = {
 
 
 def main(args: argparse.Namespace) -> int:
+    only_first_speaks()
     check_request(args)
-    device = pick_device(args.device)
+    ranks = Ranks(args.device)
+    if ranks.size > 1 and args.test_mode not in SHARED_MODES:
+        raise RequestError(f"--test_mode {args.test_mode} runs in one process: python test_solver.py, without torchrun")
     trained = load_trained(
         args.model_path,
         args.weights,
-        device,
+        ranks.device,
         args.precision,
         image_size=args.image_size,
         image_channel=args.image_channel,
@@ -88,23 +97,41 @@ def main(args: argparse.Namespace) -> int:
     settings = trained.settings
     info = parse_sampler(args.sample_info or settings.sample.sample_info, settings.diffusion.timestep_num)
     print(f"Model:   {trained.path}: {settings.data_name}, step {trained.step:,}, {trained.which} weights")
-    print(f"Sampler: {info}, on {device} in {trained.precision}")
+    print(f"Sampler: {info}, on {ranks.device} in {trained.precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
-    for path in mode.run(args, trained, info):
+    shared = {"ranks": ranks} if args.test_mode in SHARED_MODES else {}
+    for path in mode.run(args, trained, info, **shared):
         print(f"Wrote:   {path}")
+    ranks.close()
     return 0
 
 
 def check_request(args: argparse.Namespace) -> None:
-    """RequestError for an option of another mode, or a number that makes no sense."""
+    """RequestError for an option of another mode, a number that makes no sense, or a folder that cannot be written."""
     for mode, options in MODE_OPTIONS.items():
         for name in options:
             if getattr(args, name) and args.test_mode not in mode:
                 raise RequestError(f"--{name} belongs to --test_mode {' or '.join(mode)}, not {args.test_mode}")
-    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "interpolate_steps": 1, "interpolate_num": 2}
-    for name, bound in least.items():
-        if getattr(args, name) is not None and getattr(args, name) < bound:
-            raise RequestError(f"--{name} {getattr(args, name)}: it must be at least {bound}")
+    if args.config is not None and args.data_name is None:
+        raise RequestError("--config says where --data_name is looked up: give both, or neither")
+    bounds = {
+        "sample_num": (1, 1_000_000),
+        "batch_size": (1, 65_536),
+        "seed": (0, 2**63 - 1),
+        "interpolate_steps": (1, 100_000),
+        "interpolate_num": (2, 1000),
+        "image_size": (1, 1024),
+        "image_channel": (1, 3),
+        "training_timestep_num": (1, 100_000),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(args, name)
+        if value is not None and not least <= value <= most:
+            raise RequestError(f"--{name} {value}: it must be at least {least} and at most {most}")
+    for name in ("save_dir", "data_path"):
+        if getattr(args, name) == "":
+            raise RequestError(f"--{name} is empty: name a folder, or leave the option out")
+    check_writable(Path(args.save_dir).absolute(), "--save_dir")
 
 
 if __name__ == "__main__":

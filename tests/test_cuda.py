@@ -5,7 +5,7 @@ import torch
 
 from diffusion import SAMPLERS, SampleInfo, build_diffusion
 from models import build_model
-from tests.test_scripts import TINY, done, run, train
+from tests.processes import TINY, done, run, train
 from utils.checkpoints import load_checkpoint, load_weights
 from utils.drawing import draw
 
