@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datasets import Batches, to_float
-from diffusion import SampleInfo, build_diffusion, draw_timesteps
-from models import build_model
+from diffusion import SampleInfo, build_diffusion
 from utils.device import at_precision
+from utils.distributed import Ranks
 from utils.drawing import draw
-from utils.ema import EMA
 from utils.pictures import save_png
-from utils.seeds import generator
 from utils.settings import Settings
 
 LEARNING_RATE = 1e-4
@@ -52,45 +50,35 @@ class Contestant(NamedTuple):
     drawn: nn.Module
 
 
-def ours(settings: Settings, images: np.ndarray, how: How, total_steps: int | None = None) -> Contestant:
-    """The loop of train_solver.py, one step a call, without its log. `total_steps`: where the learning rate ends."""
-    from train_solver import epochs_in_steps, learning_rate_at
+def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
+    """train_solver.py's own steps, one a call, without its log."""
+    from train_solver import build_trainer, epochs_in_steps, learning_rate_at, train_step
 
-    device, knobs, seed = torch.device(how.device), settings.train, settings.run.seed
-    torch.manual_seed(seed)
-    model = build_model(**settings.model_arguments()).to(device)
-    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
-    betas = (knobs.adam_beta1, knobs.adam_beta2)
-    optimizer = torch.optim.Adam(model.parameters(), lr=knobs.learning_rate, betas=betas, fused=True)
-    ema = EMA(model, knobs.ema_decay)
-    batches = Batches(images, how.batch_size, seed, settings.data.horizontal_flip, device)
-    end = total_steps or epochs_in_steps(settings, batches.steps_per_epoch)
+    ranks = Ranks(how.device)
+    trainer = build_trainer(settings, ranks)
+    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
+    knobs = settings.train
+    assert how.batch_size == knobs.batch_size, "the steps take their batch from the settings"
+    batches = Batches(images, knobs.batch_size, settings.run.seed, settings.data.horizontal_flip, ranks.device)
+    end = epochs_in_steps(settings, batches.steps_per_epoch)
     if how.compiled:
-        model.compile()
-        ema.model.compile()
-    network, ema_network = (at_precision(each, how.precision, device) for each in (model, ema.model))
-    done = 0
+        trainer.model.compile()
+        trainer.ema.model.compile()
+    network, ema_network = (
+        at_precision(each, how.precision, ranks.device) for each in (trainer.model, trainer.ema.model)
+    )
 
     def step() -> None:
-        nonlocal done
-        stream = generator(device, seed, "noise", done)
-        x_0 = to_float(batches[done])
-        t = draw_timesteps(len(x_0), diffusion.timestep_num, knobs.timestep_logit_normal, stream)
-        noise = torch.randn(x_0.shape, generator=stream, device=device)
-        loss = diffusion.training_losses(network, x_0, t, noise).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), knobs.grad_clip)
-        optimizer.param_groups[0]["lr"] = learning_rate_at(done, knobs, end)
-        optimizer.step()
-        ema.update(model, done)
-        done += 1
+        trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(trainer.step, knobs, end)
+        train_step(trainer, network, diffusion, batches, ranks)
+        trainer.step += 1
 
     def draw_pictures(count: int, steps: int) -> Tensor:
         eta = SampleInfo.parse(settings.sample.sample_info).eta
-        return draw(ema_network, diffusion, SampleInfo("DDIM", steps, eta), range(count), images.shape[1:], device)
+        shape = images.shape[1:]
+        return draw(ema_network, diffusion, SampleInfo("DDIM", steps, eta), range(count), shape, ranks.device)
 
-    return Contestant(model, model, step, how.batch_size, draw_pictures, ema.model)
+    return Contestant(trainer.model, trainer.model, step, how.batch_size, draw_pictures, trainer.ema.model)
 
 
 def diffusers(settings: Settings, images: np.ndarray, how: How) -> Contestant:

@@ -47,7 +47,7 @@ def runners(args, images: np.ndarray, folder: Path) -> dict[str, Runner]:
         overrides = [f"train.train_epoch={epochs}", "sample.sample_info=DDIM_20_0p0", *args.overrides]
         settings = load_settings("config.yaml", "Mnist_Mini", overrides)
         end = epochs_in_steps(settings, len(images) / settings.train.batch_size)
-        contestant = ours(settings, images, How(args.device, settings.train.batch_size), end)
+        contestant = ours(settings, images, How(args.device, settings.train.batch_size))
         found[f"ours, {epochs:g} epochs"] = Runner(contestant, end, lambda drawn: drawn)
     how = How(args.device, args.peer_batch)
     peer = lucidrains(images, how, picture_folder(images, folder / "digits"), args.peer_dim, (1, 2, 4), eta=0.0)

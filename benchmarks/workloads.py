@@ -57,8 +57,8 @@ def add_options(options: argparse.ArgumentParser, rounds: int) -> None:
 def contestants(size: str, args: argparse.Namespace) -> tuple[dict[str, Contestant], Settings, int]:
     """Everyone at its default and at its best, by name; our settings; the batch."""
     load = WORKLOADS[size]
-    settings = load_settings("config.yaml", load.data_name, load.overrides)
     batch = args.batch_size or (load.cuda_batch if args.device == "cuda" else load.cpu_batch)
+    settings = load_settings("config.yaml", load.data_name, [f"train.batch_size={batch}", *load.overrides])
     data, device = settings.data, torch.device(args.device)
     shape = (max(SET_SIZE, 2 * batch), data.image_channel, data.image_size, data.image_size)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
