@@ -43,8 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--compile",
         choices=["auto", "yes", "no"],
-        default="auto",
-        help="random_gen: torch.compile the network; auto: on a GPU, to draw so much that it repays the wait",
+        help="random_gen: torch.compile the network (auto: on a GPU, to draw so much that it repays the wait)",
     )
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
@@ -82,7 +81,7 @@ SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
 
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
-    ("random_gen",): ["save_images"],
+    ("random_gen",): ["save_images", "compile"],
     ("interpolate", "reconstruct"): ["data_name", "data_path", "config"],
     ("interpolate",): ["interpolate_mode", "interpolate_steps", "interpolate_num"],
 }

@@ -5,6 +5,7 @@
 user gets it, and "best": everything in memory on the device, fused optimizers, the same precision as ours, compiled or not.
 """
 
+import copy
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from datasets import Batches, to_float
 from diffusion import SampleInfo, build_diffusion
-from utils.device import at_precision
+from utils.device import at_precision, pick_channels_last
 from utils.distributed import Ranks
 from utils.drawing import draw
 from utils.pictures import save_png
@@ -61,12 +62,13 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     assert how.batch_size == knobs.batch_size, "the steps take their batch from the settings"
     batches = Batches(images, knobs.batch_size, settings.run.seed, settings.data.horizontal_flip, ranks.device)
     end = epochs_in_steps(settings, batches.steps_per_epoch)
+    drawer = copy.deepcopy(trainer.ema.model)  # as test_solver.py has it
+    if pick_channels_last(settings.run.channels_last, ranks.device, training=False):
+        drawer.to(memory_format=torch.channels_last)
+    network, drawing = (at_precision(each, how.precision, ranks.device) for each in (trainer.model, drawer))
     if how.compiled:
         trainer.model.compile()
-        trainer.ema.model.compile()
-    network, ema_network = (
-        at_precision(each, how.precision, ranks.device) for each in (trainer.model, trainer.ema.model)
-    )
+        drawer.compile()
 
     def step() -> None:
         trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(trainer.step, knobs, end)
@@ -74,9 +76,9 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
         trainer.step += 1
 
     def draw_pictures(count: int, steps: int) -> Tensor:
-        eta = SampleInfo.parse(settings.sample.sample_info).eta
-        shape = images.shape[1:]
-        return draw(ema_network, diffusion, SampleInfo("DDIM", steps, eta), range(count), shape, ranks.device)
+        drawer.load_state_dict(trainer.ema.model.state_dict())
+        info = SampleInfo("DDIM", steps, SampleInfo.parse(settings.sample.sample_info).eta)
+        return draw(drawing, diffusion, info, range(count), images.shape[1:], ranks.device)
 
     return Contestant(trainer.model, trainer.model, step, how.batch_size, draw_pictures, trainer.ema.model)
 

@@ -26,7 +26,7 @@ from utils.trained import Trained
 GRID_MAX = 1024  # pictures in the final grid
 PROGRESS_MAX = 64  # pictures whose denoising is shown
 PROGRESS_COLUMNS = 16
-COMPILE = {"auto": "auto", "yes": True, "no": False}
+COMPILE = {None: "auto", "auto": "auto", "yes": True, "no": False}
 MANIFEST = "drawn_by.json"  # in the folder of single pictures: what they were drawn with
 
 
