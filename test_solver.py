@@ -38,7 +38,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", choices=["ema", "raw"], default="ema", help="averaged weights, or the last step's")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
-        "--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the network's arithmetic"
+        "--precision",
+        choices=["auto", "fp32", "tf32", "bf16", "fp16"],
+        default="auto",
+        help="of the network's arithmetic",
+    )
+    parser.add_argument(
+        "--compile",
+        choices=["auto", "yes", "no"],
+        help="random_gen: torch.compile the network (auto: on a GPU, to draw so much that it repays the wait)",
     )
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
@@ -90,7 +98,7 @@ SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
 
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
-    ("random_gen",): ["save_images"],
+    ("random_gen",): ["save_images", "compile"],
     ("random_gen", "interpolate", "reconstruct", "evaluate"): ["sample_info"],  # likelihood takes every step
     ("interpolate", "reconstruct", "evaluate", "likelihood"): ["data_name", "data_path", "config"],
     ("evaluate", "likelihood"): ["split"],
