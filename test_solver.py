@@ -6,6 +6,9 @@ The network, the diffusion and the data are those that the checkpoint names. `ra
 
 import argparse
 import importlib
+from pathlib import Path
+
+from utils.script import Arguments
 
 
 DRAWING = ("random_gen", "interpolate", "reconstruct", "evaluate", "compare")
@@ -13,7 +16,7 @@ MODES = [*DRAWING, "likelihood", "report"]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument(
         "--model_path",
         required=True,
@@ -48,7 +51,15 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
-        "--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of the network's arithmetic"
+        "--precision",
+        choices=["auto", "fp32", "tf32", "bf16", "fp16"],
+        default="auto",
+        help="of the network's arithmetic",
+    )
+    parser.add_argument(
+        "--compile",
+        choices=["auto", "yes", "no"],
+        help="random_gen: torch.compile the network (auto: on a GPU, to draw so much that it repays the wait)",
     )
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
@@ -96,14 +107,17 @@ def parse_args() -> argparse.Namespace:
 if __name__ == "__main__":
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
-from utils.device import pick_device
+from utils.distributed import Ranks, only_first_speaks
 from utils.errors import RequestError
+from utils.files import check_writable
 from utils.script import run_script
 from utils.trained import load_trained, parse_sampler
 
+SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
+
 # The options that only some modes know: given with another, they would be ignored.
 MODE_OPTIONS = {
-    ("random_gen",): ["save_images"],
+    ("random_gen",): ["save_images", "compile"],
     DRAWING: ["sample_info", "clip_denoised"],  # likelihood takes every step
     (*DRAWING, "likelihood"): ["sample_num", "batch_size"],
     ("interpolate", "reconstruct", "evaluate", "likelihood"): ["data_name", "data_path", "config"],
@@ -115,12 +129,17 @@ MODE_OPTIONS = {
 
 
 def main(args: argparse.Namespace) -> int:
+    only_first_speaks()
     check_request(args)
-    device = pick_device(args.device)
+    ranks = Ranks(args.device)
+    if ranks.size > 1 and args.test_mode not in SHARED_MODES:
+        raise RequestError(f"--test_mode {args.test_mode} runs in one process: python test_solver.py, without torchrun")
     clip = {None: None, "true": True, "false": False, "dynamic": "dynamic"}[args.clip_denoised]
     stated = {name: getattr(args, name) for name in ("image_size", "image_channel")}
     stated["timestep_num"] = args.training_timestep_num
-    models = [load_trained(path, args.weights, device, args.precision, clip, **stated) for path in args.model_path]
+    models = [
+        load_trained(path, args.weights, ranks.device, args.precision, clip, **stated) for path in args.model_path
+    ]
     texts = args.sample_info or [models[0].settings.sample.sample_info]
     least = min(model.settings.diffusion.timestep_num for model in models)
     samplers = [parse_sampler(text, least) for text in texts]
@@ -128,16 +147,18 @@ def main(args: argparse.Namespace) -> int:
         print(f"Model:   {trained.path}: {trained.settings.data_name}, step {trained.step:,}, {trained.which} weights")
     chain = "every step of the training" if args.test_mode == "likelihood" else ", ".join(map(str, samplers))
     if args.test_mode != "report":
-        print(f"Sampler: {chain}, on {device} in {models[0].precision}")
+        print(f"Sampler: {chain}, on {ranks.device} in {models[0].precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
-    several = args.test_mode == "compare"
-    for path in mode.run(args, *((models, samplers) if several else (models[0], samplers[0]))):
+    chosen = (models, samplers) if args.test_mode == "compare" else (models[0], samplers[0])
+    shared = {"ranks": ranks} if args.test_mode in SHARED_MODES else {}
+    for path in mode.run(args, *chosen, **shared):
         print(f"Wrote:   {path}")
+    ranks.close()
     return 0
 
 
 def check_request(args: argparse.Namespace) -> None:
-    """RequestError for an option of another mode, or a number that makes no sense."""
+    """RequestError for an option of another mode, a number that makes no sense, or a folder that cannot be written."""
     for mode, options in MODE_OPTIONS.items():
         for name in options:
             if getattr(args, name) and args.test_mode not in mode:
@@ -148,11 +169,28 @@ def check_request(args: argparse.Namespace) -> None:
             raise RequestError(
                 f"--{name} {' '.join(given)}: several belong to --test_mode compare, not {args.test_mode}"
             )
-    least = {"sample_num": 1, "batch_size": 1, "seed": 0, "interpolate_steps": 1, "interpolate_num": 2}
-    least |= {"repeats": 1, "likelihood_steps": 2}
-    for name, bound in least.items():
-        if getattr(args, name) is not None and getattr(args, name) < bound:
-            raise RequestError(f"--{name} {getattr(args, name)}: it must be at least {bound}")
+    if args.config is not None and args.data_name is None:
+        raise RequestError("--config says where --data_name is looked up: give both, or neither")
+    bounds = {
+        "sample_num": (1, 1_000_000),
+        "batch_size": (1, 65_536),
+        "seed": (0, 2**63 - 1),
+        "interpolate_steps": (1, 100_000),
+        "interpolate_num": (2, 1000),
+        "repeats": (1, 100),
+        "likelihood_steps": (2, 100_000),
+        "image_size": (1, 1024),
+        "image_channel": (1, 3),
+        "training_timestep_num": (1, 100_000),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(args, name)
+        if value is not None and not least <= value <= most:
+            raise RequestError(f"--{name} {value}: it must be at least {least} and at most {most}")
+    for name in ("save_dir", "data_path"):
+        if getattr(args, name) == "":
+            raise RequestError(f"--{name} is empty: name a folder, or leave the option out")
+    check_writable(Path(args.save_dir).absolute(), "--save_dir")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from diffusion import SampleInfo
-from models import build_model
 from utils.errors import RequestError
 from utils.files import written_whole
 from utils.plots import Curve, data_uri, plot, svg
@@ -45,7 +44,6 @@ def render(folder: Path, trained: Trained, results: Path) -> str:
     shown = evenly(sheets, SHEETS_MAX)
     settings, name = trained.settings, trained.name
     data = settings.data
-    network = build_model(**settings.model_arguments())
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -53,7 +51,7 @@ def render(folder: Path, trained: Trained, results: Path) -> str:
         name=name,
         data_name=settings.data_name,
         shape=f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}",
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         step=trained.step,
         batch_size=settings.train.batch_size,
         sample_info=settings.sample.sample_info,
