@@ -108,7 +108,7 @@ COMPARISONS: dict[str, dict[str, Comparison]] = {
     "samplers": {
         "few_steps": Comparison((*FAST, *chains(50)), lots=2),
         "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.125),
-        "many_steps": Comparison(chains(500, 800, 1000), lots=1, pictures=0.125),
+        "many_steps": Comparison((*chains(1000), *chains(800), *chains(500)), lots=1, pictures=0.0625),
     },
     "each_off": {
         "all_on": Comparison(DRAWN_BY, pictures=2, variants=()),
