@@ -52,7 +52,14 @@ from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_times
 from models import build_model, parameter_count
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE
 from utils.config import load_settings, to_yaml
-from utils.device import at_precision, be_deterministic, check_training_memory, pick_compile, pick_precision
+from utils.device import (
+    at_precision,
+    be_deterministic,
+    check_training_memory,
+    compile_in_place,
+    pick_channels_last,
+    pick_precision,
+)
 from utils.distributed import Ranks, only_first_speaks, portions
 from utils.doctor import ClippedShare, Doctor, data_figures, picture_complaints, picture_figures
 from utils.drawing import batches_of, draw
@@ -131,6 +138,8 @@ def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:
     knobs = settings.train
     torch.manual_seed(derive_seed(settings.run.seed, "weights"))
     model = build_model(**settings.model_arguments()).to(ranks.device)
+    if pick_channels_last(settings.run.channels_last, ranks.device, training=True):
+        model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=knobs.learning_rate, betas=(knobs.adam_beta1, knobs.adam_beta2), fused=True
     )
@@ -157,9 +166,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
             trainer.save_weights(folder)  # a kill may have come between the last state and its weights
         print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
         return 0
-    if pick_compile(settings.run.compile, device, total_steps - trainer.step):
-        print("Compiling the network: the first step takes a minute or two.")
-        trainer.model.compile()
+    compile_in_place(trainer.model, settings.run.compile, device, total_steps - trainer.step)
     precision = pick_precision(settings.run.precision, device)
     network = at_precision(ranks.shared(trainer.model), precision, device)
     ema_network = at_precision(trainer.ema.model, precision, device)

@@ -47,13 +47,16 @@ def find_mnist(source: str, class_name: str, data_path: str | None, split: str) 
     return PictureSet(source, source, root, split, files, read, tuple(archives))
 
 
-def read_mnist(class_name: str, root: str, split: str) -> np.ndarray:
-    """uint8 (N, 28, 28). Raises RequestError where the file is not what its header says."""
+def read_mnist(class_name: str, root: str, split: str, what: str = "data") -> np.ndarray:
+    """uint8 (N, 28, 28); with `what` "targets" the classes, int64 (N,).
+
+    Raises RequestError where a file is not what its header says.
+    """
     import torchvision.datasets
 
     known = getattr(torchvision.datasets, class_name)
     try:
-        return known(root, train=split == "train").data.numpy()
+        return getattr(known(root, train=split == "train"), what).numpy()
     # torchvision keeps no checksum of the unpacked files and reads them trustingly; a bad header fails anywhere.
     except (AssertionError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RequestError(

@@ -8,7 +8,14 @@ from functools import partial
 
 import numpy as np
 
-from datasets.downloads import check_split, find_cifar10, find_flower102, find_mnist
+from datasets.downloads import (
+    check_split,
+    find_cifar10,
+    find_flower102,
+    find_mnist,
+    read_mnist,
+    torchvision_root,
+)
 from datasets.picture_set import PictureSet
 from utils.errors import RequestError
 
@@ -74,6 +81,7 @@ EMBEDDED = {
     "mnist_mini": ("mnist_mini.npz", {"train": slice(7000), "test": slice(7000, None)}),
     "emoji": ("emoji_64.npz", {"train": slice(None)}),
 }
+LABELLED = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 
 
 def find_embedded(source: str, data_path: str | None, split: str) -> PictureSet:
@@ -90,8 +98,8 @@ SOURCES: dict[str, Callable[[str | None, str], PictureSet]] = {
     "folder": find_folder,
     "mnist_mini": partial(find_embedded, "mnist_mini"),
     "emoji": partial(find_embedded, "emoji"),
-    "mnist": partial(find_mnist, "mnist", "MNIST"),
-    "fashion_mnist": partial(find_mnist, "fashion_mnist", "FashionMNIST"),
+    "mnist": partial(find_mnist, "mnist", LABELLED["mnist"]),
+    "fashion_mnist": partial(find_mnist, "fashion_mnist", LABELLED["fashion_mnist"]),
     "cifar10": find_cifar10,
     "flower102": find_flower102,
 }
@@ -104,8 +112,11 @@ def find_pictures(source: str, data_path: str | None, split: str) -> PictureSet:
     return SOURCES[source](data_path, split)
 
 
-def load_labels(source: str, split: str = "train") -> np.ndarray:
-    """The classes of an embedded set: uint8 (N,), in the order of its pictures."""
+def load_labels(source: str, split: str = "train", data_path: str | None = None) -> np.ndarray:
+    """The classes of an embedded set, of MNIST or Fashion-MNIST (in `data_path`, where `load_images` found or put it):
+    uint8 (N,), in the order of its pictures."""
+    if source in LABELLED:
+        return read_mnist(LABELLED[source], torchvision_root(data_path), split, "targets").astype(np.uint8)
     assert source in EMBEDDED, (source, list(EMBEDDED))
     file, parts = EMBEDDED[source]
     check_split(source, split, tuple(parts))

@@ -497,6 +497,7 @@ def test_idx_files(load, tmp_path, source, name):
     check_source(source, str(tmp_path), download=False)
     assert np.array_equal(grey()[:, 0], digits_of(0, 5))
     assert np.array_equal(grey(split="test")[:, 0], digits_of(1, 3))
+    assert np.array_equal(load_labels(source, "train", str(tmp_path)), np.arange(5, dtype=np.uint8))
     assert np.array_equal(grey(image_channel=3), digits_of(0, 5)[:, None].repeat(3, axis=1))
     assert grey(image_size=32).shape == (5, 1, 32, 32)
     with pytest.raises(RequestError, match="'train' and 'test'"):

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from datasets import load_images
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, timestep_pairs
 from models import build_model
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint
 from utils.config import load_settings
-from utils.device import at_precision, pick_precision
+from utils.device import at_precision, pick_channels_last, pick_precision
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
 from utils.untrusted import load_weights
@@ -25,12 +25,14 @@ RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of 
 class Trained(NamedTuple):
     """A network in a state to be called, and all that its checkpoint says of it.
 
-    network: (B, C, H, W), (B,) -> (B, C_out, H, W), float32 both ways whatever `precision` it computes in.
+    model: the bare network; network: the same as (B, C, H, W), (B,) -> (B, C_out, H, W), float32 both ways whatever
+    `precision` it computes in.
     which: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
     """
 
     path: Path
     settings: Settings
+    model: nn.Module
     network: Callable[[Tensor, Tensor], Tensor]
     diffusion: GaussianDiffusion
     which: str
@@ -56,8 +58,17 @@ class Trained(NamedTuple):
         return (self.settings.data.image_channel, self.settings.data.image_size, self.settings.data.image_size)
 
 
-def load_trained(path: str | Path, which: str, device: torch.device, precision: str, **stated: int | None) -> Trained:
+def load_trained(
+    path: str | Path,
+    which: str,
+    device: torch.device,
+    precision: str,
+    clip_denoised: bool | str | None = None,
+    **stated: int | None,
+) -> Trained:
     """The model in the file `path` on `device`, in evaluation mode; `stated` as in `load_checkpoint`.
+
+    `clip_denoised`, if not None, replaces the checkpoint's own setting: it concerns drawing alone.
 
     RequestError if the file cannot be used, or is not what `stated` says.
     """
@@ -75,11 +86,19 @@ def load_trained(path: str | Path, which: str, device: torch.device, precision: 
     model = build_model(**settings.model_arguments())
     load_weights(model, checkpoint.weights, path)
     precision = pick_precision(precision, device)
-    network = at_precision(model.to(device).eval(), precision, device)
-    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
+    model = model.to(device).eval()
+    if pick_channels_last(settings.run.channels_last, device, training=False):
+        model.to(memory_format=torch.channels_last)
+    network = at_precision(model, precision, device)
+    options = settings.diffusion.model_dump()
+    if clip_denoised is not None:
+        options["clip_denoised"] = clip_denoised
+    diffusion = build_diffusion(**options).to(device)
     path = Path(path).absolute()
-    identity = digest([checkpoint.weights, settings.model_arguments(), settings.diffusion.model_dump()])
-    return Trained(path, settings, network, diffusion, checkpoint.which, checkpoint.step, identity, device, precision)
+    identity = digest([checkpoint.weights, settings.model_arguments(), options])
+    return Trained(
+        path, settings, model, network, diffusion, checkpoint.which, checkpoint.step, identity, device, precision
+    )
 
 
 def parse_sampler(text: str, timestep_num: int) -> SampleInfo:

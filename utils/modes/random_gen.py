@@ -15,16 +15,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion import SampleInfo
+from utils.device import compile_in_place
 from utils.distributed import Ranks
 from utils.drawing import Frames, batches_of, draw
 from utils.errors import RequestError
 from utils.files import written_whole
-from utils.pictures import grid, near_square, save_gif, save_png
+from utils.pictures import PictureWriter, grid, near_square, save_gif, save_png
 from utils.trained import Trained
 
 GRID_MAX = 1024  # pictures in the final grid
 PROGRESS_MAX = 64  # pictures whose denoising is shown
 PROGRESS_COLUMNS = 16
+COMPILE = {None: "auto", "auto": "auto", "yes": True, "no": False}
 MANIFEST = "drawn_by.json"  # in the folder of single pictures: what they were drawn with
 
 
@@ -44,9 +46,11 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
         ranks.from_first(lambda: check_manifest(folder, trained, info))
 
     mine = list(batches_of(range(args.seed, args.seed + count), batch_size))[ranks.rank :: ranks.size]
+    compile_in_place(trained.model, COMPILE[args.compile], trained.device, len(mine) * info.steps)
     drawn: dict[int, Tensor] = {}  # the first seed of a batch -> those of its pictures that the grid shows
     shown: dict[int, list[Tensor]] = {}  # ... -> those whose denoising is shown, moment by moment
-    with tqdm(total=sum(map(len, mine)) * info.steps, unit="call", unit_scale=True, disable=not ranks.first) as bar:
+    total = sum(map(len, mine)) * info.steps
+    with tqdm(total=total, unit="call", unit_scale=True, disable=not ranks.first) as bar, PictureWriter() as writer:
         for seeds in mine:
             start = seeds[0] - args.seed
             pictures = None
@@ -66,8 +70,8 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
                 frames.finish(pictures)
                 if start < PROGRESS_MAX:
                     shown[start] = frames.pictures()
-                for seed, picture in zip(seeds, pictures) if folder is not None else ():
-                    save_png(folder / f"{seed:06d}.png", picture)
+                if folder is not None:
+                    writer.write((folder / f"{seed:06d}.png", picture) for seed, picture in zip(seeds, pictures))
             if start < GRID_MAX:
                 drawn[start] = pictures[: GRID_MAX - start]
 

@@ -1,0 +1,173 @@
+"""Pictures to features: our classifiers and torch-fidelity's Inception, behind one call and in its registry."""
+
+import hashlib
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch_fidelity import FeatureExtractorBase, register_feature_extractor
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+from torch_fidelity.utils import create_feature_extractor
+
+from datasets import to_float
+from utils.checkpoints import load_weights
+from utils.errors import RequestError
+from utils.evaluation.classifier import SIZE, Classifier
+
+# Our extractors, each with the data sources that it is chosen for.
+CLASSIFIERS = {"digits": ("mnist_mini", "mnist"), "clothes": ("fashion_mnist",)}
+EXTRACTORS = (*CLASSIFIERS, "inception")
+FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
+HASH_DIGITS = 12
+BATCH = 128
+
+
+class Features(NamedTuple):
+    """What an extractor says of N pictures: features (N, D) and class logits (N, K), float32 on the CPU."""
+
+    features: Tensor
+    logits: Tensor
+
+
+class ClassifierExtractor(FeatureExtractorBase):
+    """`Classifier` as torch-fidelity calls it. Other sizes are resized to 28x28, colours averaged to grey."""
+
+    def __init__(self, name, features_list, feature_extractor_weights_path=None, **kwargs):
+        super().__init__(name, features_list)
+        self.classifier = Classifier()
+        load_weights(self.classifier, load_file(feature_extractor_weights_path), feature_extractor_weights_path)
+
+    @staticmethod
+    def get_provided_features_list():
+        return "features", "logits"
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric):
+        return "logits" if metric == "isc" else "features"
+
+    @staticmethod
+    def can_be_compiled():
+        return False
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """uint8 (B, C, H, W) -> those of features (B, 64) and logits (B, 10) that were asked for."""
+        x = to_float(pictures).mean(dim=1, keepdim=True)
+        if x.shape[2:] != (SIZE, SIZE):
+            x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=True)
+        known = dict(zip(self.get_provided_features_list(), self.classifier(x)))
+        return tuple(known[name] for name in self.features_list)
+
+
+class InceptionExtractor(FeatureExtractorInceptionV3):
+    """torch-fidelity's Inception, which also takes grey pictures, and never unpickles or downloads its weights."""
+
+    def __init__(self, name, features_list, feature_extractor_weights_path=None, **kwargs):
+        weights = _read_weights(feature_extractor_weights_path)
+        proven = io.BytesIO()  # torch-fidelity unpickles whatever it is given: give it what is known to be tensors
+        torch.save(weights, proven)
+        proven.seek(0)
+        super().__init__(name, features_list, feature_extractor_weights_path=proven, **kwargs)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """uint8 (B, 1 or 3, H, W) -> those of its features that were asked for, (B, ...) each."""
+        return super().forward(pictures.expand(-1, 3, -1, -1))
+
+
+for _name in CLASSIFIERS:
+    register_feature_extractor(_name, ClassifierExtractor)
+register_feature_extractor("inception", InceptionExtractor)
+
+
+class Extractor:
+    """A feature extractor, ready to be called, which is known by its `name` and the `hash` of its weights' file.
+
+    dimension: the number of features. is_classifier: whether its classes are those of the data, so that being sure of
+    one means something.
+    """
+
+    def __init__(self, name: str, path: Path, device: torch.device):
+        """RequestError if the weights in `path` cannot be read, or are another network's."""
+        self.name = name
+        self.hash = hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_DIGITS]
+        self.device = device
+        self.is_classifier = name in CLASSIFIERS
+        layers = ["features", "logits"] if self.is_classifier else ["2048", "logits_unbiased"]
+        try:
+            self.network = create_feature_extractor(
+                name, layers, cuda=device.type == "cuda", verbose=False, feature_extractor_weights_path=path
+            )
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise RequestError(f"{path} does not hold the weights of the extractor {name}: {reason}") from None
+        self.dimension = 64 if self.is_classifier else 2048
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.dimension} features, sha256 {self.hash})"
+
+    def __call__(self, pictures: Tensor | np.ndarray, batch_size: int = BATCH) -> Features:
+        """Of uint8 pictures (N, C, H, W), on whatever device they are."""
+        features, logits = [], []
+        with torch.inference_mode():
+            for start in range(0, len(pictures), batch_size):
+                batch = as_tensor(pictures[start : start + batch_size]).to(self.device)
+                assert batch.dtype == torch.uint8 and batch.ndim == 4, (batch.dtype, batch.shape)
+                of_batch = self.network(batch)
+                features.append(of_batch[0].float().cpu())
+                logits.append(of_batch[1].float().cpu())
+        return Features(torch.cat(features), torch.cat(logits))
+
+
+def as_tensor(pictures: Tensor | np.ndarray) -> Tensor:
+    """A tensor as it is; an array copied, as one that is mapped from a file cannot be written to."""
+    return pictures if isinstance(pictures, Tensor) else torch.from_numpy(np.array(pictures))
+
+
+def extractor_for(source: str) -> str:
+    """The name of the extractor that suits a data source (`data.source`): our own for digits and clothes."""
+    return next((name for name, sources in CLASSIFIERS.items() if source in sources), "inception")
+
+
+def load_extractor(
+    name: str, inception_weights: str | Path | None = None, device: torch.device | str = "cpu"
+) -> Extractor:
+    """The extractor `name`, one of EXTRACTORS. Downloads nothing.
+
+    Inception's weights are in `inception_weights`, or where torch-fidelity keeps them. RequestError says where to get them
+    if they are in neither place, how to make a classifier that does not ship, or what is wrong with a file.
+    """
+    if name not in EXTRACTORS:
+        raise RequestError(f"--extractor {name}: it is one of {', '.join(EXTRACTORS)}")
+    if name == "inception":
+        kept = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(URL_INCEPTION_V3)
+        path = Path(inception_weights or kept)
+        remedy = f"get {URL_INCEPTION_V3} and put it there, or say --inception_weights FILE"
+    else:
+        if inception_weights is not None:
+            raise RequestError(f"--inception_weights belongs to --extractor inception, not {name}")
+        path = FOLDER / f"{name}_extractor.safetensors"
+        data_name = {"digits": "Mnist_Mini", "clothes": "Fashion_Mnist"}[name]
+        remedy = f"make it by python -m utils.evaluation.train_extractor --data_name {data_name}"
+    if not path.is_file():
+        raise RequestError(f"the weights of the extractor {name} are not in {path}; {remedy}")
+    return Extractor(name, path, torch.device(device))
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .pth file, by torch's restricted reader. RequestError if it is damaged, or holds anything else."""
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = str(error).split("\n")[0]
+        raise RequestError(f"{path} cannot be read as Inception's weights ({type(error).__name__}: {reason})") from None
+    if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise RequestError(f"{path} does not hold Inception's weights: it is no mapping of names to tensors")
+    return weights

@@ -1,0 +1,101 @@
+"""The real pictures that drawn ones are compared with, their features kept beside the decoded pictures."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from datasets import load_images
+from datasets.sources import find_pictures
+from utils.errors import RequestError
+from utils.evaluation.extractor import Extractor, Features
+from utils.files import written_whole
+from utils.settings import DataSettings
+
+
+class RealPictures(NamedTuple):
+    """Real pictures: what they are (as in "mnist_mini, train split"), uint8 (N, C, H, W), and their features."""
+
+    name: str
+    pictures: np.ndarray
+    features: Features
+
+    def part(self, name: str, index: np.ndarray) -> "RealPictures":
+        """Those at `index`, in that order, called `name`."""
+        features = Features(self.features.features[index], self.features.logits[index])
+        return RealPictures(name, self.pictures[index], features)
+
+
+def load_real(data: DataSettings, split: str, extractor: Extractor) -> RealPictures:
+    """A whole split of the data. RequestError where the set has no such split, or cannot be read.
+
+    The features are kept in `cache_dir`, by data set, split, size, channels, the files' state and the extractor's hash.
+    """
+    images = load_images(**data.model_dump(exclude={"horizontal_flip"}), split=split)
+    decoded = Path(images.filename)  # named by the set, its split, its files' state and the pictures' shape
+    path = decoded.with_name(f"{decoded.stem}_{extractor.name}_{extractor.hash}.safetensors")
+    features = _kept_features(path, len(images), extractor)
+    if features is None:
+        features = extractor(images)
+        try:
+            with written_whole(path) as temporary:
+                save_file(features._asdict(), temporary, {"split": split, "extractor": str(extractor)})
+        except (OSError, SafetensorError) as error:
+            raise RequestError(f"cannot write features to {path} ({error}); set data.cache_dir") from None
+        same_set = decoded.stem.rsplit("_", 1)[0]
+        for old in path.parent.glob(f"{same_set}_*_{extractor.name}_*.safetensors"):
+            if old != path:
+                old.unlink(missing_ok=True)  # of what the files or the extractor were before
+    return RealPictures(f"{data.source}, {split} split", images, features)
+
+
+def _kept_features(path: Path, count: int, extractor: Extractor) -> Features | None:
+    """Those in the file `path`; None where it is missing or damaged."""
+    if not os.path.exists(path):
+        return None
+    try:
+        features = Features(**load_file(path))
+    except (OSError, SafetensorError, TypeError):
+        return None
+    return features if features.features.shape == (count, extractor.dimension) else None
+
+
+class Reference(NamedTuple):
+    """What drawn pictures are compared with, and real pictures that are not among them, compared with `beside`: the floor.
+
+    `beside` is `real` wherever the data has a test split. Else both are halves of the training pictures, and say so.
+    """
+
+    real: RealPictures
+    held_out: RealPictures
+    beside: RealPictures
+
+
+def load_reference(data: DataSettings, split: str, extractor: Extractor, *, seed: int = 0) -> Reference:
+    """The `split` ("train" or "test") of the data as `real`, and its other split as what is held out.
+
+    A set without a test split is halved at random, by `seed`, for the floor. RequestError if that split is asked for.
+    """
+    real = load_real(data, split, extractor)
+    if has_test_split(data):
+        held_out = load_real(data, "test" if split == "train" else "train", extractor)
+        return Reference(real, held_out, real)
+    order = np.random.default_rng(seed).permutation(len(real.pictures))
+    half = len(order) // 2
+    return Reference(
+        real,
+        real.part(f"{data.source}, a half of the training pictures, as none are held out", order[:half]),
+        real.part(f"{data.source}, the other half", order[half:]),
+    )
+
+
+def has_test_split(data: DataSettings) -> bool:
+    """Whether pictures of this set, which is there, are kept from training."""
+    try:
+        find_pictures(data.source, data.data_path, "test")
+    except RequestError:
+        return False
+    return True
