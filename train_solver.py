@@ -178,8 +178,9 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
     log = RunLog(folder, trainer.step, ranks.first)
     stop, pace = StopSignal(), Pace(total_steps, trainer.step, ranks.first)
 
+    ends = False
     with pace.bar:
-        while trainer.step < total_steps and stop.number is None:
+        while not ends:
             step = trainer.step
             if step not in trainer.skipped:
                 trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
@@ -188,6 +189,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
             stop.agree(ranks.largest)
             pace.bar.update()
 
+            # Looked at once a step: a signal that comes later is for the next one, or nothing would be saved.
             ends = step == total_steps or stop.number is not None
             logs, shows = step % knobs.log_every == 0, step % knobs.sample_every == 0 or step == total_steps
             keeps = knobs.keep_every is not None and step % knobs.keep_every == 0
@@ -196,6 +198,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
                 log.close()
                 log = RunLog(folder, trainer.step, ranks.first)
                 pace.back_to(trainer.step)
+                ends = False
                 continue
             figures, complaints = {}, []
             if logs:

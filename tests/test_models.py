@@ -115,7 +115,7 @@ def test_timestep_embedding_is_cosines_then_sines():
 
 def test_dropout_is_there_in_training_and_gone_in_drawing():
     model = build_model(**SMALL | {"dropout": 0.5})
-    assert [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)] == [0.5] * 8
+    assert [m.p for m in model.modules() if isinstance(m, Dropout)] == [0.5] * 8
     torch.nn.init.normal_(model.out[2].weight)
     for block in (m for m in model.modules() if isinstance(m, ResidualBlock)):
         torch.nn.init.normal_(block.conv2[3].weight)

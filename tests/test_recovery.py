@@ -88,7 +88,8 @@ def kill_many_times(tmp_path, kills, steps, seed):
                 pass
             time.sleep(dice.uniform(0, 0.003))
         else:
-            time.sleep(dice.uniform(0, 1.5))
+            time.sleep(dice.uniform(0, 1.2))
+        assert process.running, "it was done before its last kill: more steps are needed"
         process.kill(signal.SIGKILL)
         process.process.join()
         inside += any(name.endswith(".tmp") for name in listed(folder))
@@ -105,12 +106,12 @@ def listed(folder):
 
 
 def test_kills_at_any_instant_change_nothing(tmp_path):
-    assert kill_many_times(tmp_path, kills=6, steps=12, seed=0) >= 1
+    assert kill_many_times(tmp_path, kills=6, steps=40, seed=0) >= 1
 
 
 @pytest.mark.slow
 def test_a_hundred_kills_change_nothing(tmp_path):
-    inside = kill_many_times(tmp_path, kills=100, steps=150, seed=1)
+    inside = kill_many_times(tmp_path, kills=100, steps=600, seed=1)
     assert inside >= 25  # of the 50 that were aimed at a file half written
 
 
@@ -200,7 +201,7 @@ def test_pictures_are_the_same_files_on_any_number_of_ranks_and_after_a_stop(tmp
             if path.is_file()
         }
 
-    assert len(content("one")) == 90 + 1 + 3 and content("one") == content("three")
+    assert len(content("one")) == 90 + 3 and content("one") == content("three")
     images = tmp_path / "three" / "mnist_mini_DDIM_2_1p0_images"
     kept = images / "000082.png"
     stamp = kept.stat().st_mtime_ns

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from utils.files import written_whole
@@ -32,17 +33,14 @@ def grid(pictures: Tensor, columns: int) -> Tensor:
     return sheet
 
 
-def save_png(path: Path, picture: Tensor) -> Path:
-    """Writes one picture, grey or RGB by its channels; returns `path`."""
+def save_png(path: Path, picture: Tensor, drawn_by: str | None = None) -> Path:
+    """Writes one picture, grey or RGB by its channels, and in it, as a PNG text, what it was `drawn_by`; returns `path`."""
+    text = PngInfo()
+    if drawn_by is not None:
+        text.add_text("drawn_by", drawn_by)
     with written_whole(path) as temporary:
-        _to_pil(picture).save(temporary, format="PNG")
+        _to_pil(picture).save(temporary, format="PNG", pnginfo=text)
     return path
-
-
-def read_png(path: Path) -> Tensor:
-    """A picture that `save_png` wrote, grey or RGB: uint8 (C, H, W)."""
-    array = np.array(Image.open(path))
-    return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
 
 
 class PictureWriter:
@@ -55,8 +53,8 @@ class PictureWriter:
         self._thread, self._written = ThreadPoolExecutor(1, thread_name_prefix="pictures"), None
         return self
 
-    def write(self, pictures: Iterable[tuple[Path, Tensor]]) -> None:
-        """Sees to it that each (path, uint8 (C, H, W)) will be a PNG."""
+    def write(self, pictures: Iterable[tuple[Path, Tensor, str]]) -> None:
+        """Sees to it that each (path, uint8 (C, H, W), what it was drawn by) will be a PNG."""
         self._wait()
         self._written = self._thread.submit(lambda batch: [save_png(*each) for each in batch], list(pictures))
 
@@ -68,6 +66,12 @@ class PictureWriter:
     def _wait(self) -> None:
         if self._written is not None:
             self._written.result()
+
+
+def read_png(path: Path) -> Tensor:
+    """A picture that `save_png` wrote, grey or RGB: uint8 (C, H, W)."""
+    array = np.array(Image.open(path))
+    return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
 
 
 def save_gif(path: Path, frames: list[Tensor]) -> Path:

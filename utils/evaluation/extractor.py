@@ -19,9 +19,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from torch_fidelity.utils import create_feature_extractor
 
 from datasets import to_float
-from utils.checkpoints import load_weights
 from utils.errors import RequestError
 from utils.evaluation.classifier import SIZE, Classifier
+from utils.untrusted import load_weights
 
 # Our extractors, each with the data sources that it is chosen for.
 CLASSIFIERS = {"digits": ("mnist_mini", "mnist"), "clothes": ("fashion_mnist",)}

@@ -4,7 +4,6 @@ Pictures are drawn in batches, each the same whatever the number of processes, w
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from utils.device import compile_in_place
 from utils.distributed import Ranks
 from utils.drawing import Frames, batches_of, draw
 from utils.errors import RequestError
-from utils.files import written_whole
 from utils.pictures import PictureWriter, grid, near_square, save_gif, save_png
 from utils.trained import Trained
 
@@ -27,7 +25,6 @@ GRID_MAX = 1024  # pictures in the final grid
 PROGRESS_MAX = 64  # pictures whose denoising is shown
 PROGRESS_COLUMNS = 16
 COMPILE = {None: "auto", "auto": "auto", "yes": True, "no": False}
-MANIFEST = "drawn_by.json"  # in the folder of single pictures: what they were drawn with
 
 
 def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ranks) -> list[Path]:
@@ -36,6 +33,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
     batch_size = args.batch_size or trained.settings.sample.batch_size
     prefix = trained.output_prefix(args.save_dir, info)
     folder = prefix.with_name(f"{prefix.name}_images") if args.save_images else None
+    drawn_by = f"{info}, {trained.which} weights {trained.digest}, {trained.device.type} in {trained.precision}"
     print(f"Draws:   {count:,} pictures, seeds {args.seed} to {args.seed + count - 1}, {batch_size} at a time")
     print(f"Output:  {prefix}_final.png, _progress.png, _progress.gif" + (f", {folder}/" if folder else ""), flush=True)
     if count > GRID_MAX:
@@ -43,7 +41,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
             f"Note:    the grid shows the first {GRID_MAX:,}" + ("" if folder else "; --save_images writes every one")
         )
     if folder is not None:
-        ranks.from_first(lambda: check_manifest(folder, trained, info))
+        ranks.from_first(lambda: check_drawn_by(folder, drawn_by))
 
     mine = list(batches_of(range(args.seed, args.seed + count), batch_size))[ranks.rank :: ranks.size]
     compile_in_place(trained.model, COMPILE[args.compile], trained.device, len(mine) * info.steps)
@@ -55,7 +53,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
             start = seeds[0] - args.seed
             pictures = None
             if start >= PROGRESS_MAX and folder is not None:  # of the first ones, the denoising is wanted too
-                pictures = read_pictures(folder, seeds, trained.shape)
+                pictures = read_pictures(folder, seeds, drawn_by)
                 bar.update(0 if pictures is None else len(seeds) * info.steps)
             if pictures is None:
                 frames = Frames(info.steps, min(count, PROGRESS_MAX) - start, PROGRESS_COLUMNS)
@@ -71,7 +69,9 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
                 if start < PROGRESS_MAX:
                     shown[start] = frames.pictures()
                 if folder is not None:
-                    writer.write((folder / f"{seed:06d}.png", picture) for seed, picture in zip(seeds, pictures))
+                    writer.write(
+                        (folder / f"{seed:06d}.png", picture, drawn_by) for seed, picture in zip(seeds, pictures)
+                    )
             if start < GRID_MAX:
                 drawn[start] = pictures[: GRID_MAX - start]
 
@@ -96,48 +96,34 @@ def write_sheets(prefix: Path, final: Tensor, moments: list[Tensor]) -> list[Pat
     ]
 
 
-def check_manifest(folder: Path, trained: Trained, info: SampleInfo) -> None:
-    """Notes in `folder` what its pictures are drawn with. RequestError if those that are there were drawn with anything else.
+def check_drawn_by(folder: Path, drawn_by: str) -> None:
+    """RequestError if the pictures in `folder` were drawn otherwise: two kinds are never mixed."""
+    for path in sorted(folder.glob("*.png"))[:1]:
+        read_picture(path, drawn_by)
 
-    So that drawing which was stopped can go on, and never mixes pictures of two kinds.
-    """
-    wanted = {
-        "weights": trained.digest,
-        "which": trained.which,
-        "sampler": str(info),
-        "precision": trained.precision,
-        "device": trained.device.type,
-    }
-    path = folder / MANIFEST
+
+def read_picture(path: Path, drawn_by: str) -> Tensor | None:
+    """A picture of an earlier call, uint8 (C, H, W); None if it is not there, whole. RequestError if it was drawn otherwise."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except (ValueError, OSError) as error:
+        with Image.open(path) as image:
+            image.load()
+            found = getattr(image, "text", {}).get("drawn_by", "something unknown")
+            picture = torch.from_numpy(np.atleast_3d(np.array(image)).transpose(2, 0, 1))
+    except (OSError, SyntaxError):  # missing, or not whole: Pillow raises either
+        return None
+    if found != drawn_by:
         raise RequestError(
-            f"{path} cannot be read ({error}): move {folder} away, or choose another --save_dir"
-        ) from None
-    if found is None and any(folder.glob("*.png")):
-        raise RequestError(f"{folder} holds pictures, and no {MANIFEST} that says of what: move them away")
-    if found is None:
-        with written_whole(path) as temporary:
-            temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-    elif found != wanted:
-        other = [
-            f"{key} {found.get(key)} there, {value} now" for key, value in wanted.items() if found.get(key) != value
-        ]
-        raise RequestError(
-            f"the pictures in {folder} were drawn otherwise ({'; '.join(other)}): move them away, or choose another --save_dir"
+            f"{path} was drawn by {found}, not by {drawn_by}: move that folder away, or choose another --save_dir"
         )
+    return picture
 
 
-def read_pictures(folder: Path, seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor | None:
+def read_pictures(folder: Path, seeds: Sequence[int], drawn_by: str) -> Tensor | None:
     """The pictures of `seeds` that an earlier call left in `folder`, uint8 (N, C, H, W); None unless all are there, whole."""
     pictures = []
     for seed in seeds:
-        try:
-            with Image.open(folder / f"{seed:06d}.png") as image:
-                pictures.append(torch.from_numpy(np.atleast_3d(np.array(image)).transpose(2, 0, 1)))
-        except (OSError, SyntaxError):  # missing, or not whole: Pillow raises either
+        picture = read_picture(folder / f"{seed:06d}.png", drawn_by)
+        if picture is None:
             return None
-        if pictures[-1].shape != shape:
-            return None
+        pictures.append(picture)
     return torch.stack(pictures)
