@@ -1,19 +1,20 @@
 """Trains a diffusion model: python train_solver.py --data_name Mnist_Mini
 
 Settings -> pictures, UNet, GaussianDiffusion -> one flat loop. The run is kept in train_results/NAME, and the same command
-given again goes on from there.
+given again goes on from there. On several devices: torchrun --nproc_per_node=N train_solver.py ...
 """
 
 import argparse
 import math
 import os
-import sys
-import time
+from contextlib import ExitStack
 from pathlib import Path
+
+from utils.script import Arguments
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument(
         "--data_name", required=True, metavar="NAME", help="an entry of Train_Data in the configuration"
     )
@@ -43,26 +44,38 @@ def parse_args() -> argparse.Namespace:
 if __name__ == "__main__":
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
+import numpy as np
 import torch
-from tqdm import tqdm
 
 from datasets import Batches, check_source, load_images, to_float
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_timesteps, self_condition
-from models import build_model
-from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, TrainerState
+from models import build_model, parameter_count
+from utils.checkpoints import STATE_FILE, WEIGHTS_FILE
 from utils.config import load_settings, to_yaml
-from utils.device import at_precision, pick_compile, pick_device, pick_precision
+from utils.device import (
+    at_precision,
+    be_deterministic,
+    check_training_memory,
+    compile_in_place,
+    pick_channels_last,
+    pick_precision,
+)
+from utils.distributed import Ranks, only_first_speaks, portions
+from utils.doctor import ClippedShare, Doctor, data_figures, picture_complaints, picture_figures
 from utils.drawing import batches_of, draw
 from utils.ema import EMA
-from utils.files import written_whole
+from utils.errors import RequestError
+from utils.files import check_writable, written_whole
 from utils.pictures import grid, near_square
-from utils.run_log import RunLog
+from utils.run_log import Pace, RunLog
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed, generator
 from utils.settings import Settings, TrainSettings
+from utils.trainer_state import TrainerState, claimed, find_state
 
 
 def main(args: argparse.Namespace) -> int:
+    only_first_speaks()
     flags = {
         "run.save_dir": args.save_dir,
         "run.seed": args.seed,
@@ -72,88 +85,167 @@ def main(args: argparse.Namespace) -> int:
     settings = load_settings(args.config, args.data_name, args.overrides, flags)
     data, knobs = settings.data, settings.train
     folder = Path(settings.run.save_dir or f"train_results/{settings.data_name}").absolute()
-    device = pick_device(settings.run.device)
-    precision = pick_precision(settings.run.precision, device)
-
-    torch.manual_seed(derive_seed(settings.run.seed, "weights"))
-    model = build_model(**settings.model_arguments()).to(device)
+    if settings.run.deterministic:
+        be_deterministic()
+    ranks = Ranks(settings.run.device)
+    ranks.from_first(lambda: check_writable(folder, "--save_dir"))
+    check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
     picture_num = check_source(data.source, data.data_path, download=data.download)
+    if knobs.batch_size < ranks.size:
+        raise RequestError(
+            f"train.batch_size {knobs.batch_size} is too small for {ranks.size} processes: one picture each"
+        )
+
+    trainer = build_trainer(settings, ranks)
     total_steps = steps_of(settings, picture_num)
-    print_plan(settings, model, picture_num, total_steps, folder, f"{device} in {precision}")
+    print_plan(settings, trainer, picture_num, total_steps, folder, ranks)
     if args.dry_run:
         print(to_yaml(settings), end="")
         return 0
+    with ExitStack() as held:
+        images = begin(args, settings, trainer, folder, ranks, held)
+        status = train(settings, trainer, images, folder, ranks)
+    ranks.close()
+    return status
 
+
+def begin(args, settings: Settings, trainer: TrainerState, folder: Path, ranks: Ranks, held: ExitStack) -> np.ndarray:
+    """Takes the folder for this run (`held` keeps it), goes on with what is in it, and reads the pictures.
+
+    Returns them: uint8 (N, C, H, W). RequestError, with nothing left behind, if the run cannot go on or begin.
+    """
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # by torchrun --max-restarts
+    resume = "auto" if restarted else args.resume
+    exists = folder.exists()
+    if exists and ranks.first:
+        held.enter_context(claimed(folder))
+    state = ranks.from_first(lambda: find_state(folder, resume, settings))
+    images = load_images(**settings.data.model_dump(exclude={"horizontal_flip"}))
+    if not exists and ranks.first:  # not before: what is refused leaves no empty folder behind
+        held.enter_context(claimed(folder))
+    if state is not None:
+        trainer.load(state, folder)
+        print(f"Going on from step {trainer.step:,}.")
+    trainer.check_data(images)
+    if ranks.first:
+        with written_whole(folder / "config.yaml") as temporary:
+            temporary.write_text(to_yaml(settings), encoding="utf-8")
+    return images
+
+
+def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:
+    """The network, its average and its optimizer as they are before the first step."""
+    knobs = settings.train
+    torch.manual_seed(derive_seed(settings.run.seed, "weights"))
+    model = build_model(**settings.model_arguments()).to(ranks.device)
+    if pick_channels_last(settings.run.channels_last, ranks.device, training=True):
+        model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=knobs.learning_rate, betas=(knobs.adam_beta1, knobs.adam_beta2), fused=True
     )
-    trainer = TrainerState(settings, model, EMA(model, knobs.ema_decay), optimizer)
-    if trainer.find(folder, args.resume):
-        print(f"Going on from step {trainer.step:,}.")
+    precision = pick_precision(settings.run.precision, ranks.device)
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
+    doctor = Doctor(settings.diffusion.timestep_num, ranks.device)
+    return TrainerState(settings, model, EMA(model, knobs.ema_decay), optimizer, scaler, doctor)
+
+
+def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder: Path, ranks: Ranks) -> int:
+    """The loop, from where `trainer` stands to the last step, or to a signal. Returns the exit status."""
+    knobs, device = settings.train, ranks.device
+    batches = Batches(
+        images,
+        knobs.batch_size,
+        settings.run.seed,
+        settings.data.horizontal_flip,
+        device,
+        rows=ranks.rows(knobs.batch_size),
+    )
+    total_steps = steps_of(settings, len(images))  # fewer than planned, if there were unreadable pictures to skip
     if trainer.step >= total_steps:
+        if ranks.first:
+            trainer.save_weights(folder)  # a kill may have come between the last state and its weights
         print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
         return 0
-    images = load_images(**data.model_dump(exclude={"horizontal_flip"}))
-    batches = Batches(images, knobs.batch_size, settings.run.seed, data.horizontal_flip, device)
-    total_steps = steps_of(settings, len(images))  # fewer, if there were unreadable pictures to skip
-    with written_whole(folder / "config.yaml") as temporary:
-        temporary.write_text(to_yaml(settings), encoding="utf-8")
-    if pick_compile(settings.run.compile, device, total_steps - trainer.step):
-        print("Compiling the network: the first step takes a minute or two.")
-        model.compile()
-    return train(settings, trainer, batches, total_steps, folder, precision)
-
-
-def train(
-    settings: Settings, trainer: TrainerState, batches: Batches, total_steps: int, folder: Path, precision: str
-) -> int:
-    """The loop, from where `trainer` stands to `total_steps`, or to a signal. Returns the exit status."""
-    knobs, seed, device = settings.train, settings.run.seed, batches.device
-    model, ema, optimizer = trainer.model, trainer.ema, trainer.optimizer
+    compile_in_place(trainer.model, settings.run.compile, device, total_steps - trainer.step)
+    precision = pick_precision(settings.run.precision, device)
+    network = at_precision(ranks.shared(trainer.model), precision, device)
+    ema_network = at_precision(trainer.ema.model, precision, device)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
-    network, ema_network = at_precision(model, precision, device), at_precision(ema.model, precision, device)
-    log = RunLog(folder, trainer.step)
-    stop = StopSignal()
-    bar = tqdm(total=total_steps, initial=trainer.step, unit="step", mininterval=0.5 if sys.stderr.isatty() else 30)
+    if knobs.on_nonfinite == "rewind" and trainer.step == 0 and ranks.first:
+        trainer.save(folder)  # something to go back to
     # max_steps only stops a training: the first steps of a longer one are the same.
     decay_end = max(total_steps, epochs_in_steps(settings, batches.steps_per_epoch))
-    clock = time.perf_counter()
+    log = RunLog(folder, trainer.step, ranks.first)
+    stop, pace = StopSignal(), Pace(total_steps, trainer.step, ranks.first)
 
-    while trainer.step < total_steps and stop.number is None:
-        step = trainer.step  # everything random about step k follows from (seed, k)
-        stream = generator(device, seed, "noise", step)
-        x_0 = to_float(batches[step])  # (B, C, H, W)
-        t = draw_timesteps(len(x_0), diffusion.timestep_num, knobs.timestep_logit_normal, stream)  # (B,)
-        noise = torch.randn(x_0.shape, generator=stream, device=device)
-        torch.manual_seed(derive_seed(seed, "dropout", step))
-        with_estimate = derive_seed(seed, "estimate", step) % 2 == 0
-        shown = self_condition.for_training(network, diffusion, with_estimate)
+    with pace.bar:
+        while trainer.step < total_steps and stop.number is None:
+            step = trainer.step
+            if step not in trainer.skipped:
+                trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
+                train_step(trainer, network, diffusion, batches, ranks)
+            trainer.step = step = step + 1
+            stop.agree(ranks.largest)
+            pace.bar.update()
 
-        loss = diffusion.training_losses(shown, x_0, t, noise).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), knobs.grad_clip or math.inf)
-        optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
-        optimizer.step()
-        ema.update(model, step)
-        trainer.loss_sum += loss.detach()  # stays on the device: only logging waits for it
-        trainer.step = step = step + 1
-        bar.update()
-
-        if step % knobs.log_every == 0:
-            mean_loss = trainer.take_mean_loss(knobs.log_every)
-            seconds, clock = time.perf_counter() - clock, time.perf_counter()
-            rate = knobs.log_every * knobs.batch_size / seconds
-            log.scalars(step, loss=mean_loss, grad_norm=grad_norm.item(), pictures_per_second=rate)
-            bar.set_postfix_str(f"loss {mean_loss:.4f}, {rate:.0f} pictures/s")
-        if step % knobs.sample_every == 0 or step == total_steps:
-            log.pictures(step, draw_sheet(ema_network, diffusion, settings, device))
-        if step % knobs.save_every == 0 or step == total_steps or stop.number is not None:
-            trainer.save(folder)
-    bar.close()
+            ends = step == total_steps or stop.number is not None
+            logs, shows = step % knobs.log_every == 0, step % knobs.sample_every == 0 or step == total_steps
+            keeps = knobs.keep_every is not None and step % knobs.keep_every == 0
+            saves = step % knobs.save_every == 0 or keeps or ends
+            if (logs or shows or saves) and not trainer.went_well(folder, ranks):
+                log.close()
+                log = RunLog(folder, trainer.step, ranks.first)
+                pace.back_to(trainer.step)
+                continue
+            figures, complaints = {}, []
+            if logs:
+                figures = trainer.doctor.figures(ranks)
+                complaints = trainer.doctor.complaints(figures, knobs.grad_clip, step > knobs.warmup_steps)
+                figures["pictures_per_second"] = pace.since(step) * knobs.batch_size
+            if shows:
+                sheet, seen = draw_sheet(ema_network, diffusion, settings, ranks)
+                log.pictures(step, sheet)
+                figures |= seen | data_figures(images)
+                complaints += picture_complaints(figures) if step > knobs.warmup_steps else []
+            if figures:
+                log.scalars(step, complaints, **figures)
+                pace.show(figures, complaints)
+            if saves and ranks.first:
+                log.flush()
+                trainer.save(folder, milestone=keeps)
     log.close()
     print_end(folder, trainer.step, total_steps, stop)
     return stop.exit_status
+
+
+def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, batches: Batches, ranks: Ranks) -> None:
+    """One update of the weights and their average. Everything random about step k follows from (seed, k) alone.
+
+    Timesteps and noise are drawn for the whole batch; this rank works its rows of it, in train.accumulate parts.
+    """
+    step, knobs, seed, device = trainer.step, trainer.settings.train, trainer.settings.run.seed, ranks.device
+    stream = generator(device, seed, "noise", step)
+    rows, x_0 = ranks.rows(knobs.batch_size), to_float(batches[step])  # (R, C, H, W), R of the batch's B pictures
+    t = draw_timesteps(knobs.batch_size, diffusion.timestep_num, knobs.timestep_logit_normal, stream)  # (B,)
+    noise = torch.randn((knobs.batch_size, *x_0.shape[1:]), generator=stream, device=device)  # (B, C, H, W)
+    shown = self_condition.for_training(network, diffusion, derive_seed(seed, "estimate", step) % 2 == 0)
+
+    trainer.optimizer.zero_grad()
+    for part in portions(rows, min(knobs.accumulate, len(x_0))):
+        torch.manual_seed(derive_seed(seed, "dropout", step))
+        trainer.model.part_of_batch(part.start, knobs.batch_size)
+        with ranks.gradients_when(part.stop == rows.stop):
+            x_0_part = x_0[part.start - rows.start : part.stop - rows.start]
+            losses = diffusion.training_losses(shown, x_0_part, t[part], noise[part])  # a row each
+            # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.
+            trainer.scaler.scale(losses.sum() * (ranks.size / knobs.batch_size)).backward()
+        trainer.doctor.note_losses(t[part], losses.detach())
+    trainer.scaler.unscale_(trainer.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), knobs.grad_clip or math.inf)
+    trainer.doctor.note_gradient(step, norm, scaled=trainer.scaler.is_enabled())
+    trainer.scaler.step(trainer.optimizer)
+    trainer.scaler.update()
+    trainer.ema.update(trainer.model, step)
 
 
 def steps_of(settings: Settings, picture_num: int) -> int:
@@ -176,24 +268,37 @@ def learning_rate_at(step: int, knobs: TrainSettings, end: int) -> float:
     return knobs.learning_rate * rise * fall
 
 
-def draw_sheet(network, diffusion: GaussianDiffusion, settings: Settings, device: torch.device) -> torch.Tensor:
-    """A near-square grid of what `network` draws by now, always from the same seeds: uint8 (C, ...)."""
+def draw_sheet(network, diffusion: GaussianDiffusion, settings: Settings, ranks: Ranks) -> tuple[torch.Tensor, dict]:
+    """A near-square grid of what `network` draws by now, always from the same seeds: uint8 (C, ...); and its figures.
+
+    The ranks share the pictures out.
+    """
     info = SampleInfo.parse(settings.sample.sample_info)
     shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
     seeds = range(settings.run.seed, settings.run.seed + settings.sample.sample_num)
-    pictures = [
-        draw(network, diffusion, info, part, shape, device) for part in batches_of(seeds, settings.sample.batch_size)
-    ]
-    return grid(torch.cat(pictures), near_square(len(seeds)))
+    clipped = ClippedShare()
+    pictures = [torch.empty(0, *shape, dtype=torch.uint8)]
+    for part in batches_of(seeds[ranks.rows(len(seeds))], settings.sample.batch_size):
+        pictures.append(draw(network, diffusion, info, part, shape, ranks.device, clipped))
+    everyone = ranks.gathered((torch.cat(pictures), clipped.sums()))
+    drawn = torch.cat([pictures for pictures, _ in everyone])
+    share, count = sum(sums for _, sums in everyone)
+    return grid(drawn, near_square(len(drawn))), picture_figures(drawn, "drawn") | {"clipped": (share / count).item()}
 
 
-def print_plan(settings: Settings, model, picture_num: int, total_steps: int, folder: Path, where: str) -> None:
+def print_plan(
+    settings: Settings, trainer: TrainerState, picture_num: int, total_steps: int, folder: Path, ranks: Ranks
+) -> None:
     """What will be done, and where it will be found."""
     data, batch_size = settings.data, settings.train.batch_size
     shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
+    where = f"{ranks.device.type} in {pick_precision(settings.run.precision, ranks.device)}"
+    shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
     print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
-    print(f"Network: {sum(p.numel() for p in model.parameters()):,} parameters, on {where}")
-    print(f"Steps:   {picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each")
+    print(f"Network: {sum(p.numel() for p in trainer.model.parameters()):,} parameters, on {where}")
+    print(
+        f"Steps:   {picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each{shared}"
+    )
     print(f"Output:  {folder}{os.sep}", flush=True)
 
 

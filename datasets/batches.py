@@ -18,7 +18,8 @@ def resident_limit(device: torch.device) -> int:
 
 
 class Batches:
-    """An endless stream of batches: `batches[k]` is batch k, uint8 (B, C, H, W) on the device, for every k >= 0.
+    """An endless stream of batches: `batches[k]` is batch k, uint8 (B, C, H, W) on the device, for every k >= 0; or those
+    of its rows that are this process's.
 
     The pictures are the epochs' permutations, one after another, cut into batches: each epoch shows every picture once,
     every batch is full, and a set may be smaller than a batch. A set of at most `resident_bytes` (None:
@@ -34,17 +35,18 @@ class Batches:
         horizontal_flip: bool,
         device: torch.device,
         *,
+        rows: slice = slice(None),
         resident_bytes: int | None = None,
     ):
         """`images` is uint8 (N, C, H, W), N >= 1, such as `load_images` gives; half of a batch's pictures, by chance,
-        are mirrored where `horizontal_flip` says so."""
+        are mirrored where `horizontal_flip` says so. `rows` are those of each batch that are this process's share."""
         assert images.dtype == np.uint8 and images.ndim == 4 and len(images) >= 1, (images.dtype, images.shape)
         assert batch_size >= 1, batch_size
         device = torch.device(device)
         if device.type == "cuda" and device.index is None:
             device = torch.device("cuda", torch.cuda.current_device())  # the thread has a current device of its own
         self.images, self.batch_size, self.seed = images, batch_size, seed
-        self.horizontal_flip, self.device = horizontal_flip, device
+        self.horizontal_flip, self.device, self.rows = horizontal_flip, device, rows
         self._orders: dict[int, Tensor] = {}
         self._resident: Tensor | None = None  # (N, C, H, W)
         if images.nbytes <= (resident_limit(device) if resident_bytes is None else resident_bytes):
@@ -61,30 +63,30 @@ class Batches:
         return len(self.images) / self.batch_size
 
     def indices(self, k: int) -> Tensor:
-        """Which pictures batch k shows: int64 (B,), on the CPU."""
+        """Which pictures batch k shows, `rows` of it: int64 (R,), on the CPU."""
         assert k >= 0, k
         position, end, parts = k * self.batch_size, (k + 1) * self.batch_size, []
         while position < end:
             epoch, offset = divmod(position, len(self.images))
             parts.append(self._order(epoch)[offset : offset + end - position])
             position += len(parts[-1])
-        return torch.cat(parts)
+        return torch.cat(parts)[self.rows]
 
     def flips(self, k: int) -> Tensor:
-        """Which of batch k's pictures are mirrored: bool (B,), on the CPU."""
+        """Which of batch k's pictures, `rows` of them, are mirrored: bool (R,), on the CPU."""
         if not self.horizontal_flip:
-            return torch.zeros(self.batch_size, dtype=torch.bool)
-        return torch.randint(2, (self.batch_size,), generator=generator("cpu", self.seed, "flip", k)).bool()
+            return torch.zeros(self.batch_size, dtype=torch.bool)[self.rows]
+        return torch.randint(2, (self.batch_size,), generator=generator("cpu", self.seed, "flip", k)).bool()[self.rows]
 
     def __getitem__(self, k: int) -> Tensor:
-        """Batch k: uint8 (B, C, H, W) on the device."""
+        """Batch k, `rows` of it: uint8 (R, C, H, W) on the device."""
         if self._resident is None:
             pictures = self._upload(self._read(k))
         else:
             pictures = self._resident.index_select(0, self._upload(self.indices(k)))
         if not self.horizontal_flip:
             return pictures
-        mirrored = self._upload(self.flips(k))[:, None, None, None]  # (B, 1, 1, 1)
+        mirrored = self._upload(self.flips(k))[:, None, None, None]  # (R, 1, 1, 1)
         return torch.where(mirrored, pictures.flip(-1), pictures)
 
     def _order(self, epoch: int) -> Tensor:
@@ -106,7 +108,7 @@ class Batches:
         return resident
 
     def _read(self, k: int) -> Tensor:
-        """Batch k from `images`, before flips: uint8 (B, C, H, W) on the CPU. Sets the thread to work on the next."""
+        """Batch k from `images`, before flips: uint8 (R, C, H, W) on the CPU. Sets the thread to work on the next."""
         if self._ahead is not None and self._ahead[0] == k:
             pictures = self._ahead[1].result()
         else:
@@ -116,7 +118,7 @@ class Batches:
         return pictures
 
     def _gather(self, indices: Tensor) -> Tensor:
-        pictures = torch.from_numpy(self.images[indices.numpy()])  # (B, C, H, W)
+        pictures = torch.from_numpy(self.images[indices.numpy()])  # (R, C, H, W)
         return pictures.pin_memory() if self.device.type == "cuda" else pictures
 
     def _upload(self, values: Tensor) -> Tensor:

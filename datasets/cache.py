@@ -16,7 +16,8 @@ from tqdm import tqdm
 from datasets.decode import UnreadablePictureError, decode_array, decode_file
 from datasets.locks import exclusive
 from datasets.picture_set import PictureSet
-from utils.errors import RequestError
+from utils.errors import RequestError, reason_of
+from utils.files import folder_made
 
 DECODE_VERSION = 1  # raise it when the same file would give other pixels: it makes every cache anew
 BLOCK_BYTES = 64 * 2**20  # of decoded pictures held at once
@@ -46,15 +47,16 @@ def cached_pictures(
     if images is not None:
         return images
     try:
-        os.makedirs(cache_dir, exist_ok=True)
-        with exclusive(os.path.join(cache_dir, f".{prefix}.lock")):
+        with folder_made(cache_dir), exclusive(os.path.join(cache_dir, f".{prefix}.lock")):
             if open_cache(path, shape) is None:  # another process may have built it while this one waited
                 build(path, os.path.join(cache_dir, f".{prefix}.tmp"), pictures, shape, skip_unreadable, progress)
             for name in os.listdir(cache_dir):
                 if name.startswith(f"{prefix}_") and name.endswith(".npy") and name != os.path.basename(path):
                     os.unlink(os.path.join(cache_dir, name))  # of what the files were before
     except OSError as error:
-        raise RequestError(f"cannot write the decoded pictures to {cache_dir} ({error}); set data.cache_dir") from error
+        raise RequestError(
+            f"cannot write the decoded pictures to {cache_dir} ({reason_of(error)}); set data.cache_dir"
+        ) from error
     images = open_cache(path, shape)
     assert images is not None, path
     return images
@@ -133,9 +135,10 @@ def write_pictures(
     block = max(1, min(1024, BLOCK_BYTES // int(np.prod(shape))))
     attempt = partial(decode, image_size=shape[1], image_channel=shape[0])
     bar = tqdm(total=len(items), desc=title, unit="picture", disable=None if progress else True)
-    # A warning would name no picture; decode_file makes an error of what it warns about.
+    # A warning would name no picture; decode_file makes an error of what matters.
     with bar, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", UserWarning)
         for start in range(0, len(items), block):  # in blocks: `map` would run ahead of the disk without bound
             for result in pool.map(attempt, items[start : start + block]):
                 if isinstance(result, np.ndarray):

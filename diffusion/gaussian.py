@@ -158,7 +158,7 @@ class GaussianDiffusion(nn.Module):
         x_0_weight = ab_prev**0.5 * beta / (1 - ab_t)
         x_t_weight = (ab_t / ab_prev) ** 0.5 * (1 - ab_prev) / (1 - ab_t)
         mean = _like(x_0_weight, x_t) * x_0 + _like(x_t_weight, x_t) * x_t
-        return mean, torch.as_tensor(beta_tilde, dtype=torch.float64).to(x_t)
+        return mean, _on_device(beta_tilde, x_t)
 
     def log_variance(self, model_output: Tensor, t: int | Tensor, t_prev: int | Tensor) -> Tensor:
         """The log variance with which a DDPM step takes the jump, by `variance`: (), (B, 1, 1, 1) or (B, C, H, W).
@@ -168,15 +168,20 @@ class GaussianDiffusion(nn.Module):
         sampler adds noise there, but the likelihood of t = 0 needs a spread.
         """
         ab_t, ab_prev = self.alpha_bar(t), self.alpha_bar(t_prev)
-        beta, beta_tilde = (torch.as_tensor(v, dtype=torch.float64) for v in _jump_variances(ab_t, ab_prev))
-        last = torch.as_tensor(t_prev, device=beta.device).view(beta.shape) < 0
-        floor = _jump_variances(self.alpha_bar(min(1, self.timestep_num - 1)), self.alpha_bar(0))[1]
-        small = torch.where(last, max(floor, 1e-20), beta_tilde).log().to(model_output)
-        large = beta.log().to(model_output)
+        beta, beta_tilde = _jump_variances(ab_t, ab_prev)
+        floor = max(_jump_variances(self.alpha_bar(min(1, self.timestep_num - 1)), self.alpha_bar(0))[1], 1e-20)
+        if isinstance(t, int):  # numbers until they are on the device: nothing is copied there
+            small, large = math.log(floor if t_prev < 0 else beta_tilde), math.log(beta)
+            large_or_last = small if t_prev < 0 else large
+        else:
+            last = t_prev.view(beta.shape) < 0
+            small, large = torch.where(last, floor, beta_tilde).log(), beta.log()
+            large_or_last = torch.where(last, small, large)
         if self.variance == "fixed_small":
-            return small
+            return _on_device(small, model_output)
         if self.variance == "fixed_large":
-            return torch.where(last.to(small.device), small, large)
+            return _on_device(large_or_last, model_output)
+        small, large = _on_device(small, model_output), _on_device(large, model_output)
         _, fraction = self.split(model_output)  # -1 for beta tilde, 1 for beta
         return large * (1 + fraction) / 2 + small * (1 - fraction) / 2
 
@@ -258,6 +263,11 @@ def _dynamic_threshold(x_0: Tensor) -> Tensor:
     """Each picture is clipped to its own quantile s of |x_0|, at least 1, and divided by it."""
     s = torch.quantile(x_0.flatten(1).abs(), THRESHOLD_QUANTILE, dim=1).clamp(min=1).view(-1, 1, 1, 1)
     return x_0.clamp(-s, s) / s
+
+
+def _on_device(value: float | Tensor, x: Tensor) -> Tensor:
+    """A float64 value as a tensor like x; a number is filled in there, rather than copied from the CPU."""
+    return x.new_full((), value) if isinstance(value, float) else value.to(x)
 
 
 def _like(coefficient: float | Tensor, x: Tensor) -> float | Tensor:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from diffusion.schedules import SPACINGS
 
@@ -10,7 +11,10 @@ RULE = (
     "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0, "
     f"optionally followed by _SPACING ({', '.join(SPACINGS)})"
 )
-PATTERN = re.compile(r"([A-Za-z]+)_([0-9]+)_([0-9]+p[0-9]+)(?:_([A-Za-z]+))?", re.IGNORECASE)
+DECIMALS = 20  # of eta, at most: its spelling names files
+PATTERN = re.compile(
+    rf"([A-Z]+)_([0-9]{{1,9}})_([0-9]{{1,9}}p[0-9]{{1,{DECIMALS}}})(?:_([A-Z]+))?", re.IGNORECASE | re.ASCII
+)
 DETERMINISTIC = ("HEUN", "UNIPC")
 
 
@@ -32,7 +36,8 @@ class SampleInfo:
         """Reads `text`, in any case. ValueError names the text, the rule and the known methods."""
 
         def refuse(why: str) -> ValueError:
-            return ValueError(f"sample_info {text!r} {why}; it is written {RULE}; methods: {', '.join(METHODS)}")
+            shown = text if len(text) <= 80 else f"{text[:80]}..."
+            return ValueError(f"sample_info {shown!r} {why}; it is written {RULE}; methods: {', '.join(METHODS)}")
 
         match = PATTERN.fullmatch(text)
         if match is None:
@@ -64,5 +69,5 @@ def parse_sample_info(text: str) -> SampleInfo:
 
 def _decimal(value: float) -> str:
     """0.25 -> 0p25, without an exponent however small it is."""
-    digits = f"{value:.17f}".rstrip("0") if value < 1e-4 else str(value)
+    digits = f"{round(Decimal(str(value)), DECIMALS):f}".rstrip("0")
     return (digits + "0" if digits.endswith(".") else digits).replace(".", "p")

@@ -1,5 +1,9 @@
 """From the YAML's model block to a network."""
 
+import math
+
+import torch
+
 from models.unet import UNet
 
 
@@ -46,6 +50,17 @@ def build_model(
         norm_groups=norm_groups,
         patch_size=patch_size,
     )
+
+
+def parameter_shapes(arguments: dict[str, object]) -> dict[str, tuple[int, ...]]:
+    """What the weights of `build_model(**arguments)` are called, and their shapes, without the memory that they take."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in build_model(**arguments).state_dict().items()}
+
+
+def parameter_count(arguments: dict[str, object]) -> int:
+    """How many numbers `build_model(**arguments)` would learn."""
+    return sum(math.prod(shape) for shape in parameter_shapes(arguments).values())
 
 
 def check_model(

@@ -29,6 +29,26 @@ def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) whose masks are drawn for a whole batch, of which x may be some consecutive rows.
+
+    So a batch meets the same masks in one piece, in parts one after another, and shared out among processes that begin with
+    the same seed. `rows` is (first row, batch size); None: x is the whole batch.
+    """
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+        self.rows: tuple[int, int] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        first, batch_size = self.rows or (0, len(x))
+        kept = torch.rand(batch_size, *x.shape[1:], device=x.device)[first : first + len(x)] >= self.p
+        return torch.where(kept, x / (1 - self.p), 0)
+
+
 class ResidualBlock(nn.Module):
     """norm, SiLU, conv, + time, norm, SiLU, dropout, conv, + shortcut: (B, C_in, H, W), (B, D) -> (B, C_out, H, W)."""
 
@@ -41,7 +61,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Sequential(
             nn.GroupNorm(norm_groups, out_channels),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
@@ -181,6 +201,12 @@ class UNet(nn.Module):
             nn.SiLU(),
             zero_init(nn.Conv2d(channels, out_channels * patch_size**2, 3, padding=1)),
         )
+
+    def part_of_batch(self, first: int, batch_size: int) -> None:
+        """From now on, what the network is trained on are rows from `first` of batches of `batch_size`: see `Dropout`."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.rows = (first, batch_size)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_t: (B, C, H, W); t: (B,) integers. Returns (B, C_out, H, W). ValueError if H or W cannot be halved so often."""

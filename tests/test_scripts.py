@@ -3,50 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from tests.processes import ROOT, TINY, done, run, start_training, train, wait_for
 from utils.checkpoints import load_state
-
-TINY = [
-    "model.base_channels=8",
-    "model.norm_groups=4",
-    "train.batch_size=4",
-    "sample.sample_num=4",
-    "sample.sample_info=DDIM_2_0p0",
-]
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def run(script, *arguments, **options):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    command = [sys.executable, script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, **options)
-
-
-def train(folder, *arguments, data_name="Mnist_Mini", settings=TINY):
-    overrides = [word for setting in settings for word in ("--set", setting)]
-    return run("train_solver.py", "--data_name", data_name, "--save_dir", folder, *overrides, *arguments)
-
-
-def done(process):
-    assert process.returncode == 0, process.stderr
-    return process.stdout
-
-
-def refused(process, *words):
-    """Exit status 2, and one line that holds `words`."""
-    lines = [line for line in process.stderr.splitlines() if "it/s" not in line]
-    assert process.returncode == 2, (process.returncode, process.stderr)
-    assert len(lines) == 1 and lines[0].startswith("error: "), process.stderr
-    for word in words:
-        assert word in lines[0], (word, lines[0])
 
 
 def files(folder):
@@ -188,32 +152,15 @@ def test_going_on_is_as_if_nothing_had_happened(tmp_path, extra):
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_the_step_and_saves(tmp_path, number, status):
-    overrides = [word for setting in [*TINY, "train.log_every=1"] for word in ("--set", setting)]
-    command = [
-        sys.executable,
-        "train_solver.py",
-        "--data_name",
-        "Mnist_Mini",
-        "--save_dir",
-        str(tmp_path),
-        "--max_steps",
-        "100000",
-    ]
-    process = subprocess.Popen(
-        [*command, *overrides], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    log = tmp_path / "log.jsonl"
-    deadline = time.time() + 120
-    while not (log.exists() and log.stat().st_size > 0) and time.time() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == status
+    settings = [*TINY, "train.log_every=1"]
+    process = start_training(tmp_path, "--max_steps", 100000, settings=settings)
+    wait_for(lambda: (tmp_path / "log.jsonl").exists() and (tmp_path / "log.jsonl").stat().st_size > 0)
+    process.kill(number)
+    ended = process.wait(60)
+    assert ended.returncode == status
     step = load_state(tmp_path / "trainer_state.pt")["step"]
-    assert step >= 1 and f"after step {step:,} of 100,000" in output
-    assert f"Going on from step {step:,}" in done(
-        train(tmp_path, "--max_steps", step + 1, settings=[*TINY, "train.log_every=1"])
-    )
+    assert step >= 1 and f"after step {step:,} of 100,000" in ended.stdout
+    assert f"Going on from step {step:,}" in done(train(tmp_path, "--max_steps", step + 1, settings=settings))
 
 
 def test_a_folder_of_mixed_pictures_trains_by_five_lines(tmp_path):
@@ -256,58 +203,4 @@ def test_a_dry_run_says_everything_and_leaves_nothing(tmp_path):
         "source: mnist_mini",
     ):
         assert words in output, words
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["--data_name", "Mnist_Mimi"], ["Mnist_Mimi", "did you mean Mnist_Mini?"]),
-        (["--data_name", "Mnist_Mini", "--set", "train.learning_rat=1"], ["learning_rat", "did you mean learning_rate?"]),
-        (["--data_name", "StyleGAN_Face"], ["data/StyleGAN_Face", "does not exist"]),
-        (["--data_name", "Cifar10", "--set", "data.download=false", "--set", "data.data_path=/nowhere"], ["cifar-10-python.tar.gz", "/nowhere", "http"]),
-        (["--data_name", "Mnist_Mini", "--max_steps", "0"], ["--max_steps", "1"]),
-        (["--data_name", "Mnist_Mini", "--config", "nowhere.yaml"], ["nowhere.yaml"]),
-    ],
-)  # fmt: skip
-def test_trainings_that_cannot_be_met(tmp_path, arguments, words):
-    refused(run("train_solver.py", "--save_dir", tmp_path / "run", *arguments), *words)
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["--sample_info", "DDIM_50"], ["DDIM_50", "METHOD_STEPS_ETA", "DDPM, DDIM, DPMPP, HEUN, UNIPC"]),
-        (["--sample_info", "DDIM_2000_0p0"], ["1 to the 1000", "2000"]),
-        (["--image_size", 32], ["--image_size 32", "28"]),
-        (["--image_channel", 3], ["--image_channel 3", "1"]),
-        (["--training_timestep_num", 500], ["--training_timestep_num 500", "1000"]),
-        (["--sample_num", 0], ["--sample_num 0", "at least 1"]),
-        (["--weights", "raw"], ["trainer_state.pt"]),
-        (["--test_mode", "interpolate", "--data_path", "/nowhere"], ["data_path", "/nowhere"]),
-        (["--test_mode", "interpolate", "--interpolate_steps", 1001], ["--interpolate_steps 1001", "1000"]),
-        (["--save_images", "--test_mode", "interpolate"], ["--save_images belongs to --test_mode random_gen"]),
-        (["--data_path", "/nowhere"], ["--data_path belongs to --test_mode interpolate or reconstruct"]),
-        (["--test_mode", "reconstruct", "--sample_info", "DDPM_50_0p0"], ["adds no noise", "DDIM_50_0p0"]),
-        (
-            ["--test_mode", "interpolate", "--interpolate_mode", "ddim", "--sample_info", "DPMPP_9_1p0"],
-            ["adds no noise"],
-        ),
-        (["--sample_info", "HEUN_18_0p5"], ["HEUN is deterministic"]),
-        (["--model_path", "nowhere.safetensors"], ["no checkpoint", "nowhere.safetensors"]),
-    ],
-)
-def test_drawings_that_cannot_be_met(trained, tmp_path, arguments, words):
-    refused(
-        run(
-            "test_solver.py",
-            "--model_path",
-            trained[0] / "model.safetensors",
-            "--save_dir",
-            tmp_path / "out",
-            *arguments,
-        ),
-        *words,
-    )
     assert os.listdir(tmp_path) == []

@@ -1,120 +1,87 @@
-"""Weights to share (safetensors, with their settings inside) and the state from which a training goes on."""
+"""The files of a run: weights to share (safetensors, with their settings inside), and the state from which it goes on."""
 
-import json
-import math
-import os
-import pickle
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from utils.config import differences, explain
-from utils.ema import EMA
+from utils.config import explain
 from utils.errors import RequestError
 from utils.family import settings_of_weights
-from utils.files import written_whole
 from utils.settings import Settings
+from utils.untrusted import (
+    State,
+    check_shapes,
+    check_state_dict,
+    read_pt,
+    read_safetensors,
+    settings_from_json,
+    shapes_of,
+)
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
-State = dict[str, Tensor]
+PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
+MILESTONES = "milestones"  # the folder of those that are kept for good
 
-# The blocks that make a run the run it is: with others of them, going on would be another training.
-FIXED_BLOCKS = ("data", "model", "diffusion")
-# What torch.load raises for bytes that it did not write.
-UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError)
-
-
-class TrainerState:
-    """A training in progress: everything that its next step depends on, beside the settings and the data.
-
-    model: the raw weights; ema: their average, in a network of its own; optimizer; step: how many were done;
-    loss_sum: of the steps since the last line of the log, on the device.
-    """
-
-    def __init__(self, settings: Settings, model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer):
-        self.settings = settings
-        self.model = model
-        self.ema = ema
-        self.optimizer = optimizer
-        self.step = 0
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=next(model.parameters()).device)
-
-    def take_mean_loss(self, steps: int) -> float:
-        """The mean loss of the last `steps` steps, and a fresh start. RequestError if it is not finite."""
-        mean = (self.loss_sum / steps).item()
-        self.loss_sum.zero_()
-        if not math.isfinite(mean):
-            raise RequestError(
-                f"the loss is {mean} at step {self.step}: lower train.learning_rate or train.grad_clip; "
-                "the last checkpoint is from before, and the same command goes on from it"
-            )
-        return mean
-
-    def save(self, folder: Path) -> None:
-        """Writes trainer_state.pt, from which a training goes on, and model.safetensors, to draw from and to share.
-
-        The second holds the EMA weights and, in its metadata, the settings: all that drawing needs, nothing that can run.
-        """
-        state = {
-            "settings": self.settings.model_dump_json(),
-            "step": self.step,
-            "loss_sum": self.loss_sum.cpu(),
-            "model": self.model.state_dict(),
-            "ema": self.ema.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        with written_whole(folder / STATE_FILE) as temporary:
-            torch.save(state, temporary)
-        metadata = {"settings": state["settings"], "step": str(self.step), "weights": "ema", "format": "pt"}
-        weights = {name: tensor.cpu().contiguous() for name, tensor in state["ema"].items()}
-        with written_whole(folder / WEIGHTS_FILE) as temporary:
-            save_file(weights, temporary, metadata)
-
-    def find(self, folder: Path, resume: str) -> bool:
-        """Goes on from the run in `folder`, if there is one; says whether there was.
-
-        RequestError, with nothing changed, if `resume` is "never" and there is a run; or if the run's network,
-        diffusion, data or seed are others: the differences are printed.
-        """
-        path = folder / STATE_FILE
-        present = [name for name in (STATE_FILE, WEIGHTS_FILE) if (folder / name).exists()]
-        if present and (resume == "never" or not path.exists()):
-            raise RequestError(
-                f"{folder} holds {present[0]} of an earlier run; choose another --save_dir, or move it away"
-            )
-        if not present:
-            return False
-        state = load_state(path)
-        before = settings_from_json(state["settings"], path)
-        other = differences(before, self.settings, FIXED_BLOCKS)
-        if before.run.seed != self.settings.run.seed:
-            other.append(f"run.seed: {before.run.seed} -> {self.settings.run.seed}")
-        if other:
-            raise RequestError(
-                f"the run in {folder} has other settings ({'; '.join(other)}); choose another --save_dir, or the old settings"
-            )
-        for line in differences(before, self.settings, ("train",)):
-            print(f"Changed since this run began: {line}")
-        load_weights(self.model, state["model"], path)
-        load_weights(self.ema.model, state["ema"], path)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-        self.loss_sum += state["loss_sum"].to(self.loss_sum.device)
-        return True
+# The parts of a training's state, as TrainerState.save writes them.
+STATE_PARTS = {"settings": str, "step": int, "skipped": list, "data": str | None, "model": dict, "ema": dict, "optimizer": dict,
+               "scaler": dict, "doctor": dict}  # fmt: skip
 
 
 def load_state(path: str | Path) -> dict:
-    """Reads a training's state, on the CPU, without ever running code from it. RequestError if that cannot be done."""
-    state = _read_pt(Path(path))
-    if "settings" not in state:
-        raise RequestError(f"{path} is no training state of this project: it holds no settings")
+    """Reads a training's state, on the CPU, without ever running code from it.
+
+    RequestError if that cannot be done, or if it is not, bit for bit, what was written.
+    """
+    state = read_pt(Path(path))
+    _check_state(state, Path(path))
     return state
+
+
+def _check_state(state: dict, path: Path) -> None:
+    """RequestError unless the parts of a training's state are there, are what they ought to be, and were not altered."""
+    for name, kind in STATE_PARTS.items():
+        if name not in state or not isinstance(state[name], kind):
+            what = f"a {type(state[name]).__name__}" if name in state else "missing"
+            raise RequestError(f"{path} is no training state of this project: its {name} is {what}")
+    if state["step"] < 0:
+        raise RequestError(f"{path} is no training state of this project: it ends at step {state['step']}")
+    for name in ("model", "ema"):
+        check_state_dict(state[name], path)
+    try:
+        whole = state.pop("digest", None) == digest(state)
+    except (RuntimeError, TypeError, ValueError):  # a stranger's state may be nested without end, or hold odd tensors
+        whole = False
+    if not whole:
+        raise RequestError(f"{path} was altered or damaged: its checksum is not that of its content")
+
+
+def digest(value: object) -> str:
+    """A checksum of nested dictionaries, lists, tensors on the CPU and plain values: 32 hexadecimal digits."""
+    total = hashlib.blake2b(digest_size=16)
+
+    def take(part: object) -> None:
+        if isinstance(part, Tensor):
+            total.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            total.update(part.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        elif isinstance(part, dict):
+            total.update(f"dict{len(part)}".encode())
+            for key, item in part.items():
+                total.update(repr(key).encode())
+                take(item)
+        elif isinstance(part, list | tuple):
+            total.update(f"list{len(part)}".encode())
+            for item in part:
+                take(item)
+        else:
+            total.update(repr(part).encode())
+
+    take(value)
+    return total.hexdigest()
 
 
 class Checkpoint(NamedTuple):
@@ -141,25 +108,26 @@ def load_checkpoint(
     trained for. RequestError if it is none of these, is damaged, or does not hold what is asked for.
     """
     path = Path(path)
-    if not path.is_file():
-        raise RequestError(f"there is no checkpoint {os.path.abspath(path)}")
-    if path.suffix == ".pt":
-        state = _read_pt(path)
+    if path.suffix in (".pt", ".pth"):
+        state = read_pt(path)
         if "settings" in state:
-            weights = state["ema" if which == "ema" else "model"]
-            return Checkpoint(weights, which, settings_from_json(state["settings"], path), state["step"])
-        weights, metadata, which = state.get("unet_model"), {}, "raw"
-        if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+            _check_state(state, path)
+            weights, settings = state["ema" if which == "ema" else "model"], settings_from_json(state["settings"], path)
+            check_shapes(settings, shapes_of(weights), path)
+            return Checkpoint(weights, which, settings, state["step"])
+        if "unet_model" not in state:
             raise RequestError(f"{path} holds neither a training state of this project nor weights named unet_model")
+        weights, settings, step, which = state["unet_model"], None, 0, "raw"
+        check_state_dict(weights, path)
     else:
-        weights, metadata = _read_safetensors(path)
+        weights, settings, step = read_safetensors(path)
         if which == "raw":
             raise RequestError(
                 f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
                 f"--model_path FOLDER/{STATE_FILE}"
             )
-    if "settings" in metadata:
-        return Checkpoint(weights, which, settings_from_json(metadata["settings"], path), int(metadata.get("step", 0)))
+    if settings is not None:
+        return Checkpoint(weights, which, settings, step)
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
     if None in stated.values():
         raise RequestError(
@@ -167,51 +135,8 @@ def load_checkpoint(
             "trained for"
         )
     try:
-        return Checkpoint(weights, which, settings_of_weights(weights, **stated), 0)
+        settings = settings_of_weights(weights, **stated)
     except ValidationError as error:
         raise RequestError(f"{path}: {explain(error, {}, str(path))}") from None
-
-
-def _read_pt(path: Path) -> dict:
-    """The mapping in a .pt file, by torch's restricted reader. RequestError if it is damaged, or holds anything else."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UNREADABLE as error:
-        reason = str(error).split("\n")[0]
-        raise RequestError(f"{path} is no whole checkpoint ({type(error).__name__}: {reason})") from None
-    if not isinstance(content, dict):
-        raise RequestError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
-    return content
-
-
-def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
-    """The tensors and the metadata of a safetensors file. RequestError if it is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (no dict)
-    except (SafetensorError, OSError) as error:
-        raise RequestError(f"{path} is no whole safetensors file: {error}") from None
-
-
-def load_weights(model: nn.Module, weights: State, source: str | Path) -> None:
-    """Loads all of `weights` or nothing. RequestError names the first tensors that differ."""
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != found:
-        names = [name for name in expected | found if expected.get(name) != found.get(name)]
-        shown = ", ".join(f"{name} {found.get(name, 'missing')} for {expected.get(name, 'none')}" for name in names[:3])
-        raise RequestError(
-            f"{source} does not fit the network that its settings describe: {len(names)} tensors differ: {shown}"
-        )
-    model.load_state_dict(weights)
-
-
-def settings_from_json(text: str, path: Path) -> Settings:
-    """The settings that travel in the file `path`. RequestError if they are damaged or of another project."""
-    try:
-        return Settings.model_validate(json.loads(text))
-    except (ValidationError, json.JSONDecodeError, TypeError) as error:
-        why = explain(error, {}, str(path)) if isinstance(error, ValidationError) else str(error)
-        raise RequestError(f"the settings inside {path} cannot be used: {why}") from None
+    check_shapes(settings, shapes_of(weights), path)
+    return Checkpoint(weights, which, settings, 0)

@@ -1,14 +1,23 @@
 """From config.yaml, one entry of it and the command line to `Settings`; and a mistake to one line that says where it is."""
 
 import difflib
-from collections.abc import Sequence
+import os
+import reprlib
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from utils.errors import RequestError
+from utils.errors import RequestError, reason_of
 from utils.settings import Blocks, ConfigFile, Settings
+
+LARGEST_FILE = 2**18  # bytes: of another file, YAML's reader would make minutes of work
+SHOWN_MISTAKES = 5
+# What YAML's reader raises for a text: its own errors, nesting without end, and for a value that is not what its tag says
+# (a number or a date that is none, `!!int ''`) what its conversion happens to raise.
+UNREADABLE = (yaml.YAMLError, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 Layer = tuple[str, dict]  # where it was written, and what
 
@@ -21,18 +30,22 @@ def load_settings(
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
     """
-    document = read_yaml(config)
+    document = {key: {} if value is None else value for key, value in read_yaml(config).items()}
     _check_keys(document, ConfigFile, config)
-    defaults = (f"{config}: Train_Setting", document.get("Train_Setting") or {})
+    defaults = (f"{config}: Train_Setting", document.get("Train_Setting", {}))
     _check_keys(defaults[1], Blocks, defaults[0])
-    entries = document.get("Train_Data") or {}
+    entries = document.get("Train_Data", {})
+    if not isinstance(entries, dict):
+        raise RequestError(f"{config}: Train_Data must be a mapping of data sets' names, not {_short(entries)}")
     if data_name not in entries:
+        known = {name: name for name in entries if isinstance(name, str)}
         raise RequestError(
-            f"data set {data_name!r} is not in {config}{_nearest(data_name, entries)}; it has {', '.join(entries)}"
+            f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; "
+            f"it has {', '.join(known) or 'none'}"
         )
     layers = [
         defaults,
-        (f"{config}: Train_Data.{data_name}", entries[data_name] or {}),
+        (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name]),
         *(_layer_from_text(text) for text in overrides),
         *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in (flags or {}).items() if value is not None),
     ]
@@ -52,11 +65,15 @@ def load_settings(
 def read_yaml(path: str) -> dict:
     """The mapping in a YAML file. RequestError if it cannot be read, is no mapping, or gives a key twice."""
     try:
-        document = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
+        if os.path.exists(path) and not os.path.isfile(path):  # reading a FIFO would wait for ever
+            raise RequestError(f"the configuration {path} is no file; --config names a YAML file such as config.yaml")
+        if os.path.getsize(path) > LARGEST_FILE:
+            raise RequestError(f"the configuration {path} is larger than {LARGEST_FILE:,} bytes: it is something else")
+        document = _parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise RequestError(f"the configuration {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+        raise RequestError(f"the configuration {path} cannot be read: {reason_of(error)}") from None
+    except UNREADABLE as error:
+        raise RequestError(f"{path} is no valid YAML: {_why(error)}") from None
     if not isinstance(document, dict):
         raise RequestError(f"{path} must hold the keys Train_Setting and Train_Data")
     return document
@@ -83,38 +100,61 @@ def differences(old: Settings, new: Settings, blocks: tuple[str, ...]) -> list[s
 def explain(error: ValidationError, places: dict[tuple[str, ...], str], default_place: str) -> str:
     """A pydantic error as one line: where each mistake was written, what it is, and what would be right."""
     lines = []
-    for mistake in error.errors():
+    mistakes = error.errors(include_url=False, include_context=False)
+    for mistake in mistakes[:SHOWN_MISTAKES]:
         location = tuple(str(part) for part in mistake["loc"])
         message = mistake["msg"].removeprefix("Value error, ")
         if location:
             place = places.get(location[:2], default_place)
-            value = f", not {mistake['input']!r}"
+            value = f", not {_short(mistake['input'])}"
             lines.append(f"{place}: {'.'.join(location[:2])}: {message[0].lower()}{message[1:]}{value}")
         else:
             lines.append(message)
+    if len(mistakes) > SHOWN_MISTAKES:
+        lines.append(f"and {len(mistakes) - SHOWN_MISTAKES} more")
     return "; ".join(dict.fromkeys(lines))
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error: the second would silently win."""
+    """YAML in which a key given twice is an error: the second would silently win. Merge keys (<<) are not known."""
 
     def construct_mapping(self, node, deep=False):
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(None, None, "a tag says it is a mapping", node.start_mark)
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        for key, count in Counter(key for key in keys if isinstance(key, Hashable)).items():
+            if count > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+def _parse_yaml(text: str) -> object:
+    """What a YAML text holds; raises one of UNREADABLE."""
+    return yaml.load(text, Loader=_StrictLoader)
+
+
+def _why(error: Exception) -> str:
+    """An error of YAML's reader, without line breaks."""
+    return "it is nested without end" if isinstance(error, RecursionError) else " ".join(str(error).split())
+
+
+def _short(value: object) -> str:
+    """A value as it would be written in Python, cut where it is long: a few lines of YAML can name billions of items."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxother, brief.maxlong = 3, 80, 80, 40
+    return brief.repr(value)
 
 
 def _layer_from_text(text: str) -> Layer:
     """`train.learning_rate=2e-4` as a layer."""
     key, equals, value = text.partition("=")
+    text = text if len(text) <= 200 else f"{text[:200]}..."
     if not equals or key.count(".") != 1:
         raise RequestError(f"--set {text}: it is written BLOCK.KEY=VALUE, as in train.learning_rate=2e-4")
     try:
-        return _layer(f"--set {text}", key, yaml.load(value, Loader=_StrictLoader))
-    except yaml.YAMLError as error:
-        raise RequestError(f"--set {text}: the value is no valid YAML: {' '.join(str(error).split())}") from None
+        return _layer(f"--set {text}", key, _parse_yaml(value))
+    except UNREADABLE as error:
+        raise RequestError(f"--set {text}: the value is no valid YAML: {_why(error)}") from None
 
 
 def _layer(place: str, key: str, value: object) -> Layer:
@@ -125,14 +165,14 @@ def _layer(place: str, key: str, value: object) -> Layer:
 def _check_keys(layer: object, model: type[BaseModel], place: str) -> None:
     """RequestError for the first key of `layer`, or of a block in it, that `model` does not have."""
     if not isinstance(layer, dict):
-        raise RequestError(f"{place} must be a mapping of {', '.join(model.model_fields)}, not {layer!r}")
+        raise RequestError(f"{place} must be a mapping of {', '.join(model.model_fields)}, not {_short(layer)}")
     for key, value in layer.items():
         field = model.model_fields.get(key)
         if field is None:
-            raise RequestError(f"{place}: the key {key!r} is not known{_nearest(key, _places(model))}")
+            raise RequestError(f"{place}: the key {_short(key)} is not known{_nearest(key, _places(model))}")
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and model is not ConfigFile:
             _check_keys(
-                {} if value is None else value, field.annotation, f"{place}.{key}" if "--" not in place else place
+                {} if value is None else value, field.annotation, place if place.startswith("--") else f"{place}.{key}"
             )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from datasets import to_uint8
 from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample, self_condition
+from utils.errors import RequestError
 from utils.seeds import PictureNoise
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -26,17 +27,19 @@ class Frames:
         self.steps = steps
         self.count = count
         self.kept: list[list[Tensor]] = [[] for _ in self.moments]  # a moment -> its pictures, batch by batch
-        self._room = count
 
     def __call__(self, index: int, t: int, t_prev: int, x_t: Tensor, prediction: Prediction) -> None:
-        if self._room > 0 and index in self.moments:
-            self.kept[self.moments.index(index)].append(to_uint8(x_t[: self._room]).cpu())
+        if index in self.moments:
+            kept = self.kept[self.moments.index(index)]
+            room = self.count - sum(map(len, kept))  # a batch may come in parts
+            if room > 0:
+                kept.append(to_uint8(x_t[:room]).cpu())
 
     def finish(self, pictures: Tensor) -> None:
         """Takes the finished pictures (B, C, H, W) of the batch that was being drawn."""
-        if self._room > 0:
-            self.kept[-1].append(pictures[: self._room])
-            self._room -= len(self.kept[-1][-1])
+        room = self.count - sum(map(len, self.kept[-1]))
+        if room > 0:
+            self.kept[-1].append(pictures[:room])
 
     def pictures(self) -> list[Tensor]:
         """For each moment, from noise to finished: (count or fewer, C, H, W)."""
@@ -52,11 +55,34 @@ def draw(
     device: torch.device,
     callback=None,
 ) -> Tensor:
-    """One picture a seed, each depending on its seed alone: uint8 (len(seeds), *shape) on the CPU. `shape` is (C, H, W)."""
+    """One picture a seed, each depending on its seed alone: uint8 (len(seeds), *shape) on the CPU. `shape` is (C, H, W).
+
+    Where the device has too little memory for so many at once, they are drawn in halves, and those in halves; `callback` is
+    then told of each part. RequestError if one picture does not fit.
+    """
     noise = PictureNoise(list(seeds))
-    x_T = noise(torch.empty(len(seeds), *shape, device=device))
-    network = self_condition.for_sampling(network, diffusion)
-    return to_uint8(sample(network, diffusion, x_T, info, noise_like=noise, callback=callback)).cpu()
+    begun = False
+
+    def told(*step) -> None:
+        nonlocal begun
+        if callback is not None:
+            begun = True
+            callback(*step)
+
+    try:
+        x_T = noise(torch.empty(len(seeds), *shape, device=device))
+        conditioned = self_condition.for_sampling(network, diffusion)
+        return to_uint8(sample(conditioned, diffusion, x_T, info, noise_like=noise, callback=told)).cpu()
+    except torch.OutOfMemoryError:
+        if begun or len(seeds) == 1:  # once told of a step, the callback cannot be told that it was not
+            raise RequestError(
+                f"{device} has too little memory to draw {len(seeds)} pictures of {shape[1]}x{shape[2]} at a time; "
+                "lower --batch_size, or sample.batch_size"
+            ) from None
+    x_T = None  # it must not be held while the halves are drawn
+    half = (len(seeds) + 1) // 2
+    parts = [draw(network, diffusion, info, part, shape, device, callback) for part in batches_of(seeds, half)]
+    return torch.cat(parts)
 
 
 def batches_of(seeds: Sequence[int], batch_size: int) -> Iterator[Sequence[int]]:

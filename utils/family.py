@@ -22,7 +22,8 @@ def settings_of_weights(
     names are not the family's, pydantic's ValidationError if the settings do not fit each other.
     """
     entrance = weights.get("down_blocks.0.0.weight")
-    if entrance is None or entrance.ndim != 4:
+    empty = any(0 in tensor.shape or tensor.ndim == 0 for tensor in weights.values())
+    if entrance is None or entrance.ndim != 4 or empty:
         raise RequestError("the file carries no settings, and its weights are not those of a UNet of this family")
     base_channels, folded_channels = entrance.shape[:2]
     patch_size = math.isqrt(max(1, folded_channels // image_channel))

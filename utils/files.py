@@ -1,27 +1,89 @@
 """Files that are whole or absent: written beside their name, and moved over it."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+from utils.errors import RequestError, reason_of
+
+LEAST_ROOM = 2**20  # bytes: a disk with less than this counts as full
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Turns the system's refusal to write into a RequestError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(f"cannot write {path}: {reason_of(error)}") from error
+    except (SafetensorError, RuntimeError) as error:
+        # torch's and safetensors' writers have errors of their own for what the system refused.
+        if not isinstance(error, SafetensorError) and "inline_container" not in str(error):
+            raise
+        raise RequestError(f"cannot write {path}: {_why_not(Path(path).parent, error)}") from error
 
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; moves it over `path` when the body is done, and removes it if it failed.
 
-    A kill at any instant leaves the old file or the new one. The folder is made if need be.
+    A kill at any instant leaves the old file or the new one. The folder is made if need be. RequestError where the file
+    cannot be written, by a full disk for one.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # as any new file: some writers make theirs for the owner alone
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
-        os.replace(temporary, path)
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # as any new file: some writers make theirs for the owner alone
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _why_not(folder: Path, error: Exception) -> str:
+    """Why torch or safetensors could not write into `folder`: its disk is full, or else what they say themselves."""
+    room = os.statvfs(folder)
+    if room.f_bavail * room.f_frsize < LEAST_ROOM:
+        return reason_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    return f"{' '.join(str(error).split())}; is there room on that disk, and may files be that large (ulimit -f)?"
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """RequestError, naming `option`, if no files can be made in `folder`, or the folder itself cannot. Makes nothing."""
+    for place in (folder, *folder.parents):
+        if not os.path.lexists(place):
+            continue
+        if not place.is_dir():
+            raise RequestError(f"{option} {folder}: {place} is no folder; choose another place")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise RequestError(f"{option} {folder}: {place} cannot be written to; choose another place")
+        break
+
+
+@contextmanager
+def folder_made(folder: str) -> Iterator[None]:
+    """Makes `folder`, with its parents; if the body fails, removes those that it made and that are still empty."""
+    made = []
+    while not os.path.isdir(folder):
+        made.append(folder)
+        folder = os.path.dirname(folder)
+    try:
+        for place in reversed(made):
+            os.makedirs(place, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for place in made:
+                os.rmdir(place)
+        raise

@@ -1,6 +1,8 @@
 """Pictures to files: grids, rows and GIFs. Everything here is uint8, (C, H, W) a picture, on the CPU."""
 
 import math
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,37 @@ def save_png(path: Path, picture: Tensor) -> Path:
     with written_whole(path) as temporary:
         _to_pil(picture).save(temporary, format="PNG")
     return path
+
+
+class PictureWriter:
+    """Writes pictures in a thread, while the next ones are drawn: a context, which ends when all are on the disk.
+
+    What went wrong with a batch is raised when the next is handed over, or at the end; a batch waits for the one before.
+    """
+
+    def __enter__(self) -> "PictureWriter":
+        self._thread, self._written = ThreadPoolExecutor(1, thread_name_prefix="pictures"), None
+        return self
+
+    def write(self, pictures: Iterable[tuple[Path, Tensor]]) -> None:
+        """Sees to it that each (path, uint8 (C, H, W)) will be a PNG."""
+        self._wait()
+        self._written = self._thread.submit(lambda batch: [save_png(*each) for each in batch], list(pictures))
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            self._written.result()
+
+
+def read_png(path: Path) -> Tensor:
+    """A picture that `save_png` wrote, grey or RGB: uint8 (C, H, W)."""
+    array = np.array(Image.open(path))
+    return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
 
 
 def save_gif(path: Path, frames: list[Tensor]) -> Path:

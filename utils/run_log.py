@@ -2,44 +2,110 @@
 
 import json
 import os
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 
-from utils.files import written_whole
+from utils.files import naming, written_whole
 from utils.pictures import save_png
 
 
 class RunLog:
-    """The log of the run in `folder`, continued after `step`: what a killed run had written beyond it is dropped."""
+    """The log of the run in `folder`, continued after `step`: what a killed run had written beyond it is dropped.
 
-    def __init__(self, folder: Path, step: int):
+    Where it is not `writing` (another rank does) nothing happens.
+    """
+
+    def __init__(self, folder: Path, step: int, writing: bool = True):
         self.folder = folder
+        self.writing = writing
+        if not writing:
+            return
         self.path = folder / "log.jsonl"
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        lines = (
+            self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            if self.path.exists()
+            else []
+        )
         with written_whole(self.path) as temporary:
             temporary.write_text("".join(line for line in lines if _step_of(line) <= step))
         self.file = open(self.path, "a", buffering=1)
-        self.tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        with naming(folder / "tensorboard"):
+            self.tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
-    def scalars(self, step: int, **values: float) -> None:
-        """One line of log.jsonl, and one point of each TensorBoard curve."""
-        self.file.write(json.dumps({"step": step, **values}) + "\n")
-        for name, value in values.items():
-            self.tensorboard.add_scalar(name, value, step)
+    def scalars(self, step: int, complaints: Sequence[str] = (), **values: float) -> None:
+        """One line of log.jsonl, and one point of each TensorBoard curve; and what the doctor says of them."""
+        if not self.writing:
+            return
+        with naming(self.path):
+            line = {"step": step, **values, **({"doctor": complaints} if complaints else {})}
+            self.file.write(json.dumps(line) + "\n")
+        with naming(self.folder / "tensorboard"):
+            for complaint in complaints:
+                self.tensorboard.add_text("doctor", complaint, step)
+            for name, value in values.items():
+                self.tensorboard.add_scalar(name, value, step)
 
-    def pictures(self, step: int, sheet: Tensor) -> Path:
+    def pictures(self, step: int, sheet: Tensor) -> None:
         """A sheet of drawn pictures, uint8 (C, H, W): samples/step_000500.png, and in TensorBoard."""
-        self.tensorboard.add_image("samples", sheet, step)
-        return save_png(self.folder / "samples" / f"step_{step:06d}.png", sheet)
+        if not self.writing:
+            return
+        with naming(self.folder / "tensorboard"):
+            self.tensorboard.add_image("samples", sheet, step)
+        save_png(self.folder / "samples" / f"step_{step:06d}.png", sheet)
+
+    def flush(self) -> None:
+        """To the disk, so that no state is ever ahead of its log."""
+        if self.writing:
+            with naming(self.path):
+                os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Flushes and closes the files."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        self.tensorboard.close()
+        if not self.writing:
+            return
+        self.flush()
+        with naming(self.path):
+            self.file.close()
+        with naming(self.folder / "tensorboard"):
+            self.tensorboard.close()
+
+
+class Pace:
+    """The progress bar, and how fast it goes."""
+
+    def __init__(self, total_steps: int, step: int, shown: bool):
+        interval = 0.5 if sys.stderr.isatty() else 30
+        self.bar = tqdm(total=total_steps, initial=step, unit="step", mininterval=interval, disable=not shown)
+        self.said: set[str] = set()
+        self.back_to(step)
+
+    def back_to(self, step: int) -> None:
+        """Measures from `step` on."""
+        self.bar.n, self.step, self.clock = step, step, time.perf_counter()
+
+    def since(self, step: int) -> float:
+        """Steps a second since the last call, which was `step` or earlier."""
+        clock = time.perf_counter()
+        rate = (step - self.step) / (clock - self.clock)
+        self.step, self.clock = step, clock
+        return rate
+
+    def show(self, figures: dict[str, float], complaints: list[str]) -> None:
+        """The figures of a line of the log beside the bar; the doctor's words above it, each kind once (the log has all)."""
+        if "loss" in figures:
+            words = f"loss {figures['loss']:.4f}, {figures['pictures_per_second']:.0f} pictures/s"
+            self.bar.set_postfix_str(words, refresh=False)
+        for complaint in complaints:
+            kind = complaint.partition(":")[0].rstrip("0123456789.e+- ")
+            if kind not in self.said:
+                self.said.add(kind)
+                self.bar.write(f"Doctor:  step {self.bar.n:,}: {complaint}")
 
 
 def _step_of(line: str) -> float:

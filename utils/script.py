@@ -1,12 +1,49 @@
-"""What both scripts do before and around their work: signals, mistakes, exit statuses."""
+"""What both scripts do before and around their work: arguments, signals, mistakes, exit statuses.
 
+Imports nothing that takes time: --help and a mistyped option answer at once.
+"""
+
+import argparse
+import difflib
+import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TextIO
+
+from utils.errors import RequestError, explain_failure, is_lost_rank, one_line
+
+
+class Arguments(argparse.ArgumentParser):
+    """An ArgumentParser whose complaint is one line, and which guesses at no abbreviation."""
+
+    def __init__(self, description: str):
+        super().__init__(description=description, allow_abbrev=False)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
+        """As ever; exits with status 2 and one line for anything that is not known."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Until run_script begins, that is while torch is loading, there is nothing to save: leave without a traceback.
+            signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            near = difflib.get_close_matches(rest[0].split("=")[0], self._option_string_actions, n=1)
+            self.error(f"{rest[0]} is not known" + (f"; did you mean {near[0]}?" if near else ""))
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        """`error: --sample_num: not a whole number: 'abc'; python test_solver.py --help shows every option`."""
+        message = message.removeprefix("argument ").replace("invalid int value", "not a whole number")
+        self.exit(2, f"error: {one_line(message)}; python {self.prog} --help shows every option\n")
 
 
 class StopSignal:
-    """Turns the first SIGINT or SIGTERM into a request to stop after the current step; a second one stops at once."""
+    """Turns the first SIGINT or SIGTERM into a request to stop after the current step; a second one stops at once.
+
+    Not so under torchrun: it passes on what a terminal or a scheduler may send to its processes too, so that one request comes
+    twice; and it ends by itself what does not stop within half a minute.
+    """
 
     def __init__(self):
         self.number: int | None = None
@@ -16,7 +53,13 @@ class StopSignal:
     def _note(self, number: int, frame: object) -> None:
         self.number = number
         for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, signal.SIG_DFL)
+            signal.signal(again, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL)
+
+    def agree(self, largest: Callable[[int], int]) -> None:
+        """Stops here if any process of the run was told to: `largest` gives the largest of their numbers."""
+        number = largest(self.number or 0)
+        if number:  # else whatever came in the meantime stands
+            self.number = number
 
     @property
     def exit_status(self) -> int:
@@ -25,21 +68,51 @@ class StopSignal:
 
 
 def run_script(main: Callable[[], int]) -> None:
-    """Runs a script's `main` and exits with its status; a RequestError is one line on stderr and status 2."""
-    from utils.errors import RequestError
+    """Runs a script's `main` and exits with its status; a RequestError is one line on stderr and status 2.
 
+    So is all else that its user can cause, such as a full disk or a lack of memory; a traceback is a mistake of ours.
+    """
+    threading.excepthook = _leave_to_the_caller
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     try:
         status = main()
-    except RequestError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        status = 2
+        print(end="", flush=True)
     except BrokenPipeError:  # the reader of our output is gone (| head): nothing to say, and no one to say it to
         sys.stderr.close()
         status = 141
-    except OSError as error:  # a full disk, a folder that cannot be written: the user's to mend, and no bug of ours
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-        status = 2
+    except (RequestError, OSError, MemoryError, RuntimeError) as error:
+        line = explain_failure(error)
+        if line is None:
+            raise
+        status = 1 if is_lost_rank(error) else 2
+        _flush_or_drop(sys.stdout)
+        rank = int(os.environ.get("RANK", 0))
+        _write_line(f"error{f' (rank {rank})' if rank > 0 else ''}: {one_line(line)}")
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
+
+
+def _write_line(line: str) -> None:
+    """One line of its own on stderr, even if a progress bar stands there."""
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)
+
+
+def _flush_or_drop(stream: TextIO | None) -> None:
+    """Writes what `stream` still holds; if that fails, lets go of it, or the interpreter would fail at it again."""
+    try:
+        print(end="", file=stream, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _leave_to_the_caller(failure: threading.ExceptHookArgs) -> None:
+    """A thread that cannot write (TensorBoard's) keeps its error for whoever gave it the work: no second report."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)

@@ -24,7 +24,10 @@ def _number_from_text(value: object) -> object:
 
 
 Number = Annotated[float, BeforeValidator(_number_from_text)]
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+# A path may hold anything but a zero byte; an empty one would silently be the current folder.
+PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 
 
 class Block(BaseModel):
@@ -39,26 +42,28 @@ class DataSettings(Block):
     source: Literal["folder", "mnist_mini", "emoji", "mnist", "fashion_mnist", "cifar10", "flower102"] = Field(
         "folder", description="Where the pictures come from; folder: every picture below data_path."
     )
-    data_path: str | None = Field(
+    data_path: PathText | None = Field(
         None, description="The folder of pictures, or where a downloaded set lies or will lie."
     )
-    image_size: PositiveInt = Field(32, description="Side of the square pictures, in pixels.")
+    image_size: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="Side of the square pictures, in pixels.")
     image_channel: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
     horizontal_flip: bool = Field(True, description="Mirror half of the pictures; wrong for digits and text.")
     download: bool = Field(True, description="Fetch a missing torchvision set; false reads what is there.")
     skip_unreadable: bool = Field(False, description="Skip and list broken pictures of a folder, instead of stopping.")
-    cache_dir: str = Field("data/cache", description="Where the decoded pictures are kept.")
+    cache_dir: PathText = Field("data/cache", description="Where the decoded pictures are kept.")
 
 
 class ModelSettings(Block):
     """To `models.build_model`."""
 
-    base_channels: PositiveInt = Field(128, description="Channels of the first level.")
-    channel_mult: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
+    base_channels: Annotated[int, Field(ge=1, le=8192)] = Field(128, description="Channels of the first level.")
+    channel_mult: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=11)] = Field(
         [1, 2, 2, 2], description="Channels of each level, times base_channels; each level halves the last one."
     )
-    num_res_blocks: PositiveInt = Field(2, description="Residual blocks of a level.")
-    attention_resolutions: list[PositiveInt] = Field([16], description="Sides of the feature maps with self-attention.")
+    num_res_blocks: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Residual blocks of a level.")
+    attention_resolutions: Annotated[list[PositiveInt], Field(max_length=11)] = Field(
+        [16], description="Sides of the feature maps with self-attention."
+    )
     num_heads: PositiveInt = Field(4, description="Attention heads.")
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="Dropout inside the residual blocks.")
     norm_groups: PositiveInt = Field(32, description="Groups of GroupNorm; divides the channels of every level.")
@@ -68,7 +73,9 @@ class ModelSettings(Block):
 class DiffusionSettings(Block):
     """To `diffusion.build_diffusion`."""
 
-    timestep_num: PositiveInt = Field(1000, description="T, the steps of noise in training.")
+    timestep_num: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1000, description="T, the steps of noise in training."
+    )
     beta_schedule: Literal["linear", "cosine", "sigmoid"] = Field("cosine", description="How the noise grows.")
     zero_terminal_snr: bool = Field(
         False, description="Leave nothing of the picture at the last step (Lin et al. 2023)."
@@ -96,11 +103,13 @@ class DiffusionSettings(Block):
 class TrainSettings(Block):
     """To the loop of train_solver.py."""
 
-    batch_size: PositiveInt = Field(128, description="Pictures of a step.")
-    train_epoch: Annotated[Number, Field(gt=0)] = Field(500.0, description="How often each picture is seen.")
+    batch_size: BatchSize = Field(128, description="Pictures of a step.")
+    train_epoch: Annotated[Number, Field(gt=0, le=1e9)] = Field(500.0, description="How often each picture is seen.")
     max_steps: PositiveInt | None = Field(None, description="Stop after this many steps, whatever train_epoch says.")
     learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-4, description="Adam's, after the warm-up.")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(500, description="Steps in which the learning rate rises from 0.")
+    warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        500, description="Steps in which the learning rate rises from 0."
+    )
     learning_rate_decay: Literal["none", "linear"] = Field(
         "none", description="linear: the learning rate falls to 0 over the train_epoch epochs; none: it stays."
     )
@@ -115,29 +124,46 @@ class TrainSettings(Block):
     ema_decay: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.9999, description="Decay of the weights' moving average, which is what is drawn from; 0 switches it off."
     )
+    accumulate: PositiveInt = Field(
+        1,
+        description="Work the batch in this many parts, one after another, where it does not fit into memory at once.",
+    )
+    on_nonfinite: Literal["stop", "rewind"] = Field(
+        "stop",
+        description="When a loss or gradient is not finite: stop, or go back to the last state and leave that batch out.",
+    )
     log_every: PositiveInt = Field(50, description="Steps between two lines of the log.")
     sample_every: PositiveInt = Field(5000, description="Steps between two grids of drawn pictures.")
     save_every: PositiveInt = Field(5000, description="Steps between two checkpoints.")
+    keep_every: PositiveInt | None = Field(
+        None, description="Steps between two states that are kept for good, in milestones/; null: the two newest only."
+    )
 
 
 class SampleSettings(Block):
     """To `utils.drawing`: the grids of a training, and test_solver.py's defaults."""
 
-    sample_num: PositiveInt = Field(64, description="How many pictures.")
+    sample_num: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="How many pictures.")
     sample_info: str = Field("DDIM_50_0p0", description="The sampler: METHOD_STEPS_ETA.")
-    batch_size: PositiveInt = Field(64, description="Pictures drawn at a time.")
+    batch_size: BatchSize = Field(64, description="Pictures drawn at a time.")
 
 
 class RunSettings(Block):
     """To both scripts: where, on what, and from which seed."""
 
-    save_dir: str | None = Field(
+    save_dir: PathText | None = Field(
         None, description="Where the run is kept; null: train_results/ and the data set's name."
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Of the network's arithmetic; auto: bf16 on a GPU that has it, else fp32."
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
+        "auto", description="Of the network's arithmetic; auto: bf16 where the device has it natively, else fp32."
+    )
+    channels_last: Literal["auto"] | bool = Field(
+        "auto", description="Feature maps with the channels last in memory; auto: for drawing on a CPU."
+    )
+    deterministic: bool = Field(
+        False, description="Only such algorithms on a GPU as give the same bits each time; slower. CPUs always do."
     )
     compile: Literal["auto"] | bool = Field(
         "auto", description="torch.compile; auto: on a GPU, for runs long enough to repay the wait."
@@ -158,7 +184,8 @@ class Blocks(Block):
 class Settings(Blocks):
     """The resolved settings of one run: they are printed, saved beside it, and travel inside its checkpoints."""
 
-    data_name: str
+    # It is printed, and may come from a stranger's file: nothing that steers a terminal.
+    data_name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":

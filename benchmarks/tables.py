@@ -1,0 +1,70 @@
+"""Writes the tables of benchmarks/README.md from benchmarks/results/*.json.
+
+    python benchmarks/tables.py            # --check only says whether they are up to date
+
+A table stands between `<!-- NAME.json -->` and `<!-- end -->`.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+PLACE = re.compile(r"(<!-- (\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
+HIDDEN = ("batch", "class_histogram")
+
+
+def shown(value: object) -> str:
+    """A cell: three digits of a number, thousands apart."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def table(result: dict) -> str:
+    """Markdown: the rows of a result, then what they were measured by and on."""
+    rows, machine = result["rows"], result["machine"]
+    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in HIDDEN]
+    lines = ["| " + " | ".join(name.replace("_", " ") for name in names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(shown(row.get(name)) for name in names) + " |" for row in rows]
+    also = {key: value for key, value in result.items() if key not in ("rows", "machine", "command", "date", "clock")}
+    extra = "".join(f"; {key.replace('_', ' ')} {shown(value)}" for key, value in also.items())
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    clock = "the process's own processor seconds" if result["clock"] == "cpu" else "wall clock"
+    lines += [
+        "",
+        f"`{result['command']}`, {result['date']}, {clock}{extra}. {machine['device']}: {machine['cpu']}, "
+        f"{machine['threads']} of {machine['cores']} cores, load {machine['load']}; {versions}.",
+    ]
+    return "\n".join(lines)
+
+
+def updated(text: str) -> str:
+    """README.md with its tables made anew. FileNotFoundError where a table has no result."""
+
+    def fill(match: re.Match) -> str:
+        result = json.loads((FOLDER / "results" / match[2]).read_text())
+        return f"{match[1]}{table(result)}\n{match[3]}"
+
+    return PLACE.sub(fill, text)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--check", action="store_true", help="change nothing; status 1 if a table is out of date")
+    args = options.parse_args()
+    path = FOLDER / "README.md"
+    before = path.read_text(encoding="utf-8")
+    after = updated(before)
+    if args.check:
+        return int(after != before)
+    path.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

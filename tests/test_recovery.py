@@ -1,0 +1,215 @@
+"""A training that is stopped, killed or shared out is the same training."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from tests.processes import ROOT, TINY, Script, done, refused, run, start_training, torchrun, train, wait_for
+from utils.checkpoints import load_checkpoint, load_state
+
+SMALL = [*TINY, "train.log_every=2", "train.sample_every=3", "train.save_every=2", "train.warmup_steps=2"]
+
+
+def losses(folder, *without):
+    """Every figure of the log but the speed, and but those that are `without`."""
+    lines = [json.loads(line) for line in open(folder / "log.jsonl")]
+    return [{name: line[name] for name in line if name not in ("pictures_per_second", *without)} for line in lines]
+
+
+def assert_same_but_for_rounding(first, second):
+    one, other = (losses(folder, "doctor") for folder in (first, second))
+    assert [line.keys() for line in one] == [line.keys() for line in other]
+    for a, b in zip(one, other):
+        torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-4)
+
+
+def assert_same_run(first, second):
+    """The second may have drawn more: --max_steps ends with a sheet."""
+    a, b = (load_state(folder / "trainer_state.pt") for folder in (first, second))
+    for part in ("model", "ema", "optimizer", "doctor"):
+        torch.testing.assert_close(a[part], b[part], rtol=0, atol=0)
+    assert (a["step"], a["skipped"], a["data"]) == (b["step"], b["skipped"], b["data"])
+    others = {line["step"]: line for line in losses(second)}
+    for line in losses(first):
+        assert line.items() <= others[line["step"]].items()
+    weights = [load_checkpoint(folder / "model.safetensors") for folder in (first, second)]
+    torch.testing.assert_close(weights[0].weights, weights[1].weights, rtol=0, atol=0)
+    assert weights[0].step == weights[1].step == a["step"]
+    assert os.listdir(first / "samples")
+    for name in os.listdir(first / "samples"):
+        assert (first / "samples" / name).read_bytes() == (second / "samples" / name).read_bytes(), name
+    assert not [name for _, _, names in os.walk(second) for name in names if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["model.dropout=0.2", "train.accumulate=2"],
+        ["diffusion.self_condition=true", "diffusion.variance=learned"],
+        ["train.accumulate=3", "train.ema_decay=0.5"],
+    ],
+)
+def test_going_on_is_as_if_nothing_had_happened(tmp_path, extra):
+    settings = [*SMALL, *extra]
+    done(train_in(tmp_path, "straight", 7, settings))
+    for stop in (1, 2, 3, 6, 7):  # on a line of the log, a sheet and a state, and between them
+        done(train_in(tmp_path, "stopped", stop, settings))
+    assert_same_run(tmp_path / "straight" / "run", tmp_path / "stopped" / "run")
+    assert "Nothing left to do" in done(train_in(tmp_path, "straight", 7, settings))
+
+
+def train_in(tmp_path, name, steps, settings, environment=None):
+    """A training in tmp_path/name/run. --save_dir is relative, so that two runs have the same settings, bit for bit."""
+    return start_in(tmp_path, name, steps, settings, environment).wait()
+
+
+def start_in(tmp_path, name, steps, settings, environment=None):
+    (tmp_path / name).mkdir(exist_ok=True)
+    return start_training(
+        "run", "--max_steps", steps, "--config", os.path.join(ROOT, "config.yaml"), settings=[*settings, f"data.cache_dir={tmp_path}"],
+        environment=environment, cwd=tmp_path / name,
+    )  # fmt: skip
+
+
+def kill_many_times(tmp_path, kills, steps, seed):
+    """Trains to `steps`, killed `kills` times on the way: every second time as soon as a file is half written."""
+    settings = [*SMALL, "train.save_every=1", "train.keep_every=5", "model.dropout=0.1"]
+    done(train_in(tmp_path, "straight", steps, settings))
+    dice, folder, inside = random.Random(seed), tmp_path / "killed" / "run", 0
+    for kill in range(kills):
+        process = start_in(tmp_path, "killed", steps, settings)
+        if kill % 2:
+            while process.running and not any(name.endswith(".tmp") for name in listed(folder)):
+                pass
+            time.sleep(dice.uniform(0, 0.003))
+        else:
+            time.sleep(dice.uniform(0, 1.5))
+        process.kill(signal.SIGKILL)
+        process.process.join()
+        inside += any(name.endswith(".tmp") for name in listed(folder))
+    done(train_in(tmp_path, "killed", steps, settings))
+    assert_same_run(tmp_path / "straight" / "run", folder)
+    return inside
+
+
+def listed(folder):
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def test_kills_at_any_instant_change_nothing(tmp_path):
+    assert kill_many_times(tmp_path, kills=6, steps=12, seed=0) >= 1
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_change_nothing(tmp_path):
+    inside = kill_many_times(tmp_path, kills=100, steps=150, seed=1)
+    assert inside >= 25  # of the 50 that were aimed at a file half written
+
+
+def test_a_second_signal_stops_at_once_and_the_state_of_before_stays(tmp_path):
+    settings = [
+        *SMALL,
+        "train.save_every=1",
+        "sample.sample_info=DDPM_1000_0p0",
+        "train.sample_every=2",
+    ]  # minutes a sheet
+    process = start_training(tmp_path / "run", "--max_steps", 9, settings=settings)
+    wait_for(lambda: (tmp_path / "run" / "trainer_state.pt").exists())
+    time.sleep(1)
+    process.kill(signal.SIGTERM)
+    time.sleep(0.5)
+    process.kill(signal.SIGTERM)
+    assert process.wait(20).returncode == -signal.SIGTERM
+    assert load_state(tmp_path / "run" / "trainer_state.pt")["step"] == 1
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    first = start_training(tmp_path / "run", "--max_steps", 100000, settings=SMALL)
+    wait_for(lambda: (tmp_path / "run" / "trainer_state.pt").exists())
+    refused(train(tmp_path / "run", "--max_steps", 9, settings=SMALL), "another process is training in", "--save_dir")
+    first.kill(signal.SIGTERM)
+    assert first.wait(30).returncode == 143
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_run_is_the_same_on_any_number_of_ranks(tmp_path, count):
+    """Its losses are, to float rounding; its timesteps, noise and pictures are those of one process."""
+    settings = [*SMALL, "train.batch_size=5", "diffusion.self_condition=true", "model.dropout=0.2"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    done(train(tmp_path / "one", "--max_steps", 6, settings=settings))
+    ends = torchrun(count, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "many", "--max_steps", 6,
+                    *options)  # fmt: skip
+    for rank, end in enumerate(ends):
+        assert (f"shared by {count} processes" in done(end)) == (rank == 0)  # only the first one speaks
+    assert_same_but_for_rounding(tmp_path / "one", tmp_path / "many")
+    states = [load_state(tmp_path / name / "trainer_state.pt") for name in ("one", "many")]
+    torch.testing.assert_close(states[0]["model"], states[1]["model"], rtol=1e-3, atol=1e-4)
+    # One process goes on with what many began, and many with what one began.
+    done(train(tmp_path / "many", "--max_steps", 8, settings=settings))
+    ends = torchrun(count, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "one", "--max_steps", 8,
+                    *options)  # fmt: skip
+    assert "Going on from step 6" in done(ends[0])
+    assert_same_but_for_rounding(tmp_path / "one", tmp_path / "many")
+
+
+def test_accumulation_changes_the_memory_and_not_the_run(tmp_path):
+    settings = [*SMALL, "train.batch_size=5", "diffusion.variance=learned", "model.dropout=0.2"]
+    done(train(tmp_path / "whole", "--max_steps", 6, settings=settings))
+    done(train(tmp_path / "parts", "--max_steps", 6, settings=[*settings, "train.accumulate=3"]))
+    assert_same_but_for_rounding(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_rank_that_is_refused_or_dies_takes_the_others_along(tmp_path):
+    options = [word for setting in SMALL for word in ("--set", setting)]
+    arguments = ["train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "run", "--max_steps", 100000]
+    ends = torchrun(2, *arguments, *options, "--set", "train.batch_size=1")
+    refused(ends[0], "too small for 2 processes")
+    assert ends[1].returncode == 2
+    environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(30_000 + os.getpid() % 20_000)}
+    ranks = [
+        Script(*arguments, *options, environment={**environment, "RANK": str(i), "LOCAL_RANK": str(i)}) for i in (0, 1)
+    ]
+    wait_for(lambda: (tmp_path / "run" / "trainer_state.pt").exists())
+    ranks[1].kill(signal.SIGKILL)
+    begin = time.time()
+    end = ranks[0].wait(60)
+    assert end.returncode == 1 and time.time() - begin < 20
+    refused_words = [line for line in end.stderr.splitlines() if line.startswith("error: ")]
+    assert len(refused_words) == 1 and "another process of this run" in refused_words[0]
+
+
+def test_pictures_are_the_same_files_on_any_number_of_ranks_and_after_a_stop(tmp_path):
+    arguments = ["test_solver.py", "--model_path", "checkpoints/mnist_mini.safetensors", "--sample_num", 90, "--batch_size", 16,
+                 "--sample_info", "DDIM_2_1p0", "--save_images", "--save_dir"]  # fmt: skip
+    done(run(*arguments, tmp_path / "one"))
+    for end in torchrun(3, *arguments, tmp_path / "three"):
+        done(end)
+
+    def content(name):
+        return {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+
+    assert len(content("one")) == 90 + 1 + 3 and content("one") == content("three")
+    images = tmp_path / "three" / "mnist_mini_DDIM_2_1p0_images"
+    kept = images / "000082.png"
+    stamp = kept.stat().st_mtime_ns
+    for name in ("000064.png", "000003.png"):
+        (images / name).unlink()
+    (images / "000079.png").write_bytes(b"torn")
+    (tmp_path / "three" / "mnist_mini_DDIM_2_1p0_final.png").unlink()
+    done(run(*arguments, tmp_path / "three"))
+    assert content("one") == content("three") and kept.stat().st_mtime_ns == stamp  # a whole batch is not drawn again
+    refused(
+        run(*arguments, tmp_path / "three", "--precision", "bf16"), "drawn otherwise", "precision fp32 there, bf16 now"
+    )

@@ -1,0 +1,183 @@
+"""What is done for speed changes no picture, and says what it cannot do."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from diffusion import SampleInfo, build_diffusion
+from tests.processes import TINY, done, refused, run, train
+from utils.checkpoints import load_checkpoint
+from utils.device import at_precision, compile_in_place, pick_channels_last, pick_compile, pick_precision
+from utils.drawing import Frames, draw
+from utils.errors import RequestError
+from utils.pictures import PictureWriter, save_png
+from utils.trained import load_trained
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+SHIPPED = "checkpoints/mnist_mini.safetensors"
+
+
+# --- precision, memory format, compilation
+
+
+@pytest.mark.parametrize(
+    "flags, expected", [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True, "avx2": True}, "bf16")]
+)
+def test_bf16_on_the_cpus_that_have_it(monkeypatch, flags, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
+    assert pick_precision("auto", CPU) == expected
+    assert pick_precision("fp32", CPU) == "fp32"
+
+
+@pytest.mark.parametrize("precision, tf32", [("fp32", False), ("tf32", True), ("bf16", True)])
+def test_tf32_on_a_gpu_unless_fp32_was_asked_for(monkeypatch, precision, tf32):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not tf32)
+    before = torch.get_float32_matmul_precision()
+    try:
+        at_precision(torch.nn.Identity(), precision, CUDA)
+        assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+        assert torch.backends.cudnn.allow_tf32 is tf32
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_channels_last_draws_the_same_pictures():
+    assert pick_channels_last("auto", CPU, training=False) and not pick_channels_last("auto", CPU, training=True)
+    assert not pick_channels_last("auto", CUDA, training=False)
+    trained = load_trained(SHIPPED, "ema", CPU, "fp32")
+    assert trained.model.middle_block[0].conv2[3].weight.is_contiguous(memory_format=torch.channels_last)
+    x, t = torch.randn(2, 1, 28, 28), torch.tensor([10, 900])
+    with torch.no_grad():
+        lasting = trained.network(x, t)
+        first = trained.model.to(memory_format=torch.contiguous_format)(x, t)
+    torch.testing.assert_close(lasting, first, rtol=1e-4, atol=1e-5)
+
+
+def test_channels_last_in_training_is_saved_and_gone_on_with(tmp_path):
+    options = [*TINY, "run.channels_last=true"]
+    done(train(tmp_path / "a", "--max_steps", 4, settings=options))
+    done(train(tmp_path / "b", "--max_steps", 2, settings=options))
+    done(train(tmp_path / "b", "--max_steps", 4, settings=options))
+    weights = [load_checkpoint(tmp_path / name / "model.safetensors").weights for name in "ab"]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=0)
+
+
+def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch, capsys):
+    assert not pick_compile("auto", CPU, 10**9) and pick_compile(True, CPU, 1)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.delenv("CXX", raising=False)
+    model = torch.nn.Conv2d(1, 1, 1)
+    compile_in_place(model, True, CPU, 1)
+    said = capsys.readouterr().out
+    assert "Not compiled" in said and "compiler" in said and "run.compile=false" in said
+    assert model._compiled_call_impl is None and model(torch.zeros(1, 1, 2, 2)).shape == (1, 1, 2, 2)
+
+
+def test_a_training_without_a_compiler_ends_well(tmp_path):
+    environment = {**os.environ, "PATH": "/nonexistent"}
+    environment.pop("CXX", None)
+    options = [part for override in [*TINY, "run.compile=true"] for part in ("--set", override)]
+    command = [
+        sys.executable,
+        "train_solver.py",
+        "--data_name",
+        "Mnist_Mini",
+        "--save_dir",
+        tmp_path,
+        "--max_steps",
+        "1",
+    ]
+    answer = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
+    assert answer.returncode == 0 and "Not compiled" in answer.stdout, answer.stderr
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_saved_under_its_own_names(tmp_path):
+    out = done(train(tmp_path / "run", "--max_steps", 1, settings=[*TINY, "run.compile=true"]))
+    assert "Compiling" in out
+    assert not [name for name in load_checkpoint(tmp_path / "run" / "model.safetensors").weights if "_orig" in name]
+
+
+# --- drawing
+
+
+class SmallDevice:
+    """A network on a device that has memory for `most` pictures."""
+
+    def __init__(self, most: int):
+        self.most, self.seen = most, []
+
+    def __call__(self, x, t):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.seen.append(len(x))
+        return 0.5 * x
+
+
+@pytest.mark.parametrize("text", ["DDIM_4_1p0", "DDPM_4_0p0"])
+def test_a_batch_that_does_not_fit_is_halved_and_the_pictures_stay(text):
+    diffusion = build_diffusion(timestep_num=20, beta_schedule="cosine")
+    info, seeds = SampleInfo.parse(text), range(5, 12)
+    whole, small = SmallDevice(100), SmallDevice(2)
+    frames = {device: Frames(4, 3, 4) for device in (whole, small)}
+    drawn = {}
+    for device in (whole, small):
+        drawn[device] = draw(device, diffusion, info, seeds, (1, 4, 4), CPU, frames[device])
+        frames[device].finish(drawn[device])
+    assert set(whole.seen) == {7} and set(small.seen) == {2, 1}
+    torch.testing.assert_close(drawn[whole], drawn[small], rtol=0, atol=0)
+    for one, other in zip(frames[whole].pictures(), frames[small].pictures()):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+        assert len(one) == 3
+
+
+def test_one_picture_that_does_not_fit_is_one_line():
+    diffusion = build_diffusion(timestep_num=20, beta_schedule="cosine")
+    with pytest.raises(RequestError, match="too little memory to draw 1 pictures"):
+        draw(SmallDevice(0), diffusion, SampleInfo.parse("DDIM_4_0p0"), range(4), (1, 4, 4), CPU)
+
+
+def test_steps_of_one_t_need_no_tensor_from_the_cpu(monkeypatch):
+    """Else every step of DDPM would wait for the device: `as_tensor` and `tensor` are what would copy there."""
+    diffusion = build_diffusion(timestep_num=20, beta_schedule="cosine", variance="fixed_large")
+    x = torch.randn(2, 1, 4, 4)
+    t, t_prev = torch.tensor([15, 15]), torch.tensor([9, 9])
+    expected = [diffusion.log_variance(x, t, t_prev), diffusion.posterior(x, x, t, t_prev)[1]]
+    expected_last = diffusion.log_variance(x, torch.tensor([0, 0]), torch.tensor([-1, -1]))
+    for name in ("as_tensor", "tensor"):
+        monkeypatch.setattr(torch, name, lambda *_, **__: pytest.fail("a tensor was made on the CPU"))
+    found = [diffusion.log_variance(x, 15, 9), diffusion.posterior(x, x, 15, 9)[1]]
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one.expand(2), other.flatten(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(diffusion.log_variance(x, 0, -1).expand(2), expected_last.flatten(), rtol=1e-6, atol=0)
+
+
+# --- pictures written meanwhile
+
+
+def test_pictures_are_there_when_the_writer_ends(tmp_path):
+    pictures = torch.randint(0, 256, (6, 3, 5, 4), dtype=torch.uint8)
+    with PictureWriter() as writer:
+        for batch in (range(3), range(3, 6)):
+            writer.write((tmp_path / "images" / f"{i}.png", pictures[i]) for i in batch)
+    for i, picture in enumerate(pictures):
+        save_png(tmp_path / "same.png", picture)
+        with Image.open(tmp_path / "images" / f"{i}.png") as found, Image.open(tmp_path / "same.png") as expected:
+            assert found.tobytes() == expected.tobytes()
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    picture = torch.zeros(1, 2, 2, dtype=torch.uint8)
+    with pytest.raises(RequestError, match="cannot write .*file/0.png"), PictureWriter() as writer:
+        writer.write([(tmp_path / "file" / "0.png", picture)])
+
+
+def test_compile_belongs_to_random_gen(tmp_path):
+    refused(run("test_solver.py", "--model_path", SHIPPED, "--test_mode", "interpolate", "--compile", "no",
+                "--save_dir", tmp_path), "--compile", "random_gen")  # fmt: skip

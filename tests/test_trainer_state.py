@@ -1,0 +1,257 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from tests.processes import TINY, done, refused, train
+from tests.training import ALONE, advance, find, make_trainer
+from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint, load_state
+from utils.errors import RequestError
+from utils.trainer_state import SKIPS, claimed
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with a state of step 3, and the one before it, of step 1."""
+    trainer = make_trainer()
+    advance(trainer, 1)
+    trainer.save(tmp_path)
+    advance(trainer, 2)
+    trainer.save(tmp_path)
+    return tmp_path
+
+
+def test_k_steps_save_load_k_steps_is_2k_steps(tmp_path):
+    straight = make_trainer()
+    advance(straight, 6)
+    first = make_trainer()
+    advance(first, 3)
+    first.save(tmp_path)
+    second = make_trainer(seed=1)  # another beginning, all of which must be replaced
+    assert find(second, tmp_path) and second.step == 3
+    advance(second, 3)
+    for part in ("model", "optimizer", "doctor"):
+        torch.testing.assert_close(
+            getattr(second, part).state_dict(), getattr(straight, part).state_dict(), rtol=0, atol=0
+        )
+    torch.testing.assert_close(second.ema.model.state_dict(), straight.ema.model.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "override, words",
+    [
+        ("model.base_channels=16", "model.base_channels: 8 -> 16"),
+        ("diffusion.loss_type=l1", "diffusion.loss_type: l2 -> l1"),
+        ("data.horizontal_flip=true", "data.horizontal_flip: False -> True"),
+        ("run.seed=5", "run.seed: 0 -> 5"),
+    ],
+)
+def test_a_run_with_other_settings_is_refused_with_the_difference(run, override, words):
+    trainer = make_trainer(override)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    with pytest.raises(RequestError, match=words):
+        find(trainer, run)
+    torch.testing.assert_close(dict(trainer.model.state_dict()), before, rtol=0, atol=0)
+
+
+def test_longer_or_otherwise_logged_is_no_difference(run, capsys):
+    trainer = make_trainer(
+        "train.train_epoch=99", "train.log_every=1", "sample.sample_num=4", "data.cache_dir=/elsewhere"
+    )
+    assert find(trainer, run)
+    assert "train.train_epoch: " in capsys.readouterr().out
+
+
+def test_never_and_missing_states_are_refused_and_nothing_is_found_in_an_empty_folder(run, tmp_path):
+    assert not find(make_trainer(), tmp_path / "empty")
+    with pytest.raises(RequestError, match="holds trainer_state.pt"):
+        find(make_trainer(), run, "never")
+    (run / STATE_FILE).unlink()
+    (run / PREVIOUS_FILE).unlink()
+    with pytest.raises(RequestError, match="holds model.safetensors"):
+        find(make_trainer(), run)
+
+
+def test_the_checksum_tells_apart_what_differs_in_one_bit():
+    value = {
+        "a": torch.arange(4.0),
+        "b": [1, 2.5, None, "x", (True,)],
+        "c": {"d": torch.zeros(0), "e": torch.tensor(True)},
+    }
+    same = {
+        "a": torch.arange(4.0),
+        "b": [1, 2.5, None, "x", (True,)],
+        "c": {"d": torch.zeros(0), "e": torch.tensor(True)},
+    }
+    assert digest(value) == digest(same)
+    others = [
+        {**value, "a": torch.arange(4.0).nextafter(torch.tensor(9.0))},
+        {**value, "a": torch.arange(4.0).view(2, 2)},
+        {**value, "a": torch.arange(4.0).double()},
+        {**value, "b": [1, 2.5, None, "y", (True,)]},
+        {**value, "c": {"d": torch.zeros(0), "f": torch.tensor(True)}},
+        {"a": value["a"], "b": value["b"]},
+    ]
+    assert len({digest(other) for other in [value, *others]}) == len(others) + 1
+
+
+def altered(path):
+    """One bit of the largest tensor of a state, and nothing else."""
+    content = torch.load(path, weights_only=True)
+    name = max(content["model"], key=lambda name: content["model"][name].numel())
+    bytes_of = content["model"][name].view(torch.uint8).flatten()
+    raw, there = path.read_bytes(), bytes_of[:64].numpy().tobytes()
+    assert raw.count(there) == 1
+    at = raw.index(there)
+    path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    "damage", [altered, lambda path: path.write_bytes(path.read_bytes()[:-1000]), lambda path: path.write_bytes(b"")]
+)
+def test_a_damaged_state_is_named_and_the_one_before_it_used(run, capsys, damage):
+    damage(run / STATE_FILE)
+    with pytest.raises(RequestError, match=STATE_FILE):
+        load_state(run / STATE_FILE)
+    with pytest.raises(RequestError, match=STATE_FILE):
+        load_checkpoint(run / STATE_FILE, "ema")
+    trainer = make_trainer(seed=1)
+    assert find(trainer, run) and trainer.step == 1
+    said = capsys.readouterr().out
+    assert f"Damaged: {run / STATE_FILE}" in said and f"Instead: {run / PREVIOUS_FILE}, of step 1" in said
+    # The damaged file must not become the one before the next.
+    trainer.save(run)
+    assert load_state(run / STATE_FILE)["step"] == 1 and load_state(run / PREVIOUS_FILE)["step"] == 1
+    assert (run / f"{STATE_FILE}.damaged").exists()
+
+
+def test_when_every_state_is_damaged_nothing_is_touched(run):
+    for name in (STATE_FILE, PREVIOUS_FILE):
+        (run / name).write_bytes(b"nothing")
+    before = sorted(os.listdir(run))
+    with pytest.raises(RequestError, match="nor can any older state"):
+        find(make_trainer(), run)
+    assert sorted(os.listdir(run)) == before
+
+
+def test_milestones_stay_and_are_gone_back_to(tmp_path):
+    trainer = make_trainer()
+    for _ in range(4):
+        advance(trainer, 1)
+        trainer.save(tmp_path, milestone=trainer.step % 2 == 0)
+    assert sorted(os.listdir(tmp_path / MILESTONES)) == ["step_000002.pt", "step_000004.pt"]
+    assert load_checkpoint(tmp_path / MILESTONES / "step_000002.pt", "raw").step == 2
+    (tmp_path / STATE_FILE).write_bytes(b"")
+    (tmp_path / PREVIOUS_FILE).write_bytes(b"")
+    again = make_trainer()
+    assert find(again, tmp_path) and again.step == 4
+
+
+def test_states_are_loaded_whole_or_not_at_all(run):
+    state = load_state(run / STATE_FILE)
+    del state["ema"]["out.2.weight"]
+    trainer = make_trainer(seed=1)
+    before = {name: tensor.clone() for name, tensor in trainer.ema.model.state_dict().items()}
+    with pytest.raises(RequestError, match="out.2.weight missing"):
+        trainer.load(state, "s")
+    torch.testing.assert_close(dict(trainer.ema.model.state_dict()), before, rtol=0, atol=0)
+
+
+def test_one_process_a_folder_and_nothing_half_written_stays(tmp_path):
+    for name in (".model.safetensors.99.tmp", "samples/.step_000001.png.99.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "mine.tmp").write_bytes(b"the user's")
+    with claimed(tmp_path):
+        assert sorted(os.listdir(tmp_path)) == ["mine.tmp", "samples"] and not os.listdir(tmp_path / "samples")
+        with pytest.raises(RequestError, match="another process is training in"), claimed(tmp_path):
+            pass
+    with claimed(tmp_path):
+        pass
+    with pytest.raises(RequestError, match="is a file"), claimed(tmp_path / "mine.tmp"):
+        pass
+
+
+def test_other_pictures_are_noticed():
+    trainer, images = make_trainer(), np.arange(600 * 64, dtype=np.uint32).astype(np.uint8).reshape(600, 1, 8, 8)
+    trainer.check_data(images)
+    trainer.check_data(images.copy())
+    for other in (images[:-1], images[::-1].copy(), 255 - images):
+        with pytest.raises(RequestError, match="not those that this run began with"):
+            trainer.check_data(other)
+
+
+def spoil(trainer, step):
+    trainer.doctor.note_gradient(step, torch.tensor(float("nan")), scaled=False)
+
+
+def test_what_is_not_finite_stops_the_run_or_rewinds_it_a_few_times(run, capsys):
+    trainer = make_trainer()
+    find(trainer, run)
+    assert trainer.went_well(run, ALONE)
+    spoil(trainer, 5)
+    spoil(trainer, 7)
+    with pytest.raises(RequestError, match="the gradient of step 6 is not finite"):  # people count from 1
+        trainer.went_well(run, ALONE)
+
+    trainer = make_trainer("train.on_nonfinite=rewind")
+    find(trainer, run)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    for time in range(SKIPS):
+        advance(trainer, 4)
+        spoil(trainer, 5 + time)
+        assert not trainer.went_well(run, ALONE)
+        assert (
+            trainer.step == 3 and trainer.skipped == [5 + i for i in range(time + 1)] and trainer.went_well(run, ALONE)
+        )
+        torch.testing.assert_close(dict(trainer.model.state_dict()), before, rtol=0, atol=0)
+    assert "back to step 3" in capsys.readouterr().out
+    spoil(trainer, 6)
+    with pytest.raises(RequestError, match="3 batches were left out already"):
+        trainer.went_well(run, ALONE)
+
+
+def test_fp16_lowers_its_scale_and_gives_up_when_that_does_not_help(run):
+    trainer = make_trainer("run.precision=fp16")
+    weight = trainer.model.get_parameter("out.2.weight")
+    before = weight.clone()
+    trainer.scaler.scale(weight.sum() * float("inf")).backward()
+    trainer.scaler.step(trainer.optimizer)
+    trainer.scaler.update()
+    assert torch.equal(weight, before) and trainer.scaler.get_scale() == 2.0**15
+    assert trainer.went_well(run, ALONE)
+    state = trainer.scaler.state_dict()
+    trainer.save(run)
+    other = make_trainer("run.precision=fp16", seed=1)
+    find(other, run)
+    assert other.scaler.state_dict() == state
+    trainer.scaler.load_state_dict({**state, "scale": 0.5})
+    with pytest.raises(RequestError, match="fp16's gradients were not finite at any scale"):
+        trainer.went_well(run, ALONE)
+
+
+def test_a_diverging_training_stops_in_one_line_and_keeps_its_last_state(tmp_path):
+    settings = [*TINY, "train.log_every=1", "train.save_every=2", "train.warmup_steps=0"]
+    done(train(tmp_path / "run", "--max_steps", 2, settings=settings))
+    wild = [*settings, "train.learning_rate=1e30", "train.grad_clip=null"]
+    refused(train(tmp_path / "run", "--max_steps", 40, settings=wild), "is not finite", "train.learning_rate", "rewind")
+    state = load_state(tmp_path / "run" / STATE_FILE)
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+    refused(
+        train(tmp_path / "run", "--max_steps", 40, settings=[*wild, "train.on_nonfinite=rewind"]), "left out already"
+    )
+    weights = load_checkpoint(tmp_path / "run" / WEIGHTS_FILE)
+    assert weights.step < 40 and all(tensor.isfinite().all() for tensor in weights.weights.values())
+
+
+def test_fp16_trains_and_goes_on(tmp_path):
+    settings = [*TINY, "run.precision=fp16", "train.log_every=1"]
+    done(train(tmp_path / "straight", "--max_steps", 4, settings=settings))
+    done(train(tmp_path / "halved", "--max_steps", 2, settings=settings))
+    done(train(tmp_path / "halved", "--max_steps", 4, settings=settings))
+    a, b = (load_state(tmp_path / name / STATE_FILE) for name in ("straight", "halved"))
+    torch.testing.assert_close(a["model"], b["model"], rtol=0, atol=0)
+    assert a["scaler"] == b["scaler"] and a["scaler"]["_growth_tracker"] + 1 >= 1
+    assert all("loss" in json.loads(line) for line in open(tmp_path / "halved" / "log.jsonl"))

@@ -1,0 +1,43 @@
+"""A training small enough for a test, without its loop: some steps of some loss."""
+
+import torch
+
+from models import build_model
+from utils.config import load_settings
+from utils.distributed import Ranks
+from utils.doctor import Doctor
+from utils.ema import EMA
+from utils.trainer_state import TrainerState, find_state
+
+SMALL = ["data.image_size=8", "model.base_channels=8", "model.channel_mult=[1, 2]", "model.num_res_blocks=1", "model.norm_groups=4",
+         "model.attention_resolutions=[4]", "model.patch_size=1"]  # fmt: skip
+ALONE = Ranks("cpu")
+
+
+def make_trainer(*overrides, seed=0):
+    settings = load_settings("config.yaml", "Mnist_Mini", [*SMALL, *overrides])
+    torch.manual_seed(seed)
+    model = build_model(image_size=8, image_channel=1, **settings.model.model_dump())
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    scaler = torch.amp.GradScaler("cpu", enabled=settings.run.precision == "fp16")
+    return TrainerState(settings, model, EMA(model, 0.9), optimizer, scaler, Doctor(1000, torch.device("cpu")))
+
+
+def advance(trainer, steps):
+    for _ in range(steps):
+        x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(trainer.step))
+        losses = (trainer.model(x, torch.zeros(2)) - x).pow(2).mean(dim=(1, 2, 3))
+        trainer.optimizer.zero_grad()
+        losses.mean().backward()
+        trainer.optimizer.step()
+        trainer.ema.update(trainer.model, trainer.step)
+        trainer.doctor.note_losses(torch.tensor([10, 900]), losses.detach())
+        trainer.step += 1
+
+
+def find(trainer, folder, resume="auto"):
+    """Goes on from the run in `folder`; says whether there was one."""
+    state = find_state(folder, resume, trainer.settings)
+    if state is not None:
+        trainer.load(state, folder)
+    return state is not None
