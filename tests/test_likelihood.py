@@ -11,7 +11,8 @@ from scipy.stats import norm
 from datasets import to_uint8
 from diffusion import build_diffusion
 from tests.oracles import GaussianOracle
-from tests.test_scripts import done, files, run
+from tests.processes import done, run
+from tests.test_scripts import files
 from utils.evaluation.likelihood import make_strata, variational_bound
 
 CPU = torch.device("cpu")
