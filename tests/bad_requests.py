@@ -209,7 +209,7 @@ TRAININGS = {
 
 # The same of test_solver.py, given the shipped checkpoint where the request names none.
 DRAWINGS = {
-    "no model": (["--model_path"], ["--model_path", "expected one argument"]),
+    "no model": (["--model_path"], ["--model_path", "expected at least one argument"]),
     "unknown mode": (["--test_mode", "dream"], ["--test_mode", "random_gen"]),
     "mistyped option": (["--sampel_num", "3"], ["--sampel_num", "did you mean --sample_num?"]),
     "number that is none": (["--sample_num", "abc"], ["--sample_num", "not a whole number", "abc"]),

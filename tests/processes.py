@@ -130,3 +130,9 @@ def refused(process, *words):
     assert len(lines) == 1 and lines[0].startswith("error: "), process.stderr
     for word in words:
         assert word in lines[0], (word, lines[0])
+
+
+def files(folder):
+    return sorted(
+        os.path.relpath(os.path.join(path, name), folder) for path, _, names in os.walk(folder) for name in names
+    )

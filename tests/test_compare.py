@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from diffusion import SampleInfo
 from models import build_model
-from tests.test_scripts import TINY, done, refused, run
+from tests.processes import TINY, done, refused, run
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.evaluation import cells

@@ -21,9 +21,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from datasets import load_labels
 from diffusion import SampleInfo
-from tests.processes import ROOT, done, refused, run, train
+from tests.processes import ROOT, done, files, refused, run, train
 from tests.test_datasets import write_idx
-from tests.test_scripts import files
 from utils.errors import RequestError
 from utils.evaluation import train_extractor
 from utils.evaluation.classifier import Classifier, normalise_features

@@ -28,7 +28,7 @@ from benchmarks.experiments.mistake import wrong_ddpm
 from benchmarks.experiments.run import stages
 from benchmarks.experiments.table import BASE, COMMON, COMPARISONS, DATA, EXPERIMENTS, GROUPS, of_data, variants
 from diffusion import GaussianDiffusion, SampleInfo, make_betas, sample
-from tests.test_scripts import ROOT
+from tests.processes import ROOT
 from utils.config import differences, load_settings
 
 DATA_NAMES = [*DATA, "Cifar10", "Flower102"]

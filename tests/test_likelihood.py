@@ -11,8 +11,7 @@ from scipy.stats import norm
 from datasets import to_uint8
 from diffusion import build_diffusion
 from tests.oracles import GaussianOracle
-from tests.processes import done, run
-from tests.test_scripts import files
+from tests.processes import done, files, run
 from utils.evaluation.likelihood import make_strata, variational_bound
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.test_scripts import done, refused, run, train
+from tests.processes import done, refused, run, train
 from utils.modes.report import evenly, grouped_curves, read_log, words_of
 
 

@@ -9,14 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.processes import ROOT, TINY, done, run, start_training, train, wait_for
+from tests.processes import ROOT, TINY, done, files, run, start_training, train, wait_for
 from utils.checkpoints import load_state
-
-
-def files(folder):
-    return sorted(
-        os.path.relpath(os.path.join(path, name), folder) for path, _, names in os.walk(folder) for name in names
-    )
 
 
 @pytest.fixture(scope="module")

@@ -397,6 +397,16 @@ def check_checkpoint(checkpoints, name, damage):
         assert state is None or {"settings", "step", "model", "ema", "optimizer"} <= state.keys()
 
 
+def test_every_beginning_of_a_file_is_refused(checkpoints):
+    folder, files, _ = checkpoints
+    for name, content in files.items():
+        lengths = {*range(min(600, len(content))), *range(max(0, len(content) - 200), len(content))}
+        for length in sorted(lengths):
+            (folder / name).write_bytes(content[:length])
+            with pytest.raises(RequestError, match=name):
+                load_checkpoint(folder / name)
+
+
 NAMES = st.sampled_from(["a.safetensors", "a.pt", "old.pt"])
 
 
