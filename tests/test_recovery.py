@@ -212,5 +212,8 @@ def test_pictures_are_the_same_files_on_any_number_of_ranks_and_after_a_stop(tmp
     done(run(*arguments, tmp_path / "three"))
     assert content("one") == content("three") and kept.stat().st_mtime_ns == stamp  # a whole batch is not drawn again
     refused(
-        run(*arguments, tmp_path / "three", "--precision", "bf16"), "drawn otherwise", "precision fp32 there, bf16 now"
+        run(*arguments, tmp_path / "three", "--precision", "bf16"),
+        "was drawn by DDIM_2_1p0",
+        "cpu in fp32, not by",
+        "in bf16",
     )

@@ -3,8 +3,6 @@
 import hashlib
 import io
 import os
-import pickle
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +19,7 @@ from torch_fidelity.utils import create_feature_extractor
 from datasets import to_float
 from utils.errors import RequestError
 from utils.evaluation.classifier import SIZE, Classifier
-from utils.untrusted import load_weights
+from utils.untrusted import check_state_dict, read_pt
 
 # Our extractors, each with the data sources that it is chosen for.
 CLASSIFIERS = {"digits": ("mnist_mini", "mnist"), "clothes": ("fashion_mnist",)}
@@ -44,7 +42,7 @@ class ClassifierExtractor(FeatureExtractorBase):
     def __init__(self, name, features_list, feature_extractor_weights_path=None, **kwargs):
         super().__init__(name, features_list)
         self.classifier = Classifier()
-        load_weights(self.classifier, load_file(feature_extractor_weights_path), feature_extractor_weights_path)
+        self.classifier.load_state_dict(load_file(feature_extractor_weights_path))
 
     @staticmethod
     def get_provided_features_list():
@@ -71,7 +69,8 @@ class InceptionExtractor(FeatureExtractorInceptionV3):
     """torch-fidelity's Inception, which also takes grey pictures, and never unpickles or downloads its weights."""
 
     def __init__(self, name, features_list, feature_extractor_weights_path=None, **kwargs):
-        weights = _read_weights(feature_extractor_weights_path)
+        weights = read_pt(feature_extractor_weights_path)
+        check_state_dict(weights, feature_extractor_weights_path)
         proven = io.BytesIO()  # torch-fidelity unpickles whatever it is given: give it what is known to be tensors
         torch.save(weights, proven)
         proven.seek(0)
@@ -105,8 +104,10 @@ class Extractor:
             self.network = create_feature_extractor(
                 name, layers, cuda=device.type == "cuda", verbose=False, feature_extractor_weights_path=path
             )
+        except RequestError as error:
+            raise RequestError(f"the weights of the extractor {name}: {error}") from None
         except (SafetensorError, RuntimeError) as error:
-            reason = str(error).split("\n")[0]
+            reason = " ".join(str(error).split())[:200]
             raise RequestError(f"{path} does not hold the weights of the extractor {name}: {reason}") from None
         self.dimension = 64 if self.is_classifier else 2048
 
@@ -159,15 +160,3 @@ def load_extractor(
     if not path.is_file():
         raise RequestError(f"the weights of the extractor {name} are not in {path}; {remedy}")
     return Extractor(name, path, torch.device(device))
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pth file, by torch's restricted reader. RequestError if it is damaged, or holds anything else."""
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).split("\n")[0]
-        raise RequestError(f"{path} cannot be read as Inception's weights ({type(error).__name__}: {reason})") from None
-    if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise RequestError(f"{path} does not hold Inception's weights: it is no mapping of names to tensors")
-    return weights

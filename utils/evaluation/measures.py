@@ -116,10 +116,11 @@ def draw_pictures(
 
     def counted(x_t: Tensor, t: Tensor) -> Tensor:
         nonlocal calls
-        calls += len(x_t)
+        output = trained.network(x_t, t)
+        calls += len(x_t)  # after the call: one that found too little memory is made again in halves
         if advance is not None:
             advance(len(x_t))
-        return trained.network(x_t, t)
+        return output
 
     start = time.perf_counter()
     pictures = [
