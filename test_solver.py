@@ -149,9 +149,9 @@ def main(args: argparse.Namespace) -> int:
     if args.test_mode != "report":
         print(f"Sampler: {chain}, on {ranks.device} in {models[0].precision}")
     mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
-    several = args.test_mode == "compare"
+    chosen = (models, samplers) if args.test_mode == "compare" else (models[0], samplers[0])
     shared = {"ranks": ranks} if args.test_mode in SHARED_MODES else {}
-    for path in mode.run(args, *((models, samplers) if several else (models[0], samplers[0])), **shared):
+    for path in mode.run(args, *chosen, **shared):
         print(f"Wrote:   {path}")
     ranks.close()
     return 0

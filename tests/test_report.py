@@ -105,6 +105,11 @@ def test_curves_of_one_kind_share_a_plot():
     }
     assert (groups["loss"][0].x, groups["loss"][0].y) == ([5, 6], [1.0, 0.5])
     assert [curve.dashed for curve in groups["mean"]] == [False, True, False]
+    assert [curve.colour for curve in groups["mean"]] == [0, 0, 1] and [curve.colour for curve in groups["loss"]] == [
+        0,
+        1,
+        2,
+    ]
     assert words_of(line) == ["red"]
 
 

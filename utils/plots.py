@@ -25,13 +25,17 @@ STYLE = {
 
 
 class Curve(NamedTuple):
-    """A line of a plot: points (x, y) in the order they are joined; `spread`, if given, is the y error of each."""
+    """A line of a plot: points (x, y) in the order they are joined; `spread`, if given, is the y error of each.
+
+    colour: its number among matplotlib's colours; None: the next one.
+    """
 
     label: str
     x: list[float]
     y: list[float]
     spread: list[float] | None = None
     dashed: bool = False
+    colour: int | None = None
 
 
 def plot(
@@ -42,6 +46,8 @@ def plot(
         figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
         for curve in curves:
             style = {"linestyle": "--" if curve.dashed else "-", "marker": "o" if marked else "", "markersize": 3.5}
+            if curve.colour is not None:
+                style["color"] = f"C{curve.colour}"
             axes.errorbar(curve.x, curve.y, curve.spread, label=curve.label, linewidth=1.2, capsize=2, **style)
         axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
         if log_x:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from benchmarks.experiments.table import BASE, DRAWN_BY
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided at this budget"
+NOISE = 2.0  # times the grain of the data: from there on, pictures are too unfinished for claims about them
 SIGMAS = 2.0  # a difference counts from so many standard deviations on
 SAMPLER = DRAWN_BY[0]
 
@@ -86,6 +87,10 @@ def loss_claims(losses: Table, seeds: Table, colour: bool) -> list[Claim]:
             verdict = {"higher": HOLDS, "lower": FAILS, "alike": OPEN}[compared(a, b, between)]
             said = f"{figure} {a} and {b}{trainings(between)}; data {losses.real(figure)}"
             claims.append(Claim(f"L2 is {word} than L1 ({schedule})", verdict, said))
+    worst = max((losses.get(model, "grain").mean for model, sampler in losses.rows if sampler), default=0.0)
+    if claims and worst > NOISE * losses.real("grain").mean:
+        said = f"; but the grain of up to {worst:.2g} says that what is drawn is still noise"
+        claims = [Claim(claim.text, OPEN, claim.evidence + said) for claim in claims]
     return claims
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from diffusion import SampleInfo
-from models import build_model
 from utils.errors import RequestError
 from utils.files import written_whole
 from utils.plots import Curve, data_uri, plot, svg
@@ -45,7 +44,6 @@ def render(folder: Path, trained: Trained, results: Path) -> str:
     shown = evenly(sheets, SHEETS_MAX)
     settings, name = trained.settings, trained.name
     data = settings.data
-    network = build_model(**settings.model_arguments())
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -53,7 +51,7 @@ def render(folder: Path, trained: Trained, results: Path) -> str:
         name=name,
         data_name=settings.data_name,
         shape=f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}",
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         step=trained.step,
         batch_size=settings.train.batch_size,
         sample_info=settings.sample.sample_info,
@@ -89,15 +87,18 @@ def read_log(path: Path) -> list[dict]:
 def grouped_curves(lines: list[dict]) -> dict[str, list[Curve]]:
     """A curve for each number in the log, those of one kind in one plot: loss with loss_q1 ..., drawn_mean_0 with data_mean_0.
 
-    What describes the data, beside which the drawn is judged, is dashed.
+    What describes the data, beside which the drawn is judged, is dashed, in the colour of its counterpart.
     """
     groups: dict[str, list[Curve]] = {}
+    colours: dict[str, dict[str, int]] = {}
     names = dict.fromkeys(name for line in lines for name, value in line.items() if name != "step" and is_number(value))
     for name in names:
         points = [(line["step"], line[name]) for line in lines if is_number(line.get(name))]
         kind = re.sub(r"^(drawn|data)_|_q?\d+$", "", name).replace("_", " ")
-        curve = Curve(name, [x for x, _ in points], [y for _, y in points], dashed=name.startswith("data_"))
-        groups.setdefault(kind, []).append(curve)
+        whose = colours.setdefault(kind, {})
+        colour = whose.setdefault(re.sub(r"^(drawn|data)_", "", name), len(whose))
+        steps, values = (list(column) for column in zip(*points))
+        groups.setdefault(kind, []).append(Curve(name, steps, values, dashed=name.startswith("data_"), colour=colour))
     return groups
 
 
