@@ -185,7 +185,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
                 trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
                 train_step(trainer, network, diffusion, batches, ranks)
             trainer.step = step = step + 1
-            stop.number = ranks.largest(stop.number or 0) or None
+            stop.agree(ranks.largest)
             pace.bar.update()
 
             ends = step == total_steps or stop.number is not None

@@ -135,9 +135,10 @@ def write_pictures(
     block = max(1, min(1024, BLOCK_BYTES // int(np.prod(shape))))
     attempt = partial(decode, image_size=shape[1], image_channel=shape[0])
     bar = tqdm(total=len(items), desc=title, unit="picture", disable=None if progress else True)
-    # A warning would name no picture; decode_file makes an error of what it warns about.
+    # A warning would name no picture; decode_file makes an error of what matters.
     with bar, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", UserWarning)
         for start in range(0, len(items), block):  # in blocks: `map` would run ahead of the disk without bound
             for result in pool.map(attempt, items[start : start + block]):
                 if isinstance(result, np.ndarray):

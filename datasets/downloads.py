@@ -11,6 +11,7 @@ import numpy as np
 from datasets.locks import exclusive
 from datasets.picture_set import Archive, PictureSet
 from utils.errors import RequestError
+from utils.files import folder_made
 
 FLOWER_NUM = 8189
 DEFAULT_ROOT = "data"
@@ -117,8 +118,7 @@ def require_files(pictures: PictureSet, download: bool) -> None:
         return
     staging = os.path.join(pictures.root, STAGING)
     try:
-        os.makedirs(pictures.root, exist_ok=True)
-        with exclusive(f"{staging}.lock"):
+        with folder_made(pictures.root), exclusive(f"{staging}.lock"):
             # Asked again: another process may have fetched them while this one waited.
             for archive in needed_archives(pictures):
                 shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed

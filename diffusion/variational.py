@@ -1,4 +1,4 @@
-"""The terms of the variational bound, in nats for each pixel (Ho et al. 2020, Eq. 5 and Sec. 3.3)."""
+"""The terms of the variational bound, in nats for each pixel unless said otherwise (Ho et al. 2020, Eq. 5 and Sec. 3.3)."""
 
 import math
 
@@ -25,6 +25,14 @@ def discretized_gaussian_log_likelihood(x_0: Tensor, mean: Tensor, log_std: Tens
     upper = torch.where(x_0 > 1 - half_bin, torch.ones_like(upper), upper)
     lower = torch.where(x_0 < -1 + half_bin, torch.zeros_like(lower), lower)
     return (upper - lower).clamp(min=1e-12).log()
+
+
+def prior_bits(x_0: Tensor, alpha_bar: float) -> Tensor:
+    """KL(q(x_T | x_0) || N(0, I)) in bits a dimension, (B,): L_T of DDPM Eq. 5, at the last step's `alpha_bar`."""
+    mean = alpha_bar**0.5 * x_0
+    variance = torch.full_like(mean, 1 - alpha_bar)
+    nats = gaussian_kl(mean, variance, torch.zeros_like(mean), torch.zeros_like(mean))
+    return nats.flatten(1).mean(dim=1) / math.log(2)
 
 
 def _normal_cdf(x: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class Script:
         self.process.join(timeout)
         if self.running:
             self.process.kill()
-            raise AssertionError(f"still running after {timeout} s: {self._read()}")
+            raise AssertionError(f"still running after {timeout} s: {[text[-1000:] for text in self._read()]}")
         return subprocess.CompletedProcess(None, self.process.exitcode, *self._read())
 
     def kill(self, number):

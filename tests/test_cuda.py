@@ -5,9 +5,10 @@ import torch
 
 from diffusion import SAMPLERS, SampleInfo, build_diffusion
 from models import build_model
-from tests.processes import TINY, done, run, train
-from utils.checkpoints import load_checkpoint, load_weights
+from tests.processes import TINY, done, run, torchrun, train
+from utils.checkpoints import load_checkpoint, load_state
 from utils.drawing import draw
+from utils.untrusted import load_weights
 
 pytestmark = pytest.mark.cuda
 
@@ -50,3 +51,30 @@ def test_training_goes_on_and_draws(tmp_path, precision, compile):
         )
     )
     assert not [name for name in load_checkpoint(model).weights if "_orig_mod" in name]
+
+
+def test_going_on_is_bit_for_bit_with_deterministic_algorithms(tmp_path):
+    options = [*TINY, "run.deterministic=true", "train.log_every=1", "model.dropout=0.1"]
+    done(train(tmp_path / "straight", "--max_steps", 6, "--device", "cuda", settings=options))
+    done(train(tmp_path / "stopped", "--max_steps", 3, "--device", "cuda", settings=options))
+    done(train(tmp_path / "stopped", "--max_steps", 6, "--device", "cuda", settings=options))
+    first, second = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("straight", "stopped"))
+    torch.testing.assert_close(first.weights, second.weights, rtol=0, atol=0)
+
+
+def test_fp16_trains_with_its_scaler(tmp_path):
+    options = [*TINY, "run.precision=fp16", "train.log_every=1"]
+    done(train(tmp_path / "run", "--max_steps", 4, "--device", "cuda", settings=options))
+    assert load_state(tmp_path / "run" / "trainer_state.pt")["scaler"]["scale"] > 1
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_the_run_of_one(tmp_path):
+    options = [word for setting in TINY for word in ("--set", setting)]
+    done(train(tmp_path / "one", "--max_steps", 4, "--device", "cuda"))
+    for end in torchrun(
+        2, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "two", "--max_steps", 4, *options
+    ):
+        done(end)
+    first, second = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    torch.testing.assert_close(first.weights, second.weights, rtol=1e-3, atol=1e-4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import UNet, build_model
-from models.unet import AttentionBlock, ResidualBlock, timestep_embedding
+from models.unet import AttentionBlock, Dropout, ResidualBlock, timestep_embedding
 
 SMALL = {
     "image_size": 16,
@@ -149,3 +149,38 @@ def test_attention_resolutions_are_sides_of_feature_maps():
         block.register_forward_hook(lambda module, inputs, output: sides.append(output.shape[-1]))
     model(torch.randn(1, 3, 32, 32), torch.zeros(1))
     assert sides == [16, 8, 16, 16]  # down, middle, up, up
+
+
+def test_dropout_masks_belong_to_the_batch_however_it_is_cut():
+    dropout, x = Dropout(0.3), torch.rand(5, 3, 4, 4) + 1
+    torch.manual_seed(0)
+    whole = dropout(x)
+    for rows in (slice(0, 2), slice(2, 5)):
+        dropout.rows = (rows.start, 5)
+        torch.manual_seed(0)
+        torch.testing.assert_close(dropout(x[rows]), whole[rows], rtol=0, atol=0)
+    assert torch.equal(dropout.eval()(x), x)
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share():
+    torch.manual_seed(0)
+    dropped = Dropout(0.3)(torch.ones(64, 8, 16, 16))
+    assert dropped.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)  # 131,072 dice: 8 standard deviations
+    assert torch.equal(Dropout(0.0)(dropped), dropped)
+
+
+def test_every_dropout_of_the_network_is_told_of_its_part():
+    torch.manual_seed(0)
+    model = UNet(1, 1, 8, (1, 2), 1, dropout=0.5, norm_groups=4)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    x, t = torch.randn(3, 1, 8, 8), torch.tensor([1, 5, 9])
+    torch.manual_seed(1)
+    whole = model(x, t)
+    for first in range(3):
+        model.part_of_batch(first, 3)
+        torch.manual_seed(1)
+        torch.testing.assert_close(
+            model(x[first : first + 1], t[first : first + 1]), whole[first : first + 1], rtol=1e-4, atol=1e-5
+        )

@@ -15,8 +15,9 @@ from utils.settings import Blocks, ConfigFile, Settings
 
 LARGEST_FILE = 2**18  # bytes: of another file, YAML's reader would make minutes of work
 SHOWN_MISTAKES = 5
-# What YAML's reader raises for a text: its own errors, a number or a date that is none, nesting without end.
-UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+# What YAML's reader raises for a text: its own errors, nesting without end, and for a value that is not what its tag says
+# (a number or a date that is none, `!!int ''`) what its conversion happens to raise.
+UNREADABLE = (yaml.YAMLError, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 Layer = tuple[str, dict]  # where it was written, and what
 

@@ -42,7 +42,7 @@ def explain_failure(error: BaseException) -> str | None:
     if isinstance(error, RequestError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {reason_of(error)}"
+        return f"{error.filename or 'a file or the output'}: {reason_of(error)}"
     # torch has no class of its own for the CPU's memory, and a class for the GPU's whose import would load torch.
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
         return OUT_OF_MEMORY

@@ -14,6 +14,20 @@ LEAST_ROOM = 2**20  # bytes: a disk with less than this counts as full
 
 
 @contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Turns the system's refusal to write into a RequestError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(f"cannot write {path}: {reason_of(error)}") from error
+    except (SafetensorError, RuntimeError) as error:
+        # torch's and safetensors' writers have errors of their own for what the system refused.
+        if not isinstance(error, SafetensorError) and "inline_container" not in str(error):
+            raise
+        raise RequestError(f"cannot write {path}: {_why_not(Path(path).parent, error)}") from error
+
+
+@contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; moves it over `path` when the body is done, and removes it if it failed.
 
@@ -23,21 +37,15 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # as any new file: some writers make theirs for the owner alone
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RequestError(f"cannot write {path}: {reason_of(error)}") from error
-    except (SafetensorError, RuntimeError) as error:
-        # torch's and safetensors' writers have errors of their own for what the system refused.
-        if not isinstance(error, SafetensorError) and "inline_container" not in str(error):
-            raise
-        raise RequestError(f"cannot write {path}: {_why_not(path.parent, error)}") from error
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # as any new file: some writers make theirs for the owner alone
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

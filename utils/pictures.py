@@ -64,6 +64,12 @@ class PictureWriter:
             self._written.result()
 
 
+def read_png(path: Path) -> Tensor:
+    """A picture that `save_png` wrote, grey or RGB: uint8 (C, H, W)."""
+    array = np.array(Image.open(path))
+    return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)
+
+
 def save_gif(path: Path, frames: list[Tensor]) -> Path:
     """Writes an endless GIF that rests on its last frame; returns `path`."""
     first, *rest = (_to_pil(frame) for frame in frames)

@@ -1,8 +1,10 @@
 """Exits with 0 if this interpreter has what the requirements files named on the command line ask for, else says what it lacks.
 
-Uses the standard library only, as it runs before anything is installed; so it knows just `name` and `name>=version`.
+Uses the standard library only, as it runs before anything is installed; so it knows just `name`, `name>=version` and, in
+a file, `-r FILE`.
 """
 
+import os
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +31,16 @@ def lacking(requirements: str) -> list[str]:
     return missing
 
 
+def read(path: str) -> str:
+    """The lines of a requirements file, and of those that it includes."""
+    lines = []
+    for line in open(path, encoding="utf-8"):
+        included = line.split("#")[0].strip().removeprefix("-r ")
+        lines.append(read(os.path.join(os.path.dirname(path), included)) if line.startswith("-r ") else line)
+    return "".join(lines)
+
+
 if __name__ == "__main__":
-    missing = [line for path in sys.argv[1:] for line in lacking(open(path, encoding="utf-8").read())]
+    missing = [line for path in sys.argv[1:] for line in lacking(read(path))]
     if missing:
         sys.exit(f"{sys.executable} lacks {', '.join(missing)}")

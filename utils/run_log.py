@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from utils.files import written_whole
+from utils.files import naming, written_whole
 from utils.pictures import save_png
 
 
@@ -27,41 +27,53 @@ class RunLog:
         if not writing:
             return
         self.path = folder / "log.jsonl"
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        lines = (
+            self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            if self.path.exists()
+            else []
+        )
         with written_whole(self.path) as temporary:
             temporary.write_text("".join(line for line in lines if _step_of(line) <= step))
         self.file = open(self.path, "a", buffering=1)
-        self.tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        with naming(folder / "tensorboard"):
+            self.tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, complaints: Sequence[str] = (), **values: float) -> None:
         """One line of log.jsonl, and one point of each TensorBoard curve; and what the doctor says of them."""
         if not self.writing:
             return
-        self.file.write(json.dumps({"step": step, **values, **({"doctor": complaints} if complaints else {})}) + "\n")
-        for complaint in complaints:
-            self.tensorboard.add_text("doctor", complaint, step)
-        for name, value in values.items():
-            self.tensorboard.add_scalar(name, value, step)
+        with naming(self.path):
+            line = {"step": step, **values, **({"doctor": complaints} if complaints else {})}
+            self.file.write(json.dumps(line) + "\n")
+        with naming(self.folder / "tensorboard"):
+            for complaint in complaints:
+                self.tensorboard.add_text("doctor", complaint, step)
+            for name, value in values.items():
+                self.tensorboard.add_scalar(name, value, step)
 
     def pictures(self, step: int, sheet: Tensor) -> None:
         """A sheet of drawn pictures, uint8 (C, H, W): samples/step_000500.png, and in TensorBoard."""
         if not self.writing:
             return
-        self.tensorboard.add_image("samples", sheet, step)
+        with naming(self.folder / "tensorboard"):
+            self.tensorboard.add_image("samples", sheet, step)
         save_png(self.folder / "samples" / f"step_{step:06d}.png", sheet)
 
     def flush(self) -> None:
         """To the disk, so that no state is ever ahead of its log."""
         if self.writing:
-            os.fsync(self.file.fileno())
+            with naming(self.path):
+                os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Flushes and closes the files."""
         if not self.writing:
             return
         self.flush()
-        self.file.close()
-        self.tensorboard.close()
+        with naming(self.path):
+            self.file.close()
+        with naming(self.folder / "tensorboard"):
+            self.tensorboard.close()
 
 
 class Pace:
@@ -70,6 +82,7 @@ class Pace:
     def __init__(self, total_steps: int, step: int, shown: bool):
         interval = 0.5 if sys.stderr.isatty() else 30
         self.bar = tqdm(total=total_steps, initial=step, unit="step", mininterval=interval, disable=not shown)
+        self.said: set[str] = set()
         self.back_to(step)
 
     def back_to(self, step: int) -> None:
@@ -84,12 +97,15 @@ class Pace:
         return rate
 
     def show(self, figures: dict[str, float], complaints: list[str]) -> None:
-        """The figures of a line of the log beside the bar, and the doctor's words above it."""
+        """The figures of a line of the log beside the bar; the doctor's words above it, each kind once (the log has all)."""
         if "loss" in figures:
             words = f"loss {figures['loss']:.4f}, {figures['pictures_per_second']:.0f} pictures/s"
             self.bar.set_postfix_str(words, refresh=False)
         for complaint in complaints:
-            self.bar.write(f"Doctor:  step {self.bar.n:,}: {complaint}")
+            kind = complaint.partition(":")[0].rstrip("0123456789.e+- ")
+            if kind not in self.said:
+                self.said.add(kind)
+                self.bar.write(f"Doctor:  step {self.bar.n:,}: {complaint}")
 
 
 def _step_of(line: str) -> float:

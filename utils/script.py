@@ -55,6 +55,12 @@ class StopSignal:
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL)
 
+    def agree(self, largest: Callable[[int], int]) -> None:
+        """Stops here if any process of the run was told to: `largest` gives the largest of their numbers."""
+        number = largest(self.number or 0)
+        if number:  # else whatever came in the meantime stands
+            self.number = number
+
     @property
     def exit_status(self) -> int:
         """130 after SIGINT, 143 after SIGTERM, else 0."""
@@ -84,10 +90,18 @@ def run_script(main: Callable[[], int]) -> None:
         status = 1 if is_lost_rank(error) else 2
         _flush_or_drop(sys.stdout)
         rank = int(os.environ.get("RANK", 0))
-        print(f"error{f' (rank {rank})' if rank > 0 else ''}: {one_line(line)}", file=sys.stderr)
+        _write_line(f"error{f' (rank {rank})' if rank > 0 else ''}: {one_line(line)}")
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
+
+
+def _write_line(line: str) -> None:
+    """One line of its own on stderr, even if a progress bar stands there."""
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)
 
 
 def _flush_or_drop(stream: TextIO | None) -> None:

@@ -58,8 +58,17 @@ class Trained(NamedTuple):
         return (self.settings.data.image_channel, self.settings.data.image_size, self.settings.data.image_size)
 
 
-def load_trained(path: str | Path, which: str, device: torch.device, precision: str, **stated: int | None) -> Trained:
+def load_trained(
+    path: str | Path,
+    which: str,
+    device: torch.device,
+    precision: str,
+    clip_denoised: bool | str | None = None,
+    **stated: int | None,
+) -> Trained:
     """The model in the file `path` on `device`, in evaluation mode; `stated` as in `load_checkpoint`.
+
+    `clip_denoised`, if not None, replaces the checkpoint's own setting: it concerns drawing alone.
 
     RequestError if the file cannot be used, or is not what `stated` says.
     """
@@ -81,9 +90,12 @@ def load_trained(path: str | Path, which: str, device: torch.device, precision: 
     if pick_channels_last(settings.run.channels_last, device, training=False):
         model.to(memory_format=torch.channels_last)
     network = at_precision(model, precision, device)
-    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
+    options = settings.diffusion.model_dump()
+    if clip_denoised is not None:
+        options["clip_denoised"] = clip_denoised
+    diffusion = build_diffusion(**options).to(device)
     path = Path(path).absolute()
-    identity = digest([checkpoint.weights, settings.model_arguments(), settings.diffusion.model_dump()])
+    identity = digest([checkpoint.weights, settings.model_arguments(), options])
     return Trained(
         path, settings, model, network, diffusion, checkpoint.which, checkpoint.step, identity, device, precision
     )

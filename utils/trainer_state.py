@@ -28,7 +28,7 @@ from utils.ema import EMA
 from utils.errors import RequestError
 from utils.files import written_whole
 from utils.settings import Settings
-from utils.untrusted import load_weights, settings_from_json
+from utils.untrusted import load_optimizer, load_part, load_weights, settings_from_json
 
 SKIPS = 3  # batches that a training may leave out before it gives up
 # The blocks that make a run the run it is: with others of them, going on would be another training.
@@ -111,9 +111,9 @@ class TrainerState:
         another network's."""
         load_weights(self.model, state["model"], source)
         load_weights(self.ema.model, state["ema"], source)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.doctor.load_state_dict(state["doctor"])
+        load_optimizer(self.optimizer, state["optimizer"], source)
+        load_part(self.scaler, state["scaler"], source)
+        load_part(self.doctor, state["doctor"], source)
         self.step, self.skipped, self.data = state["step"], list(state["skipped"]), state["data"]
 
     def went_well(self, folder: Path, ranks: Ranks) -> bool:

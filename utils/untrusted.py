@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -22,7 +23,7 @@ Shapes = dict[str, tuple[int, ...]]
 # What torch.load raises for bytes that it did not write.
 UNREADABLE = (
     *(RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError),
-    *(ArithmeticError, AssertionError, ImportError, MemoryError, zipfile.BadZipFile),
+    *(ArithmeticError, AssertionError, ImportError, MemoryError, struct.error, zipfile.BadZipFile),
 )
 WEIGHT_TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SHOWN_TENSORS = 3
@@ -66,19 +67,41 @@ def read_pt(path: Path) -> dict:
         ) from None
     if not isinstance(content, dict):
         raise RequestError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
+    _check_tensors(content, path)
     return content
 
 
-def check_state_dict(weights: object, path: Path) -> None:
-    """RequestError unless `weights` maps names to tensors that lie in the file, no larger in all than the file is."""
-    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
-        raise RequestError(f"{path} is no checkpoint: its weights are no mapping of names to tensors")
-    for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
-            raise RequestError(f"{path} is no checkpoint: {name} is no plain tensor")
-    # A tensor may repeat one number as often as it likes (stride 0), and is only then as large as it says.
-    if sum(tensor.numel() * tensor.element_size() for tensor in weights.values()) > os.path.getsize(path):
+def _check_tensors(content: object, path: Path) -> None:
+    """RequestError unless all tensors in `content`, however deep, are plain ones, together no larger than the file is.
+
+    A tensor may repeat one number as often as it likes (stride 0); then it is as large as it says only once it is copied.
+    """
+    rest, seen, total = [content], set(), 0
+    while rest:
+        part = rest.pop()
+        if id(part) in seen:  # a list may hold itself
+            continue
+        seen.add(id(part))
+        if isinstance(part, Tensor):
+            if part.layout != torch.strided or part.device.type != "cpu" or part.is_quantized:
+                raise RequestError(f"{path} is no checkpoint: it holds a tensor that is none of numbers")
+            total += part.numel() * part.element_size()
+        elif isinstance(part, dict):
+            rest.extend(part.values())
+        elif isinstance(part, list | tuple | set):
+            rest.extend(part)
+    if total > os.path.getsize(path):
         raise RequestError(f"{path} is no checkpoint: its tensors claim to be larger than the file")
+
+
+def check_state_dict(weights: object, path: Path) -> None:
+    """RequestError unless `weights` maps names to tensors."""
+    if isinstance(weights, dict) and all(isinstance(name, str) for name in weights):
+        odd = [name for name, tensor in weights.items() if not isinstance(tensor, Tensor)]
+        if not odd:
+            return
+        raise RequestError(f"{path} is no checkpoint: {odd[0]} is no tensor")
+    raise RequestError(f"{path} is no checkpoint: its weights are no mapping of names to tensors")
 
 
 def read_safetensors(path: Path) -> tuple[State, Settings | None, int]:
@@ -137,6 +160,27 @@ def load_weights(model: nn.Module, weights: State, source: str | Path) -> None:
                 f"{source}: the tensor {name} holds values that are not finite; take an earlier checkpoint"
             )
     model.load_state_dict(weights)
+
+
+def load_part(part: object, state: object, source: str | Path) -> None:
+    """`part.load_state_dict(state)`. RequestError if `state` is not what that wants."""
+    try:
+        part.load_state_dict(state)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        what = f"{type(part).__name__} ({type(error).__name__}: {error})"
+        raise RequestError(f"{source} does not fit this training's {what}; choose another --save_dir") from None
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: object, source: str | Path) -> None:
+    """As `load_part`; the optimizer itself would take numbers of other shapes, and fail at its next step."""
+    load_part(optimizer, state, source)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.ndim > 0 and value.shape != parameter.shape:
+                shapes = f"{tuple(value.shape)} for {tuple(parameter.shape)}"
+                raise RequestError(
+                    f"{source} does not fit this training's optimizer ({name} {shapes}); choose another --save_dir"
+                )
 
 
 def _compare(expected: Shapes, found: Shapes, source: str | Path) -> None:

@@ -118,12 +118,17 @@ class Extractor:
         features, logits = [], []
         with torch.inference_mode():
             for start in range(0, len(pictures), batch_size):
-                batch = torch.as_tensor(np.array(pictures[start : start + batch_size])).to(self.device)
+                batch = as_tensor(pictures[start : start + batch_size]).to(self.device)
                 assert batch.dtype == torch.uint8 and batch.ndim == 4, (batch.dtype, batch.shape)
                 of_batch = self.network(batch)
                 features.append(of_batch[0].float().cpu())
                 logits.append(of_batch[1].float().cpu())
         return Features(torch.cat(features), torch.cat(logits))
+
+
+def as_tensor(pictures: Tensor | np.ndarray) -> Tensor:
+    """A tensor as it is; an array copied, as one that is mapped from a file cannot be written to."""
+    return pictures if isinstance(pictures, Tensor) else torch.from_numpy(np.array(pictures))
 
 
 def extractor_for(source: str) -> str:

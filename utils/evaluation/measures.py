@@ -43,12 +43,12 @@ def measure(
     check_count(len(drawn.features), extractor)
     check_count(len(reference.features), extractor)
     first, second = drawn.features.double(), reference.features.double()
-    options = {"verbose": False, "save_cpu_ram": True, "prc_batch_size": 2500, "rng_seed": seed}
+    options = {"verbose": False, "save_cpu_ram": True, "prc_batch_size": 2500, "rng_seed": seed % 2**32}
     subset = min(KID_SUBSET, len(first), len(second))
     distance = fid_statistics_to_metric(fid_features_to_statistics(first), fid_features_to_statistics(second), False)
     kernel = kid_features_to_metric(first, second, kid_subset_size=subset, **options)
     manifold = prc_features_to_metric(drawn.features, reference.features, **options)
-    score = isc_features_to_metric(drawn.logits, rng_seed=seed)
+    score = isc_features_to_metric(drawn.logits, rng_seed=seed % 2**32)
     figures: Figures = {
         "fid": distance["frechet_inception_distance"],
         "kid": kernel["kernel_inception_distance_mean"],

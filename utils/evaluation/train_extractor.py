@@ -19,7 +19,7 @@ from tqdm import trange
 from datasets import load_images, load_labels, to_float
 from utils.config import load_settings
 from utils.errors import RequestError
-from utils.evaluation.classifier import SIZE, Classifier, jitter
+from utils.evaluation.classifier import SIZE, Classifier, jitter, normalise_features
 from utils.evaluation.extractor import CLASSIFIERS
 from utils.files import written_whole
 from utils.script import run_script
@@ -41,7 +41,9 @@ def train(x: Tensor, labels: Tensor, epochs: int) -> Classifier:
         loss.backward()
         optimizer.step()
         schedule.step()
-    return model.eval()
+    model.eval()
+    normalise_features(model, x)
+    return model
 
 
 def accuracy(model: Classifier, x: Tensor, labels: Tensor) -> float:
@@ -52,7 +54,7 @@ def accuracy(model: Classifier, x: Tensor, labels: Tensor) -> float:
 
 
 def main(args: argparse.Namespace) -> int:
-    data = load_settings("config.yaml", args.data_name).data
+    data = load_settings("config.yaml", args.data_name, flags={"data.data_path": args.data_path}).data
     names = [name for name, sources in CLASSIFIERS.items() if data.source in sources]
     if not names:
         raise RequestError(f"--data_name {args.data_name} has no classes; choose Mnist_Mini, Mnist or Fashion_Mnist")
@@ -87,6 +89,7 @@ def main(args: argparse.Namespace) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data_name", default="Mnist_Mini", metavar="NAME", help="Mnist_Mini, Mnist or Fashion_Mnist")
+    parser.add_argument("--data_path", metavar="PATH", help="where MNIST or Fashion-MNIST lies or will lie (data)")
     parser.add_argument("--epochs", type=int, default=12, metavar="N", help="12")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="0")
     parser.add_argument("--output", metavar="FILE", help="checkpoints/digits_extractor.safetensors, or clothes_...")

@@ -1,0 +1,284 @@
+"""The tables of requests that cannot be met, and the files that they name. The tests are in test_bad_requests.py."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from tests.training import advance, make_trainer
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = str(ROOT / "config.yaml")
+TRAIN = ["--data_name", "Mnist_Mini"]
+SHIPPED = ["--model_path", str(ROOT / "checkpoints/mnist_mini.safetensors")]
+
+
+def yaml_entry(text: str) -> str:
+    return f"Train_Data:\n  Mine:\n    {text}\n"
+
+
+def write_checkpoints(place: Path) -> None:
+    """A small model that works, and files that nearly do."""
+    trainer = make_trainer()
+    advance(trainer, 1)
+    trainer.save(place / "run")
+    good, settings = load_file(place / "run/model.safetensors"), trainer.settings.model_dump()
+    first = next(iter(good))
+
+    def save(name, weights=good, text=None, **changes):
+        save_file(weights, place / name, {"settings": text or json.dumps(merged(settings, changes)), "step": "1"})
+
+    save("huge.safetensors", model={"base_channels": 8192, "channel_mult": [64, 64]})
+    save("wide.safetensors", data={"image_size": 10**6})
+    save("patient.safetensors", diffusion={"timestep_num": 10**12})
+    save("endless.safetensors", model={"num_res_blocks": 10**9})
+    save("extra.safetensors", model={"evil": 1})
+    save("typed.safetensors", model={"base_channels": "8"})
+    save("steered.safetensors", data_name="\x1b[2Jcleared")
+    save("odd.safetensors", model={"base_channels": 16})
+    save("nan_setting.safetensors", text=json.dumps(merged(settings, {"train": {"learning_rate": float("nan")}})))
+    save("deep.safetensors", text="[" * 100_000)
+    save("cut.safetensors", text="{")
+    save("integers.safetensors", {**good, first: good[first].to(torch.int32)})
+    save("infinite.safetensors", {**good, first: torch.full_like(good[first], torch.inf)})
+    save("too_large.safetensors", {**good, first: torch.full_like(good[first], 1e300, dtype=torch.float64)})
+    save("lacking.safetensors", {name: tensor for name, tensor in good.items() if name != first})
+    save_file(good, place / "bare.safetensors")
+    save_file(good, place / "step.safetensors", {"settings": trainer.settings.model_dump_json(), "step": "many"})
+    for name, header in {"long_header": 2**62, "claims": 10**9}.items():
+        (place / f"{name}.safetensors").write_bytes(header.to_bytes(8, "little") + b"{}")
+    (place / "truncated.safetensors").write_bytes((place / "run/model.safetensors").read_bytes()[:-100])
+    (place / "empty.safetensors").write_bytes(b"")
+    Image.new("L", (8, 8)).save(place / "picture.png")
+    state = torch.load(place / "run/trainer_state.pt", weights_only=True)
+    vast = {name: torch.zeros(1).expand(10**6, 10**6) for name in ("a", "b")}
+    for name, content in {
+        "list": [1, 2],
+        "half": {**state, "ema": None},
+        "stepless": {key: value for key, value in state.items() if key != "step"},
+        "vast": {**state, "ema": vast},
+        "other": {"unet_model": {"a": torch.zeros(1)}},
+    }.items():
+        torch.save(content, place / f"{name}.pt")
+    (place / "truncated.pt").write_bytes((place / "run/trainer_state.pt").read_bytes()[:-1000])
+    (place / "text.pt").write_text("hello\nworld\n")
+
+
+def merged(settings: dict, changes: dict) -> dict:
+    return settings | {
+        key: {**settings[key], **value} if isinstance(value, dict) else value for key, value in changes.items()
+    }
+
+
+def write_pictures(place: Path) -> None:
+    """Folders of pictures without a picture."""
+    for name in ("none", "texts", "broken"):
+        (place / name).mkdir()
+    (place / "texts/notes.txt").write_text("not a picture")
+    (place / "broken/a.png").write_text("a text that is called a picture")
+    (place / "broken/b.png").write_bytes(b"")
+
+
+def write_configs(place: Path) -> None:
+    """Configurations that are none."""
+    configs = {
+        "list": "- 1\n",
+        "open": "a: [",
+        "twice": yaml_entry("run: {seed: 1, seed: 2}"),
+        "deep": "[" * 1000,
+        "number": "Train_Data: 3",
+        "names": "Train_Data: {1: {}, 2: {}}",
+        "tag": "Train_Data: !!map x",
+        "date": "Train_Data: 2020-13-45",
+        "python": "Train_Data: !!python/object/apply:os.system ['touch mark']",
+        "empty": "",
+        "laughs": "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi")),
+        "merges": "a: &a {k: 1}\n" + "".join(f"{b}: &{b} {{<<: [{','.join([f'*{a}'] * 9)}]}}\n" for a, b in zip("abcdefgh", "bcdefghi")),
+        "good": yaml_entry(f"data: {{data_path: {place}/broken}}"),
+        "nowhere": yaml_entry("data: {data_path: /nowhere}"),
+    }  # fmt: skip
+    for name, text in configs.items():
+        (place / f"{name}.yaml").write_text(text)
+    (place / "latin.yaml").write_bytes("# Übergröße\n".encode("latin-1"))
+    (place / "large.yaml").write_bytes(b"# \n" * 200_000)
+    os.mkfifo(place / "pipe.yaml")
+    (place / "loop.yaml").symlink_to(place / "loop.yaml")
+
+
+def sets(*overrides):
+    return [word for override in overrides for word in ("--set", override)]
+
+
+# What is asked of train_solver.py, and words of the answer. {place} is the folder of the files above.
+TRAININGS = {
+    # its own arguments
+    "no data set": ([], ["--data_name", "required"]),
+    "unknown data set": (["--data_name", "Mnist_Mimi"], ["Mnist_Mimi", "did you mean Mnist_Mini?"]),
+    "empty data set": (["--data_name", ""], ["data set ''", "Mnist_Mini"]),
+    "unknown option": ([*TRAIN, "--sed", "1"], ["--sed", "did you mean --seed?"]),
+    "abbreviated option": ([*TRAIN, "--max", "1"], ["--max", "--help"]),
+    "stray word": ([*TRAIN, "quickly"], ["quickly", "--help"]),
+    "option without its value": ([*TRAIN, "--seed"], ["--seed", "expected one argument"]),
+    "seed that is no number": ([*TRAIN, "--seed", "abc"], ["--seed", "not a whole number", "abc"]),
+    "seed with a line break": ([*TRAIN, "--seed", "1\n2"], ["--seed", "1\\n2"]),
+    "negative seed": ([*TRAIN, "--seed", "-1"], ["--seed", "greater than or equal to 0", "-1"]),
+    "seed too large": ([*TRAIN, "--seed", str(2**63)], ["--seed", "less than"]),
+    "resume whenever": ([*TRAIN, "--resume", "maybe"], ["--resume", "auto", "never"]),
+    "device of another make": ([*TRAIN, "--device", "tpu"], ["--device", "cpu"]),
+    "no steps": ([*TRAIN, "--max_steps", "0"], ["--max_steps", "greater than or equal to 1"]),
+    "half a step": ([*TRAIN, "--max_steps", "0.5"], ["--max_steps", "not a whole number"]),
+    # --set
+    "set without a value": ([*TRAIN, *sets("train.learning_rate")], ["BLOCK.KEY=VALUE"]),
+    "set without a block": ([*TRAIN, *sets("learning_rate=1")], ["BLOCK.KEY=VALUE"]),
+    "set of an unknown block": ([*TRAIN, *sets("trian.learning_rate=1")], ["trian", "did you mean train?"]),
+    "set of an unknown key": ([*TRAIN, *sets("train.learning_rat=1")], ["did you mean learning_rate?"]),
+    "set of a key of another block": ([*TRAIN, *sets("train.seed=1")], ["did you mean run.seed?"]),
+    "set to an open list": ([*TRAIN, *sets("model.channel_mult=[1, 2")], ["channel_mult", "YAML"]),
+    "set to endless nesting": ([*TRAIN, *sets("model.channel_mult=" + "[" * 1000)], ["channel_mult", "nested"]),
+    "set to a date that is none": ([*TRAIN, *sets("train.batch_size=2020-13-45")], ["YAML", "month"]),
+    "set to nothing": ([*TRAIN, *sets("train.batch_size=")], ["train.batch_size", "integer", "None"]),
+    # values out of range, block by block
+    "no pixels": ([*TRAIN, *sets("data.image_size=0")], ["data.image_size", "greater than or equal to 1"]),
+    "a million pixels": ([*TRAIN, *sets("data.image_size=1000000")], ["data.image_size", "less than or equal to 1024"]),
+    "two channels": ([*TRAIN, *sets("data.image_channel=2")], ["data.image_channel", "1 or 3"]),
+    "empty cache folder": ([*TRAIN, *sets("data.cache_dir=''")], ["data.cache_dir", "at least 1 character"]),
+    "zero byte in a path": ([*TRAIN, *sets(r'data.cache_dir="a\0b"')], ["data.cache_dir"]),
+    "bytes that are no text": ([*TRAIN, "--save_dir", os.fsdecode(b"a\xff")], ["--save_dir", "unicode", "\\udcff"]),
+    "path for an embedded set": ([*TRAIN, *sets("data.data_path=/tmp")], ["mnist_mini", "no data_path"]),
+    "unknown source": ([*TRAIN, *sets("data.source=imagenet")], ["data.source", "imagenet", "'folder'"]),
+    "odd width": ([*TRAIN, *sets("model.base_channels=25")], ["base_channels 25", "even"]),
+    "no levels": ([*TRAIN, *sets("model.channel_mult=[]")], ["model.channel_mult", "at least 1"]),
+    "too many levels": ([*TRAIN, *sets("model.channel_mult=[1,1,1,1,1]")], ["image_size 28", "multiple of 32"]),
+    "levels without end": ([*TRAIN, *sets(f"model.channel_mult={[1] * 99}")], ["channel_mult", "at most 11"]),
+    "groups that do not divide": ([*TRAIN, *sets("model.norm_groups=5")], ["norm_groups 5", "24"]),
+    "heads that do not divide": ([*TRAIN, *sets("model.num_heads=5")], ["num_heads 5", "48"]),
+    "attention nowhere": ([*TRAIN, *sets("model.attention_resolutions=[5]")], ["5", "never occurs", "[14, 7]"]),
+    "all dropped": ([*TRAIN, *sets("model.dropout=1.0")], ["model.dropout", "less than 1"]),
+    "patch that does not fit": ([*TRAIN, *sets("model.patch_size=3")], ["patch_size 3", "multiple of 6"]),
+    "network larger than memory": ([*TRAIN, *sets("model.base_channels=8192", "model.channel_mult=[64, 64]")], ["parameters", "GiB", "model.base_channels"]),
+    "blocks without end": ([*TRAIN, *sets("model.num_res_blocks=1000000000")], ["num_res_blocks", "less than or equal"]),
+    "a trillion timesteps": ([*TRAIN, *sets("diffusion.timestep_num=1000000000000")], ["timestep_num", "less than or equal"]),
+    "more sampling steps than timesteps": ([*TRAIN, *sets("diffusion.timestep_num=20")], ["1 to the 20", "50"]),
+    "zero terminal SNR of noise": ([*TRAIN, *sets("diffusion.zero_terminal_snr=true", "diffusion.objective=pred_noise")], ["pred_v"]),
+    "unknown schedule": ([*TRAIN, *sets("diffusion.beta_schedule=square")], ["beta_schedule", "'cosine'"]),
+    "negative batch": ([*TRAIN, *sets("train.batch_size=-4")], ["train.batch_size", "greater than or equal to 1"]),
+    "batch without end": ([*TRAIN, *sets("train.batch_size=1000000000000")], ["train.batch_size", "less than or equal"]),
+    "epochs without end": ([*TRAIN, *sets("train.train_epoch=1e308")], ["train.train_epoch", "less than or equal"]),
+    "learning rate of text": ([*TRAIN, *sets("train.learning_rate=fast")], ["train.learning_rate", "number", "'fast'"]),
+    "infinite learning rate": ([*TRAIN, *sets("train.learning_rate=.inf")], ["train.learning_rate", "finite"]),
+    "beta of one": ([*TRAIN, *sets("train.adam_beta1=1")], ["train.adam_beta1", "less than 1"]),
+    "spread of zero": ([*TRAIN, *sets("train.timestep_logit_normal=[0, 0]")], ["timestep_logit_normal", "above 0"]),
+    "sampler of one's own": ([*TRAIN, *sets("sample.sample_info=EULER_50_0p0")], ["EULER", "DDPM, DDIM"]),
+    "no pictures to draw": ([*TRAIN, *sets("sample.sample_num=0")], ["sample.sample_num", "greater than or equal"]),
+    # the YAML
+    "config that is missing": ([*TRAIN, "--config", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
+    "config that is a folder": ([*TRAIN, "--config", "{place}"], ["{place}", "is no file", "--config"]),
+    "config that is a FIFO": ([*TRAIN, "--config", "{place}/pipe.yaml"], ["pipe.yaml", "is no file"]),
+    "config that is a loop": ([*TRAIN, "--config", "{place}/loop.yaml"], ["loop.yaml", "symbolic links"]),
+    "config that is a picture": ([*TRAIN, "--config", "{place}/picture.png"], ["picture.png", "YAML"]),
+    "config that is large": ([*TRAIN, "--config", "{place}/large.yaml"], ["large.yaml", "larger than"]),
+    "config that is no UTF-8": ([*TRAIN, "--config", "{place}/latin.yaml"], ["latin.yaml", "utf-8"]),
+    **{
+        f"config: {name}": ([*TRAIN, "--config", f"{{place}}/{name}.yaml"], [f"{name}.yaml", word])
+        for name, word in {"list": "Train_Setting", "open": "YAML", "deep": "nested", "number": "mapping", "empty": "Train_Setting", "names": "it has none", "tag": "YAML", "date": "month", "python": "YAML", "laughs": "'a' is not known", "merges": "merge"}.items()
+    },
+    "key given twice": (["--data_name", "Mine", "--config", "{place}/twice.yaml"], ["seed", "given twice"]),
+    # the pictures
+    "folder that is missing": (["--data_name", "Mine", "--config", "{place}/nowhere.yaml"], ["/nowhere", "does not exist"]),
+    **{
+        f"folder: {name}": (["--data_name", "Mine", "--config", "{place}/good.yaml", *sets(f"data.data_path={{place}}/{name}", "data.cache_dir=made/cache")], [f"{{place}}/{name}", word])
+        for name, word in {"none": "empty folder", "texts": "only other files", "broken": "skip_unreadable", "file": "is a file"}.items()
+    },
+    "only broken pictures": (["--data_name", "Mine", "--config", "{place}/good.yaml", *sets("data.skip_unreadable=true", "data.cache_dir=made/cache")], ["none of the 2 pictures", "{place}/broken/a.png"]),
+    "cache that is a file": (["--data_name", "Mine", "--config", "{place}/good.yaml", *sets("data.cache_dir={place}/file")], ["{place}/file", "data.cache_dir"]),
+    **{
+        f"{name} without download": (["--data_name", name, *sets("data.download=false", "data.data_path=/nowhere")], ["/nowhere", "http", "data.download"])
+        for name in ("Mnist", "Cifar10", "Flower102")
+    },
+    # where the run is kept
+    "run in a file": ([*TRAIN, "--save_dir", "{place}/file"], ["--save_dir", "{place}/file", "no folder"]),
+    "run inside a file": ([*TRAIN, "--save_dir", "{place}/file/run"], ["--save_dir", "{place}/file", "no folder"]),
+    "run of no name": ([*TRAIN, "--save_dir", ""], ["--save_dir", "at least 1 character"]),
+    "run of an endless name": ([*TRAIN, "--save_dir", "x" * 300], ["xxx", "too long"]),
+    "earlier run": ([*TRAIN, "--save_dir", "{place}/run", "--resume", "never"], ["{place}/run", "earlier run", "--save_dir"]),
+    "earlier run of other settings": ([*TRAIN, "--save_dir", "{place}/run"], ["{place}/run", "model.base_channels: 8 -> 24"]),
+}  # fmt: skip
+
+# The same of test_solver.py, given the shipped checkpoint where the request names none.
+DRAWINGS = {
+    "no model": (["--model_path"], ["--model_path", "expected one argument"]),
+    "unknown mode": (["--test_mode", "dream"], ["--test_mode", "random_gen"]),
+    "mistyped option": (["--sampel_num", "3"], ["--sampel_num", "did you mean --sample_num?"]),
+    "number that is none": (["--sample_num", "abc"], ["--sample_num", "not a whole number", "abc"]),
+    "no pictures": (["--sample_num", "0"], ["--sample_num 0", "at least 1"]),
+    "pictures without end": (["--sample_num", "1" + "0" * 30], ["--sample_num", "at most 1000000"]),
+    "negative seed": (["--seed", "-1"], ["--seed -1", "at least 0"]),
+    "negative batch": (["--batch_size", "-3"], ["--batch_size -3", "at least 1"]),
+    "no size": (["--image_size", "0"], ["--image_size 0", "at least 1"]),
+    "other size": (["--image_size", "32"], ["--image_size 32", "28"]),
+    "other channels": (["--image_channel", "3"], ["--image_channel 3", "trained with 1"]),
+    "other timesteps": (["--training_timestep_num", "500"], ["--training_timestep_num 500", "1000"]),
+    "raw weights of a shared file": (["--weights", "raw"], ["trainer_state.pt"]),
+    "more steps than trained": (["--sample_info", "DDIM_2000_0p0"], ["1 to the 1000", "2000"]),
+    **{
+        f"sampler {text!r}": (["--sample_info", text], [repr(text), "METHOD_STEPS_ETA"])
+        for text in ("DDIM", "DDIM_50", "DDIM_50_0.0", "DDIM_0_0p0", "DDIM_-5_0p0", "DDIM_50_1p5", "DDMI_50_0p0", "DDIM_50_0p0_circle", "DDIM_99999999999_0p0", "HEUN_18_0p5", "ddim 50", "DDIM_50_0p0\n")
+    },
+    "sampler of 5,000 digits": (["--sample_info", f"DDIM_{'9' * 5000}_0p0"], ["METHOD_STEPS_ETA"]),
+    "inverse of a sampler with noise": (["--test_mode", "reconstruct", "--sample_info", "DDPM_50_0p0"], ["adds no noise"]),
+    "latents of a sampler with noise": (["--test_mode", "interpolate", "--interpolate_mode", "ddim", "--sample_info", "DDIM_9_1p0"], ["adds no noise"]),
+    "more noise than trained": (["--test_mode", "interpolate", "--interpolate_steps", "1001"], ["--interpolate_steps 1001", "1000"]),
+    "one coefficient": (["--test_mode", "interpolate", "--interpolate_num", "1"], ["--interpolate_num 1", "at least 2"]),
+    "pictures of an interpolation": (["--test_mode", "interpolate", "--save_images"], ["--save_images belongs to --test_mode random_gen"]),
+    "data of random_gen": (["--data_path", "/nowhere"], ["--data_path belongs to"]),
+    "path for an embedded set": (["--test_mode", "interpolate", "--data_path", "/nowhere"], ["no data_path", "/nowhere"]),
+    "config without a data set": (["--test_mode", "interpolate", "--config", CONFIG], ["--config", "--data_name"]),
+    "unknown data set": (["--test_mode", "interpolate", "--config", CONFIG, "--data_name", "Emojis"], ["did you mean Emoji?"]),
+    "config that is missing": (["--test_mode", "interpolate", "--config", "nowhere.yaml", "--data_name", "Emoji"], ["nowhere.yaml"]),
+    "pictures into a file": (["--save_dir", "{place}/file"], ["--save_dir", "{place}/file", "no folder"]),
+    "pictures inside a file": (["--save_dir", "{place}/file/out"], ["--save_dir", "no folder"]),
+    "pictures into nothing": (["--save_dir", ""], ["--save_dir", "empty"]),
+    **{
+        f"model {name}": (["--model_path", f"{{place}}/{name}"], [f"{{place}}/{name}", *words])
+        for name, words in {
+            "nowhere.safetensors": ["no checkpoint", "does not exist"],
+            "run": ["is a folder", "model.safetensors"],
+            "pipe.safetensors": ["no regular file"],
+            "pipe.pt": ["no regular file"],
+            "loop.safetensors": ["no regular file"],
+            "file/model.safetensors": ["does not exist"],
+            "empty.safetensors": ["no whole safetensors file"],
+            "picture.png": ["no whole safetensors file"],
+            "truncated.safetensors": ["no whole safetensors file"],
+            "long_header.safetensors": ["header too large"],
+            "claims.safetensors": ["header"],
+            "huge.safetensors": ["tensors differ", "time_embed.0.weight (32, 8) for (32768, 8192)"],
+            "wide.safetensors": ["data.image_size", "less than or equal to 1024", "1000000"],
+            "patient.safetensors": ["diffusion.timestep_num", "less than or equal to 100000"],
+            "endless.safetensors": ["model.num_res_blocks", "less than or equal to 64"],
+            "extra.safetensors": ["model.evil"],
+            "typed.safetensors": ["model.base_channels", "integer"],
+            "steered.safetensors": ["data_name", "\\x1b"],
+            "odd.safetensors": ["tensors differ", "(32, 8) for (64, 16)"],
+            "nan_setting.safetensors": ["train.learning_rate"],
+            "deep.safetensors": ["Invalid JSON"],
+            "cut.safetensors": ["Invalid JSON"],
+            "integers.safetensors": ["int32", "float32"],
+            "infinite.safetensors": ["not finite"],
+            "too_large.safetensors": ["not finite"],
+            "lacking.safetensors": ["1 tensors differ", "missing for"],
+            "bare.safetensors": ["carries no settings", "--image_size"],
+            "step.safetensors": ["step", "many"],
+            "list.pt": ["holds a list"],
+            "half.pt": ["its ema is a NoneType"],
+            "stepless.pt": ["its step is missing"],
+            "vast.pt": ["larger than the file"],
+            "other.pt": ["carries no settings"],
+            "truncated.pt": ["no whole checkpoint"],
+            "text.pt": ["no whole checkpoint"],
+        }.items()
+    },
+}  # fmt: skip

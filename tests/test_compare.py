@@ -1,0 +1,240 @@
+"""Comparisons: what a cell is keyed by, that it is kept, and that its figures are those of its pictures."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from diffusion import SampleInfo
+from models import build_model
+from tests.test_scripts import TINY, done, refused, run
+from utils.config import load_settings
+from utils.errors import RequestError
+from utils.evaluation import cells
+from utils.evaluation.appearance import appearance
+from utils.evaluation.cells import Cell, Judge, Lots
+from utils.evaluation.extractor import load_extractor
+from utils.evaluation.measures import draw_pictures, measure
+from utils.evaluation.reference import load_real
+from utils.evaluation.sheets import FONT_SIZE, MARGIN, SCALE, Sheet, labelled_grid
+from utils.modes import compare
+from utils.trained import load_trained
+
+CPU = torch.device("cpu")
+
+
+def flat(*rgb, count=3, side=6):
+    """Pictures of one colour."""
+    return torch.tensor(rgb, dtype=torch.uint8).view(1, -1, 1, 1).expand(count, -1, side, side).clone()
+
+
+def test_appearance_of_pictures_with_known_figures():
+    red = appearance(flat(255, 51, 0))
+    assert red == pytest.approx(
+        {"red": 1, "green": 0.2, "blue": 0, "contrast": red["contrast"], "chroma": 1, "edges": 0, "grain": 0}
+    )
+    assert appearance(flat(102))["grey"] == pytest.approx(0.4) and appearance(flat(102))["contrast"] == pytest.approx(
+        0, abs=1e-6
+    )
+    stripes = flat(0, side=8)
+    stripes[..., ::2] = 255  # columns: every horizontal neighbour differs by 1, no vertical one does
+    assert appearance(stripes)["edges"] == pytest.approx(0.5)
+    edge = flat(0, side=8)
+    edge[..., 4:] = 255
+    assert appearance(edge)["grain"] == 0  # a straight edge is no grain
+    speck = flat(0, count=1, side=10)
+    speck[0, 0, 5, 5] = 255
+    assert appearance(speck)["grain"] == pytest.approx(0.1)  # one of 100 pixels differs by 1 from the median
+
+
+def test_noise_raises_the_grain_of_real_digits():
+    digits = torch.from_numpy(np.load("datasets/assets/mnist_mini.npz")["images"][:50]).view(50, 1, 28, 28)
+    noise = torch.randn(digits.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (digits.float() + 40 * noise).clamp(0, 255).byte()
+    assert appearance(noisy)["grain"] > 1.3 * appearance(digits)["grain"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two tiny networks of other weights."""
+    folder, paths = tmp_path_factory.mktemp("models"), []
+    for seed, name in enumerate(("one", "two")):
+        settings = load_settings("config.yaml", "Mnist_Mini", TINY)
+        torch.manual_seed(seed)
+        model = build_model(**settings.model_arguments())
+        paths.append(folder / f"{name}.safetensors")
+        save_file(
+            model.state_dict(), paths[-1], {"settings": settings.model_dump_json(), "step": "7", "weights": "ema"}
+        )
+    return paths
+
+
+def loaded(path, clip=None):
+    return load_trained(path, "ema", CPU, "fp32", clip)
+
+
+def request(folder, **changes):
+    options = {"save_dir": str(folder), "seed": 0, "sample_num": 66, "repeats": None, "batch_size": 66, "extractor": None,
+               "inception_weights": None}  # fmt: skip
+    return argparse.Namespace(**{**options, **changes})
+
+
+def rows(folder):
+    return list(csv.DictReader((Path(folder) / "compare_table.csv").open()))
+
+
+SAMPLERS = [SampleInfo.parse("DDIM_1_0p0"), SampleInfo.parse("HEUN_2_0p0")]
+
+
+@pytest.fixture(scope="module")
+def compared(models, tmp_path_factory):
+    """Two checkpoints and two samplers, and how often something was drawn."""
+    folder = tmp_path_factory.mktemp("compared")
+    return folder, compare.run(request(folder), [loaded(path) for path in models], SAMPLERS)
+
+
+def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
+    folder, paths = compared
+    assert [path.name for path in paths] == [
+        "compare_grid.png",
+        "compare_table.md",
+        "compare_table.csv",
+        "compare_plot.png",
+    ]
+    assert all(path.is_file() for path in paths)
+    assert (
+        sorted(path.suffix for path in (folder / "compare_cells").iterdir())
+        == [".json"] * 4 + [".npz"] * 4 + [".png"] * 4
+    )
+    table = rows(folder)
+    assert [(row["model"], row["sampler"]) for row in table] == [
+        ("one", "DDIM_1_0p0"), ("one", "HEUN_2_0p0"), ("two", "DDIM_1_0p0"), ("two", "HEUN_2_0p0"), ("real: Mnist_Mini", ""),
+    ]  # fmt: skip
+    assert [row["network_calls"] for row in table] == ["1", "3", "1", "3", ""]
+    text = (folder / "compare_table.md").read_text()
+    for word in (
+        "66 pictures a cell",
+        "ema weights",
+        "mnist_mini, train split",
+        "digits (64 features",
+        "real: Mnist_Mini",
+    ):
+        assert word in text, word
+
+
+def test_a_cell_holds_the_figures_of_the_pictures_that_are_drawn_from_its_seeds(compared, models):
+    folder, _ = compared
+    trained, extractor = loaded(models[1]), load_extractor("digits")
+    drawn = draw_pictures(trained, SAMPLERS[1], range(66), 66).pictures
+    wanted = measure(
+        drawn, load_real(trained.settings.data, "train", extractor).features, extractor, seed=0
+    ) | appearance(drawn)
+    row = rows(folder)[3]
+    for name in ("fid", "kid", "precision", "recall", "confident", "grey", "edges", "grain"):
+        assert float(row[name]) == pytest.approx(wanted[name], rel=1e-6), name
+    with np.load(folder / "compare_cells" / f"{row['cell']}.npz") as kept:
+        assert np.array_equal(kept["pictures"], drawn.numpy())
+
+
+def test_what_is_done_is_not_done_again_and_what_changed_is(models, tmp_path, monkeypatch):
+    """With few pictures: an extractor would only take longer."""
+    drawn, draws = [], cells.draw_pictures
+    monkeypatch.setattr(cells, "draw_pictures", lambda *arguments: drawn.append(arguments[1:3]) or draws(*arguments))
+
+    def again(**changes):
+        drawn.clear()
+        compare.run(request(tmp_path, **{"sample_num": 5, **changes}), [loaded(models[0])], SAMPLERS)
+        return [(str(info), seeds) for info, seeds in drawn]
+
+    assert again() == [("DDIM_1_0p0", range(5)), ("HEUN_2_0p0", range(5))]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert again() == []
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+    first = tmp_path / "compare_cells" / f"{rows(tmp_path)[0]['cell']}.json"
+    whole = first.read_bytes()
+    first.write_bytes(whole[:100])  # damaged: measured again, of the pictures that were kept
+    assert again() == [] and first.read_bytes() == whole
+    first.unlink()
+    first.with_suffix(".npz").write_bytes(b"PK no more")
+    assert again() == [("DDIM_1_0p0", range(5))]
+
+    assert [seeds for _, seeds in again(sample_num=6)] == [range(6), range(6)]
+    assert [seeds for _, seeds in again(seed=1, repeats=2)] == [range(1, 6), range(6, 11)] * 2
+
+
+def test_a_cell_is_another_with_another_checkpoint_clipping_or_precision(models, tmp_path):
+    lots = Lots(0, 66, 1)
+    different = [loaded(models[0]), loaded(models[1]), loaded(models[0], clip=False), loaded(models[0])._replace(precision="bf16"),
+                 loaded(models[0])._replace(which="raw")]  # fmt: skip
+    assert len({Cell(tmp_path, trained, SAMPLERS[0], lots).stem for trained in different}) == 5
+    assert (
+        Cell(tmp_path, loaded(models[0]), SAMPLERS[0], lots).stem
+        == Cell(tmp_path, different[0], SAMPLERS[0], lots).stem
+    )
+
+
+def test_too_few_pictures_for_a_covariance_leave_the_figures_of_the_pixels_and_say_so(models, tmp_path, capsys):
+    compare.run(request(tmp_path, sample_num=5), [loaded(models[0])], SAMPLERS[:1])
+    assert "no FID and the like: digits (64 features" in capsys.readouterr().out
+    assert "fid" not in rows(tmp_path)[0] and float(rows(tmp_path)[0]["grain"]) > 0
+    with pytest.raises(RequestError, match="extractor"):
+        Judge(loaded(models[0]), Lots(0, 66, 1), extractor="none")
+
+
+@pytest.mark.parametrize("text", ["DDPM_5_0p0", "DDIM_5_0p0", "DPMPP_5_0p0", "HEUN_5_0p0", "UNIPC_5_0p0"])
+def test_the_calls_that_are_announced_are_the_calls_that_are_made(models, text):
+    info = SampleInfo.parse(text)
+    assert compare.calls_of(info) == draw_pictures(loaded(models[0]), info, range(2), 2).network_calls
+
+
+def sheet(model, sampler, steps, value):
+    """A picture of a colour that no letter's edge has."""
+    picture = torch.tensor([value, 0, 255], dtype=torch.uint8).view(3, 1, 1).expand(3, 10, 12)
+    return Sheet(model, sampler, str(steps), picture)
+
+
+def places(drawn, value):
+    """Where that picture is: (points, 2), from the upper left on."""
+    return ((drawn[0] == value) & (drawn[1] == 0) & (drawn[2] == 255)).nonzero()
+
+
+def test_one_checkpoint_is_laid_out_by_sampler_and_steps():
+    drawn = labelled_grid([sheet("m", "DDIM", 50, 10), sheet("m", "DDIM", 5, 20), sheet("m", "HEUN", 50, 30)], 6)
+    left, top = drawn.shape[2], drawn.shape[1]
+    where = {value: places(drawn, value) for value in (10, 20, 30)}
+    assert all(len(found) == SCALE * SCALE * 120 for found in where.values())
+    (y50, x50), (y5, x5), (yh, xh) = (where[value][0].tolist() for value in (10, 20, 30))
+    assert y50 == y5 and x5 < x50 == xh and yh > y50  # 5 steps stand left of 50, HEUN below DDIM
+    assert y50 >= FONT_SIZE and (drawn[:, : y50 - 1] < 128).any()  # the steps' names above
+    assert (drawn[:, yh:, : x5 - MARGIN] < 128).any() and x50 < left and yh < top  # the samplers' names on the left
+
+
+def test_several_checkpoints_with_one_sampler_follow_one_another_with_their_names():
+    drawn = labelled_grid([sheet(f"m{i}", "DDIM", 50, 10 + i) for i in range(3)], 2)
+    corners = [places(drawn, 10 + i)[0].tolist() for i in range(3)]
+    assert corners[0][0] == corners[1][0] and corners[0][1] == corners[2][1] and corners[2][0] > corners[0][0]
+    assert (drawn[:, : corners[0][0], corners[0][1] :] < 128).any()
+
+
+def test_the_command_compares_and_refuses(models, tmp_path):
+    output = done(run("test_solver.py", "--test_mode", "compare", "--model_path", *models, "--sample_info", "DDIM_1_0p0", "DDPM_2_0p0",
+                      "--sample_num", 4, "--save_dir", tmp_path / "out"))  # fmt: skip
+    assert "Cells:   4, of which 0 are there already" in output and str(tmp_path / "out" / "compare_grid.png") in output
+    with Image.open(tmp_path / "out" / "compare_grid.png") as grid:
+        assert grid.mode == "RGB"
+    several = run("test_solver.py", "--model_path", *models, "--save_dir", tmp_path / "refused")
+    refused(several, "--model_path", "several belong to --test_mode compare, not random_gen")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_checkpoints_that_cannot_be_compared(models):
+    with pytest.raises(RequestError, match=r"other pictures \(Emoji\)"):
+        compare.check_alike([loaded(models[0]), loaded("checkpoints/emoji.safetensors")])
+    with pytest.raises(RequestError, match="2 checkpoints are called one"):
+        compare.check_alike([loaded(models[0]), loaded(models[1]), loaded(models[0])])

@@ -1,0 +1,146 @@
+"""The page of a run: everything inside, nothing from elsewhere, and what it shows is what the run left."""
+
+import base64
+import json
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.test_scripts import done, refused, run, train
+from utils.modes.report import evenly, grouped_curves, read_log, words_of
+
+
+class Page(HTMLParser):
+    """What a browser would fetch or run, and the text that it would show."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.addresses, self.text = [], [], ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "srcset", "action", "data")]
+
+    def handle_data(self, data):
+        self.text += data
+
+    def pictures(self, kind):
+        prefix = f"data:{kind};base64,"
+        return [base64.b64decode(address[len(prefix) :]) for address in self.addresses if address.startswith(prefix)]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A tiny run that logged, drew, was told off by the doctor and measured; and its report."""
+    folder = tmp_path_factory.mktemp("report") / "a <b> run"
+    settings = ["model.base_channels=8", "model.norm_groups=4", "train.batch_size=4", "sample.sample_num=4",
+                "sample.sample_info=DDIM_2_0p0", "train.log_every=1", "train.sample_every=1"]  # fmt: skip
+    done(train(folder, "--max_steps", 3, settings=settings))
+    with open(folder / "log.jsonl", "a") as log:
+        log.write(
+            json.dumps({"step": 3, "drawn_mean_0": -0.5, "data_mean_0": -0.7, "doctor": ["<i>too dark</i>"]}) + "\n"
+        )
+        log.write('{"step": 4, "lo')  # torn
+    output = folder.parent / "out"
+    output.mkdir()
+    record = {
+        "model_sha256": "0" * 12,
+        "figures": {"fid": {"mean": 12.5, "std": 0.25}},
+        "note": "<script>alert(1)</script>",
+        "each": list(range(100)),
+    }
+    (output / "a <b> run_DDIM_2_0p0_evaluate.json").write_text(json.dumps(record))
+    process = run(
+        "test_solver.py", "--test_mode", "report", "--model_path", folder / "model.safetensors", "--save_dir", output
+    )
+    path = output / "a <b> run_report.html"
+    assert str(path) in done(process)
+    return folder, Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_report_needs_nothing_from_elsewhere(page):
+    _, found = page
+    assert found.addresses and all(address.startswith("data:image/") for address in found.addresses)
+    assert not {"script", "link", "iframe", "object", "base"} & set(found.tags)
+    assert "url(" not in found.text and "@import" not in found.text
+
+
+def test_a_report_shows_the_grids_the_curves_and_the_settings(page):
+    folder, found = page
+    sheets = [path.read_bytes() for path in sorted((folder / "samples").glob("*.png"))]
+    assert len(sheets) == 3 and found.pictures("image/png") == sheets
+    drawings = [ElementTree.fromstring(drawing) for drawing in found.pictures("image/svg+xml")]
+    assert len(drawings) == len(grouped_curves(read_log(folder / "log.jsonl")))
+    for word in (
+        "step 1",
+        "Mnist_Mini",
+        "28x28, grey",
+        "learning_rate",
+        "base_channels",
+        "DDIM_2_0p0",
+        "12.5",
+        "100 values",
+    ):
+        assert word in found.text, word
+
+
+def test_what_comes_out_of_files_is_text_not_markup(page):
+    _, found = page
+    assert "<i>too dark</i>" in found.text and "<script>alert(1)</script>" in found.text and "a <b> run" in found.text
+    assert "i" not in found.tags and found.tags.count("b") == 1  # the one of the template
+
+
+def test_curves_of_one_kind_share_a_plot():
+    line = {"step": 5, "loss": 1.0, "loss_q1": 2.0, "loss_q4": 0.5, "grad_norm": 3.0, "drawn_mean_0": 0.1, "data_mean_0": 0.2,
+            "drawn_mean_1": 0.3, "clipped": 0.2, "data_clipped": 0.1, "doctor": ["red"], "flag": True}  # fmt: skip
+    groups = grouped_curves([line, {"step": 6, "loss": 0.5}])
+    assert {title: [curve.label for curve in curves] for title, curves in groups.items()} == {
+        "loss": ["loss", "loss_q1", "loss_q4"],
+        "grad norm": ["grad_norm"],
+        "mean": ["drawn_mean_0", "data_mean_0", "drawn_mean_1"],
+        "clipped": ["clipped", "data_clipped"],
+    }
+    assert (groups["loss"][0].x, groups["loss"][0].y) == ([5, 6], [1.0, 0.5])
+    assert [curve.dashed for curve in groups["mean"]] == [False, True, False]
+    assert words_of(line) == ["red"]
+
+
+def test_grids_are_chosen_evenly_and_hold_the_first_and_the_last():
+    assert evenly(list(range(12)), 12) == list(range(12))
+    for count in (13, 50, 1000):
+        chosen = evenly(list(range(count)), 12)
+        assert len(set(chosen)) == 12 and (chosen[0], chosen[-1]) == (0, count - 1)
+        gaps = [b - a for a, b in zip(chosen, chosen[1:])]
+        assert max(gaps) - min(gaps) <= 1
+
+
+def test_a_checkpoint_without_its_run_is_refused(tmp_path):
+    process = run(
+        "test_solver.py",
+        "--test_mode",
+        "report",
+        "--model_path",
+        "checkpoints/mnist_mini.safetensors",
+        "--save_dir",
+        tmp_path,
+    )
+    refused(process, "whole run", "log.jsonl", "train_results/NAME/model.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_takes_no_sampler(tmp_path):
+    process = run(
+        "test_solver.py",
+        "--test_mode",
+        "report",
+        "--model_path",
+        "x",
+        "--sample_info",
+        "DDIM_2_0p0",
+        "--save_dir",
+        tmp_path,
+    )
+    refused(process, "--sample_info belongs to", "not report")

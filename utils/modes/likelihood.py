@@ -1,0 +1,115 @@
+"""`likelihood`: bits a dimension of real pictures, by the variational bound."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from datasets import load_images
+from diffusion import SampleInfo
+from utils.drawing import batches_of
+from utils.errors import RequestError
+from utils.evaluation.likelihood import Bound, make_strata, variational_bound
+from utils.evaluation.memorisation import save_figure
+from utils.evaluation.record import model_record, save_json
+from utils.evaluation.reference import has_test_split
+from utils.trained import Trained, real_data
+
+STEPS = 100  # timesteps for each picture, unless --likelihood_steps says otherwise
+PICTURES = 64  # unless --sample_num says otherwise
+
+
+def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Path]:
+    """The bound for `sample_num` pictures of the test split: its mean and spread, its parts, its terms by t as a plot.
+
+    Of the training's own chain, so that `info` is not looked at.
+    """
+    timestep_num = trained.diffusion.timestep_num
+    if timestep_num < 3 or (args.likelihood_steps or 2) > timestep_num:
+        raise RequestError(f"--likelihood_steps {args.likelihood_steps}: the model knows {timestep_num} steps of noise")
+    steps = min(args.likelihood_steps or STEPS, timestep_num)
+    strata = make_strata(timestep_num, steps - 1)  # and t = 0
+    data, split = real_data(args, trained.settings), args.split or "test"
+    if split == "test" and not has_test_split(data):
+        raise RequestError(
+            f"{data.source} has no test split: --split train measures training pictures; or name held-out ones by "
+            "--data_path FOLDER and --split train"
+        )
+    images = load_images(**data.model_dump(exclude={"horizontal_flip"}), split=split)
+    count = min(args.sample_num or PICTURES, len(images))
+    prefix = Path(args.save_dir).absolute() / trained.name
+    paths = [Path(f"{prefix}_{name}") for name in ("likelihood.json", "likelihood.png")]
+    exact = "each of them" if steps == timestep_num else f"{steps} of them, drawn by strata: unbiased"
+    print(f"Measures: {count:,} of the {len(images):,} pictures of {data.source}, {split} split")
+    print(
+        f"Bound:    {timestep_num:,} timesteps, {exact}; variance {trained.diffusion.variance}, {trained.which} weights"
+    )
+    print(f"Output:   {', '.join(map(str, paths))}", flush=True)
+
+    chosen = np.random.default_rng(args.seed).permutation(len(images))[:count]
+    bounds = []
+    with tqdm(total=count * steps, unit="call", unit_scale=True) as bar:
+        for batch in batches_of(range(count), args.batch_size or trained.settings.sample.batch_size):
+            pictures = torch.from_numpy(images[chosen[batch.start : batch.stop]])
+            seeds = range(args.seed + batch.start, args.seed + batch.stop)
+            network, diffusion = trained.network, trained.diffusion
+            bounds.append(variational_bound(network, diffusion, pictures, seeds, strata, trained.device, bar.update))
+    bound = Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
+    record: dict[str, Any] = model_record(trained, None)
+    record["protocol"] = {
+        "pictures": count, "data": data.source, "split": split, "seed": args.seed, "timesteps": timestep_num,
+        "timesteps_a_picture": steps, "variance": trained.diffusion.variance, "clipped": trained.diffusion.clip_denoised,
+        "strata": [[stratum.start, stratum.stop - 1] for stratum in strata],
+    }  # fmt: skip
+    record["bits_per_dimension"] = _figures(bound)
+    _print(record["bits_per_dimension"], count, split)
+    return [save_json(paths[0], record), _plot(paths[1], bound, f"{trained.name}: {count:,} pictures, {split} split")]
+
+
+def _figures(bound: Bound) -> dict[str, Any]:
+    """The mean over the pictures with its standard error, the spread over them, the parts, and the terms by stratum."""
+    totals = bound.totals()
+    several = len(totals) > 1
+    return {
+        "mean": totals.mean().item(),
+        "standard_error": (totals.std() / len(totals) ** 0.5).item() if several else None,
+        "std_over_pictures": totals.std().item() if several else None,
+        "quantiles": {f"{q:.0%}": totals.quantile(q).item() for q in (0.05, 0.5, 0.95)},
+        "decoder": bound.decoder.mean().item(),
+        "prior": bound.prior.mean().item(),
+        "divergences": (totals - bound.decoder - bound.prior).mean().item(),
+        "terms": bound.terms.mean(dim=0).tolist(),
+    }
+
+
+def _print(found: dict[str, Any], count: int, split: str) -> None:
+    error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.4f} (standard error)"
+    print(f"At most {found['mean']:.4f}{error} bits a dimension: {count:,} pictures of the {split} split")
+    if found["std_over_pictures"] is not None:
+        quantiles = ", ".join(f"{q} {value:.4f}" for q, value in found["quantiles"].items())
+        print(f"  over the pictures: standard deviation {found['std_over_pictures']:.4f}, quantiles {quantiles}")
+    print(
+        f"  t = 0 (the grey values) {found['decoder']:.4f}, the steps from T - 1 to 1 {found['divergences']:.4f}, "
+        f"the prior {found['prior']:.2g}"
+    )
+
+
+def _plot(path: Path, bound: Bound, title: str) -> Path:
+    """The terms by t, with the standard deviation over pictures; t = 0 and the prior as lines of text."""
+    middle = [(stratum.start + stratum.stop - 1) / 2 for stratum in bound.strata]
+    mean, spread = bound.terms.mean(dim=0), bound.terms.std(dim=0, correction=0)
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.loglog(middle, mean, marker=".", label="mean over the pictures")
+    axes.fill_between(
+        middle, (mean - spread).clamp(min=mean.min() / 2), mean + spread, alpha=0.2, label="± their spread"
+    )
+    axes.axhline(bound.decoder.mean().item(), linestyle="--", color="gray", label="t = 0: the grey values")
+    axes.set(xlabel="t", ylabel="term of the bound, bits a dimension")
+    axes.set_title(f"{title}\n{bound.totals().mean():.3f} bits a dimension, prior {bound.prior.mean():.2g}")
+    axes.legend()
+    return save_figure(path, figure)

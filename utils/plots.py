@@ -1,0 +1,73 @@
+"""Curves, drawn by matplotlib as SVG: small, sharp at any size, and the same bytes for the same numbers."""
+
+import base64
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")  # draws into files: no screen is looked for
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from utils.files import written_whole
+
+STYLE = {
+    "svg.hashsalt": "fixed",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
+
+
+class Curve(NamedTuple):
+    """A line of a plot: points (x, y) in the order they are joined; `spread`, if given, is the y error of each."""
+
+    label: str
+    x: list[float]
+    y: list[float]
+    spread: list[float] | None = None
+    dashed: bool = False
+
+
+def plot(
+    curves: list[Curve], title: str, x_label: str, y_label: str, *, log_x: bool = False, marked: bool = False
+) -> Figure:
+    """The curves in one plot, with a legend if there are several. `marked` puts a dot on each point."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
+        for curve in curves:
+            style = {"linestyle": "--" if curve.dashed else "-", "marker": "o" if marked else "", "markersize": 3.5}
+            axes.errorbar(curve.x, curve.y, curve.spread, label=curve.label, linewidth=1.2, capsize=2, **style)
+        axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
+        if log_x:
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
+        if len(curves) > 1:
+            axes.legend(frameon=False, fontsize=8)
+    plt.close(figure)
+    return figure
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG, without a date."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def save_plot(path: Path, figure: Figure) -> Path:
+    """Writes the figure as PNG; returns `path`."""
+    with written_whole(path) as temporary, matplotlib.rc_context(STYLE):
+        figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+    return path
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture as an address that holds all of it: `kind` is image/png or image/svg+xml."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
