@@ -19,7 +19,6 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from torch_fidelity.utils import create_feature_extractor
 
 from datasets import to_float
-from utils.checkpoints import load_weights
 from utils.errors import RequestError
 from utils.evaluation.classifier import SIZE, Classifier
 
@@ -44,7 +43,7 @@ class ClassifierExtractor(FeatureExtractorBase):
     def __init__(self, name, features_list, feature_extractor_weights_path=None, **kwargs):
         super().__init__(name, features_list)
         self.classifier = Classifier()
-        load_weights(self.classifier, load_file(feature_extractor_weights_path), feature_extractor_weights_path)
+        self.classifier.load_state_dict(load_file(feature_extractor_weights_path))
 
     @staticmethod
     def get_provided_features_list():
