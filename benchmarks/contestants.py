@@ -8,7 +8,7 @@ user gets it, and "best": everything in memory on the device, fused optimizers, 
 import copy
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,13 +62,19 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     assert how.batch_size == knobs.batch_size, "the steps take their batch from the settings"
     batches = Batches(images, knobs.batch_size, settings.run.seed, settings.data.horizontal_flip, ranks.device)
     end = epochs_in_steps(settings, batches.steps_per_epoch)
-    drawer = copy.deepcopy(trainer.ema.model)  # as test_solver.py has it
-    if pick_channels_last(settings.run.channels_last, ranks.device, training=False):
-        drawer.to(memory_format=torch.channels_last)
-    network, drawing = (at_precision(each, how.precision, ranks.device) for each in (trainer.model, drawer))
+    network = at_precision(trainer.model, how.precision, ranks.device)
     if how.compiled:
         trainer.model.compile()
-        drawer.compile()
+
+    @cache
+    def drawer() -> nn.Module:
+        """The averaged network as test_solver.py has it; not made before it is wanted, for its memory."""
+        model = copy.deepcopy(trainer.ema.model)
+        if pick_channels_last(settings.run.channels_last, ranks.device, training=False):
+            model.to(memory_format=torch.channels_last)
+        if how.compiled:
+            model.compile()
+        return model
 
     def step() -> None:
         trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(trainer.step, knobs, end)
@@ -76,7 +82,8 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
         trainer.step += 1
 
     def draw_pictures(count: int, steps: int) -> Tensor:
-        drawer.load_state_dict(trainer.ema.model.state_dict())
+        drawer().load_state_dict(trainer.ema.model.state_dict())
+        drawing = at_precision(drawer(), how.precision, ranks.device)
         info = SampleInfo("DDIM", steps, SampleInfo.parse(settings.sample.sample_info).eta)
         return draw(drawing, diffusion, info, range(count), images.shape[1:], ranks.device)
 

@@ -25,7 +25,8 @@ def parser(doc: str, result: str) -> argparse.ArgumentParser:
     """The options that every program has; `result` is the name of its file."""
     options = argparse.ArgumentParser(description=doc.split("\n")[0])
     options.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    options.add_argument("--output", type=Path, default=RESULTS / f"{result}.json", metavar="FILE")
+    options.add_argument("--output", type=Path, metavar="FILE", help=f"benchmarks/results/{result}_DEVICE.json")
+    options.set_defaults(result=result)
     options.add_argument(
         "--clock",
         choices=CLOCKS,
@@ -115,9 +116,10 @@ def write_result(args: argparse.Namespace, rows: list[dict[str, object]], **more
         **more,
         "rows": rows,
     }
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"Wrote:   {args.output.absolute()}")
+    path = args.output or RESULTS / f"{args.result}_{args.device}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"Wrote:   {path.absolute()}")
 
 
 def _cpu_name() -> str:

@@ -1,4 +1,4 @@
-"""Writes the tables of benchmarks/README.md from benchmarks/results/*.json.
+"""Writes the tables of benchmarks/README.md and docs/recipe.md from benchmarks/results/*.json.
 
     python benchmarks/tables.py            # --check only says whether they are up to date
 
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "recipe.md")
 PLACE = re.compile(r"(<!-- (\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
 HIDDEN = ("batch", "class_histogram")
 
@@ -44,7 +45,7 @@ def table(result: dict) -> str:
 
 
 def updated(text: str) -> str:
-    """README.md with its tables made anew. FileNotFoundError where a table has no result."""
+    """A page with its tables made anew. FileNotFoundError where a table has no result."""
 
     def fill(match: re.Match) -> str:
         result = json.loads((FOLDER / "results" / match[2]).read_text())
@@ -57,13 +58,12 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--check", action="store_true", help="change nothing; status 1 if a table is out of date")
     args = options.parse_args()
-    path = FOLDER / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = updated(before)
-    if args.check:
-        return int(after != before)
-    path.write_text(after, encoding="utf-8")
-    return 0
+    before = {path: path.read_text(encoding="utf-8") for path in PAGES}
+    after = {path: updated(text) for path, text in before.items()}
+    if not args.check:
+        for path, text in after.items():
+            path.write_text(text, encoding="utf-8")
+    return int(args.check and after != before)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""What a training spends beside its steps: saving and the doctor, as shares of its time at the data set's own settings.
+
+    python benchmarks/training_overheads.py                       # --data_name Cifar10 --device cuda where there is one
+
+A share is measured as its seconds over those of the steps between two savings, or two steps, all in the same turns. The
+calls are train_solver.py's own, on its own network and batch; saving writes to a temporary folder's disk and waits for it.
+"""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+import train_solver  # noqa: E402
+from benchmarks.side_by_side import parser, take_turns, write_result  # noqa: E402
+from datasets import Batches  # noqa: E402
+from diffusion import build_diffusion  # noqa: E402
+from utils.config import load_settings  # noqa: E402
+from utils.device import at_precision, pick_precision  # noqa: E402
+from utils.distributed import Ranks  # noqa: E402
+
+STEPS = 10  # in a turn
+
+
+def main() -> None:
+    options = parser(__doc__, "training_overheads")
+    options.add_argument("--data_name", nargs="+", default=["Mnist_Mini"])
+    options.add_argument("--rounds", type=int, default=7, help="measured turns")
+    args = options.parse_args()
+    rows = [row for name in args.data_name for row in measure(name, args)]
+    for row in rows:
+        print(
+            f"{row['data_name']}: {row['what']}: {row['seconds']:.4f} s every {row['every']} steps, {row['share']:.3%}"
+        )
+    write_result(args, rows)
+
+
+def measure(data_name: str, args) -> list[dict[str, object]]:
+    """A row for saving and one for the doctor: seconds, how often, and the share of the training time."""
+    settings = load_settings("config.yaml", data_name)
+    ranks = Ranks(args.device)
+    trainer = train_solver.build_trainer(settings, ranks)
+    shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
+    knobs, batch = settings.train, settings.train.batch_size
+    images = np.random.default_rng(0).integers(0, 256, (512, *shape), dtype=np.uint8)
+    batches = Batches(images, batch, 0, settings.data.horizontal_flip, ranks.device)
+    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
+    network = at_precision(trainer.model, pick_precision(settings.run.precision, ranks.device), ranks.device)
+    t, losses = torch.arange(batch, device=ranks.device), torch.rand(batch, device=ranks.device)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            train_solver.train_step(trainer, network, diffusion, batches, ranks)
+            trainer.step += 1
+
+    def doctor() -> None:
+        for step in range(knobs.log_every):
+            trainer.doctor.note_losses(t, losses)
+            trainer.doctor.note_gradient(step, losses[0], scaled=False)
+        trainer.doctor.first_mishap()
+        trainer.doctor.complaints(trainer.doctor.figures(ranks), knobs.grad_clip, True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        contestants = {"steps": steps, "doctor": doctor, "saving": lambda: trainer.save(Path(folder))}
+        seconds = take_turns(contestants, args.rounds, args.device, args.clock)
+    step = statistics.median(seconds["steps"]) / STEPS
+    rows = []
+    for what, every in (("saving", knobs.save_every), ("doctor", knobs.log_every)):
+        spent = statistics.median(seconds[what])
+        row = {"data_name": data_name, "what": what, "seconds": spent, "every": every, "step_seconds": step}
+        rows.append(row | {"share": spent / (every * step)})
+    return rows
+
+
+if __name__ == "__main__":
+    main()
