@@ -95,7 +95,7 @@ class Judge:
 def cell_key(trained: Trained, info: SampleInfo, lots: Lots) -> dict:
     """All that a cell's pictures depend on: with any of it changed it is another cell."""
     return {
-        "checkpoint": hashlib.sha256(trained.path.read_bytes()).hexdigest()[:HASH_DIGITS],
+        "checkpoint": trained.digest[:HASH_DIGITS],
         "weights": trained.which,
         "sampler": str(info),
         "clip_denoised": trained.diffusion.clip_denoised,
