@@ -61,6 +61,11 @@ def parse_args() -> argparse.Namespace:
         choices=["auto", "yes", "no"],
         help="random_gen: torch.compile the network (auto: on a GPU, to draw so much that it repays the wait)",
     )
+    add_options_of_modes(parser)
+    return parser.parse_args()
+
+
+def add_options_of_modes(parser: argparse.ArgumentParser) -> None:
     checked = parser.add_argument_group("checked against the checkpoint; needed only for one that carries no settings")
     for name in ("image_size", "image_channel", "training_timestep_num"):
         checked.add_argument(f"--{name}", type=int, metavar="N")
@@ -101,7 +106,6 @@ def parse_args() -> argparse.Namespace:
     measuring.add_argument(
         "--likelihood_steps", type=int, metavar="N", help="likelihood: timesteps for each picture (100; or all of them)"
     )
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

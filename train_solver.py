@@ -61,12 +61,11 @@ from utils.device import (
     pick_precision,
 )
 from utils.distributed import Ranks, only_first_speaks, portions
-from utils.doctor import ClippedShare, Doctor, data_figures, picture_complaints, picture_figures
-from utils.drawing import batches_of, draw
+from utils.doctor import Doctor, picture_complaints
+from utils.drawing import draw_sheet
 from utils.ema import EMA
 from utils.errors import RequestError
 from utils.files import check_writable, written_whole
-from utils.pictures import grid, near_square
 from utils.run_log import Pace, RunLog
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed, generator
@@ -104,7 +103,13 @@ def main(args: argparse.Namespace) -> int:
         return 0
     with ExitStack() as held:
         images = begin(args, settings, trainer, folder, ranks, held)
-        status = train(settings, trainer, images, folder, ranks)
+        if trainer.step < steps_of(settings, len(images)):
+            status = train(settings, trainer, images, folder, ranks)
+        else:
+            if ranks.first:
+                trainer.save_weights(folder)  # a kill may have come between the last state and its weights
+            print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
+            status = 0
     ranks.close()
     return status
 
@@ -143,7 +148,7 @@ def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:
     optimizer = torch.optim.Adam(
         model.parameters(), lr=knobs.learning_rate, betas=(knobs.adam_beta1, knobs.adam_beta2), fused=True
     )
-    precision = pick_precision(settings.run.precision, ranks.device)
+    precision = precision_of(settings, ranks)
     scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
     doctor = Doctor(settings.diffusion.timestep_num, ranks.device)
     return TrainerState(settings, model, EMA(model, knobs.ema_decay), optimizer, scaler, doctor)
@@ -152,25 +157,16 @@ def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:
 def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder: Path, ranks: Ranks) -> int:
     """The loop, from where `trainer` stands to the last step, or to a signal. Returns the exit status."""
     knobs, device = settings.train, ranks.device
-    batches = Batches(
-        images,
-        knobs.batch_size,
-        settings.run.seed,
-        settings.data.horizontal_flip,
-        device,
-        rows=ranks.rows(knobs.batch_size),
-    )
+    rows, flip = ranks.rows(knobs.batch_size), settings.data.horizontal_flip
+    batches = Batches(images, knobs.batch_size, settings.run.seed, flip, device, rows=rows)
     total_steps = steps_of(settings, len(images))  # fewer than planned, if there were unreadable pictures to skip
-    if trainer.step >= total_steps:
-        if ranks.first:
-            trainer.save_weights(folder)  # a kill may have come between the last state and its weights
-        print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
-        return 0
     compile_in_place(trainer.model, settings.run.compile, device, total_steps - trainer.step)
-    precision = pick_precision(settings.run.precision, device)
+    precision = precision_of(settings, ranks)
     network = at_precision(ranks.shared(trainer.model), precision, device)
     ema_network = at_precision(trainer.ema.model, precision, device)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
+    info = SampleInfo.parse(settings.sample.sample_info)
+    seeds = range(settings.run.seed, settings.run.seed + settings.sample.sample_num)  # always of the same pictures
     if knobs.on_nonfinite == "rewind" and trainer.step == 0 and ranks.first:
         trainer.save(folder)  # something to go back to
     # max_steps only stops a training: the first steps of a longer one are the same.
@@ -182,8 +178,8 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
     with pace.bar:
         while not ends:
             step = trainer.step
+            trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
             if step not in trainer.skipped:
-                trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
                 train_step(trainer, network, diffusion, batches, ranks)
             trainer.step = step = step + 1
             stop.agree(ranks.largest)
@@ -200,16 +196,15 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
                 pace.back_to(trainer.step)
                 ends = False
                 continue
-            figures, complaints = {}, []
+            figures, complaints, warm = {}, [], step > knobs.warmup_steps
             if logs:
-                figures = trainer.doctor.figures(ranks)
-                complaints = trainer.doctor.complaints(figures, knobs.grad_clip, step > knobs.warmup_steps)
+                figures, complaints = trainer.doctor.report(ranks, knobs.grad_clip, warm)
                 figures["pictures_per_second"] = pace.since(step) * knobs.batch_size
             if shows:
-                sheet, seen = draw_sheet(ema_network, diffusion, settings, ranks)
+                sheet, seen = draw_sheet(ema_network, diffusion, info, seeds, images, settings.sample.batch_size, ranks)
                 log.pictures(step, sheet)
-                figures |= seen | data_figures(images)
-                complaints += picture_complaints(figures) if step > knobs.warmup_steps else []
+                figures |= seen
+                complaints += picture_complaints(seen) if warm else []
             if figures:
                 log.scalars(step, complaints, **figures)
                 pace.show(figures, complaints)
@@ -251,6 +246,11 @@ def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, bat
     trainer.ema.update(trainer.model, step)
 
 
+def precision_of(settings: Settings, ranks: Ranks) -> str:
+    """What the network computes in."""
+    return pick_precision(settings.run.precision, ranks.device, parameter_count(settings.model_arguments()))
+
+
 def steps_of(settings: Settings, picture_num: int) -> int:
     """The steps of the whole training: max_steps, or as many as show each picture train_epoch times."""
     return settings.train.max_steps or epochs_in_steps(settings, picture_num / settings.train.batch_size)
@@ -271,34 +271,16 @@ def learning_rate_at(step: int, knobs: TrainSettings, end: int) -> float:
     return knobs.learning_rate * rise * fall
 
 
-def draw_sheet(network, diffusion: GaussianDiffusion, settings: Settings, ranks: Ranks) -> tuple[torch.Tensor, dict]:
-    """A near-square grid of what `network` draws by now, always from the same seeds: uint8 (C, ...); and its figures.
-
-    The ranks share the pictures out.
-    """
-    info = SampleInfo.parse(settings.sample.sample_info)
-    shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
-    seeds = range(settings.run.seed, settings.run.seed + settings.sample.sample_num)
-    clipped = ClippedShare()
-    pictures = [torch.empty(0, *shape, dtype=torch.uint8)]
-    for part in batches_of(seeds[ranks.rows(len(seeds))], settings.sample.batch_size):
-        pictures.append(draw(network, diffusion, info, part, shape, ranks.device, clipped))
-    everyone = ranks.gathered((torch.cat(pictures), clipped.sums()))
-    drawn = torch.cat([pictures for pictures, _ in everyone])
-    share, count = sum(sums for _, sums in everyone)
-    return grid(drawn, near_square(len(drawn))), picture_figures(drawn, "drawn") | {"clipped": (share / count).item()}
-
-
 def print_plan(
     settings: Settings, trainer: TrainerState, picture_num: int, total_steps: int, folder: Path, ranks: Ranks
 ) -> None:
     """What will be done, and where it will be found."""
     data, batch_size = settings.data, settings.train.batch_size
     shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
-    where = f"{ranks.device.type} in {pick_precision(settings.run.precision, ranks.device)}"
+    where = f"{ranks.device.type} in {precision_of(settings, ranks)}"
     shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
     print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
-    print(f"Network: {sum(p.numel() for p in trainer.model.parameters()):,} parameters, on {where}")
+    print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
     print(
         f"Steps:   {picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each{shared}"
     )

@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -217,3 +219,43 @@ def test_pictures_are_the_same_files_on_any_number_of_ranks_and_after_a_stop(tmp
         "cpu in fp32, not by",
         "in bf16",
     )
+
+
+def start_torchrun(tmp_path, name, steps, *options):
+    words = [
+        word for setting in [*SMALL, "train.save_every=1", f"data.cache_dir={tmp_path}"] for word in ("--set", setting)
+    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port", str(20_000 + os.getpid() % 20_000),
+               *options, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / name, "--max_steps", steps, *words]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def workers_of(process):
+    """The numbers of the processes that torchrun started."""
+    listed = subprocess.run(["ps", "--ppid", str(process.pid), "-o", "pid="], capture_output=True, text=True).stdout
+    return [int(word) for word in listed.split()]
+
+
+@pytest.mark.slow
+def test_torchrun_comes_back_by_itself_and_stops_when_it_is_told(tmp_path):
+    process = start_torchrun(tmp_path, "run", 40, "--max-restarts=1")
+    wait_for(lambda: (tmp_path / "run" / "trainer_state.previous.pt").exists())
+    os.kill(workers_of(process)[1], signal.SIGKILL)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0 and "Going on from step" in output, errors
+    assert load_state(tmp_path / "run" / "trainer_state.pt")["step"] == 40
+
+    undisturbed = start_torchrun(tmp_path, "undisturbed", 40)
+    undisturbed.communicate(timeout=300)
+    first, second = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("run", "undisturbed"))
+    torch.testing.assert_close(first.weights, second.weights, rtol=0, atol=0)
+
+    process = start_torchrun(tmp_path, "run", 100_000)
+    wait_for(lambda: load_state(tmp_path / "run" / "trainer_state.pt")["step"] > 41)
+    process.send_signal(signal.SIGTERM)  # as a scheduler does
+    output, errors = process.communicate(timeout=60)
+    assert "Stopped by signal 15" in output, errors
+    assert load_state(tmp_path / "run" / "trainer_state.pt")["step"] > 41

@@ -66,6 +66,11 @@ class Doctor:
         self.counts = sums[:, 1].tolist()
         return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
 
+    def report(self, ranks: Ranks, grad_clip: float | None, warm: bool) -> tuple[dict[str, float], list[str]]:
+        """The figures of a line of the log, and what is out of bounds in them."""
+        figures = self.figures(ranks)
+        return figures, self.complaints(figures, grad_clip, warm)
+
     def complaints(self, figures: dict[str, float], grad_clip: float | None, warm: bool) -> list[str]:
         """What is out of bounds in `figures`, in words. Until the training is `warm` nothing is, and nothing is the best."""
         said = []

@@ -47,7 +47,8 @@ How to read it:
 - `edges`: the mean difference of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3
   median. `chroma`: the largest minus the smallest channel. All of values from 0 to 1.
 - ±: the standard deviation over lots of pictures of different seeds. A difference counts if it exceeds twice its standard
-  deviation, of which the spread between trainings that differ by their seed is a part, where that was measured.
+  deviation, of which the spread between trainings that differ by their seed is a part; six times, where that is not known.
+- Seconds a picture are those of a machine with other work to do: the network calls are the firm figure.
 - `real`: the data; its FID and the like are the floor: held-out real pictures, measured like drawn ones.
 """
 
@@ -108,7 +109,8 @@ def interpolations(folder: Path) -> list[str]:
         text = (folder / name / "output.txt").read_text(encoding="utf-8")
         mean, largest = re.search(r"all: mean ([0-9.]+), largest ([0-9.]+)", text).groups()
         ratios[name] = float(largest) / float(mean)
-        rows.append(f"| `{mode}` | {steps} | {mean} | {largest} | {ratios[name]:.1f} | {source(folder, name)} |")
+        link = f"[output](experiments/{folder.name}/{name}/output.txt)"
+        rows.append(f"| `{mode}` | {steps} | {mean} | {largest} | {ratios[name]:.1f} | {link} |")
     if not rows:
         return []
     smoothest = min(ratios, key=ratios.get)
@@ -122,6 +124,7 @@ def interpolations(folder: Path) -> list[str]:
     ]
     lines += ["over the way, and the largest, both averaged over 10 pairs, with `DDIM_50_0p0`.", ""]
     lines += ["| mixture | steps of noise | mean | largest | ratio | |", "|---|---|---|---|---|---|", *rows]
+    lines += ["", source(folder, smoothest)]
     for picture in sorted((folder / smoothest).glob("*_interpolate.png")):
         lines += [
             "",
