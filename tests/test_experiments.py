@@ -187,7 +187,7 @@ def test_washed_out_means_lighter_and_less_colourful(tmp_path):
 def chain_table(folder):
     figures = {"DDPM_50_0p0": (3.0, 0.071, 0.5), "DDIM_50_0p0": (3.1, 0.07, 0.5), "DDIM_50_1p0": (2.0, 0.07, 0.5), "UNIPC_8_0p0": (3.2, 0.07, 0.1),
                "UNIPC_5_0p0": (9.0, 0.07, 0.1)}  # fmt: skip
-    rows = {("m", sampler): {"fid": (fid, 0.1), "grain": (grain, 0.001), "seconds_a_picture": (s, ""), "confident": (0.7, 0.02)}
+    rows = {("m", sampler): {"fid": (fid, 0.1), "kid": (0.01 * fid, 0.001), "grain": (grain, 0.001), "seconds_a_picture": (s, ""), "confident": (0.7, 0.02)}
             for sampler, (fid, grain, s) in figures.items()}  # fmt: skip
     write_table(folder, rows | {("real: X", ""): {"fid": (1, 0.1), "grain": (0.07, ""), "confident": (0.9, 0.01)}})
     return Table(folder)

@@ -10,6 +10,7 @@ import matplotlib
 matplotlib.use("Agg")  # draws into files: no screen is looked for
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from utils.files import written_whole
 
@@ -51,9 +52,12 @@ def plot(
             axes.errorbar(curve.x, curve.y, curve.spread, label=curve.label, linewidth=1.2, capsize=2, **style)
         axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
         if log_x:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter("")
-        if len(curves) > 1:
+        if len(curves) > 1 and marked:
+            figure.legend(loc="outside right upper", frameon=False, fontsize=8)  # error bars leave no room inside
+        elif len(curves) > 1:
             axes.legend(frameon=False, fontsize=8)
     plt.close(figure)
     return figure
