@@ -160,7 +160,8 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
     rows, flip = ranks.rows(knobs.batch_size), settings.data.horizontal_flip
     batches = Batches(images, knobs.batch_size, settings.run.seed, flip, device, rows=rows)
     total_steps = steps_of(settings, len(images))  # fewer than planned, if there were unreadable pictures to skip
-    compile_in_place(trainer.model, settings.run.compile, device, total_steps - trainer.step)
+    # By the whole run's length: going on with it must not compile otherwise.
+    compile_in_place(trainer.model, settings.run.compile, device, total_steps)
     precision = precision_of(settings, ranks)
     network = at_precision(ranks.shared(trainer.model), precision, device)
     ema_network = at_precision(trainer.ema.model, precision, device)
