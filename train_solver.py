@@ -148,7 +148,7 @@ def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:
     optimizer = torch.optim.Adam(
         model.parameters(), lr=knobs.learning_rate, betas=(knobs.adam_beta1, knobs.adam_beta2), fused=True
     )
-    precision = pick_precision(settings.run.precision, ranks.device)
+    precision = precision_of(settings, ranks)
     scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
     doctor = Doctor(settings.diffusion.timestep_num, ranks.device)
     return TrainerState(settings, model, EMA(model, knobs.ema_decay), optimizer, scaler, doctor)
@@ -160,8 +160,9 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
     rows, flip = ranks.rows(knobs.batch_size), settings.data.horizontal_flip
     batches = Batches(images, knobs.batch_size, settings.run.seed, flip, device, rows=rows)
     total_steps = steps_of(settings, len(images))  # fewer than planned, if there were unreadable pictures to skip
-    compile_in_place(trainer.model, settings.run.compile, device, total_steps - trainer.step)
-    precision = pick_precision(settings.run.precision, device)
+    # By the whole run's length: going on with it must not compile otherwise.
+    compile_in_place(trainer.model, settings.run.compile, device, total_steps)
+    precision = precision_of(settings, ranks)
     network = at_precision(ranks.shared(trainer.model), precision, device)
     ema_network = at_precision(trainer.ema.model, precision, device)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
@@ -246,6 +247,11 @@ def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, bat
     trainer.ema.update(trainer.model, step)
 
 
+def precision_of(settings: Settings, ranks: Ranks) -> str:
+    """What the network computes in."""
+    return pick_precision(settings.run.precision, ranks.device, parameter_count(settings.model_arguments()))
+
+
 def steps_of(settings: Settings, picture_num: int) -> int:
     """The steps of the whole training: max_steps, or as many as show each picture train_epoch times."""
     return settings.train.max_steps or epochs_in_steps(settings, picture_num / settings.train.batch_size)
@@ -272,10 +278,10 @@ def print_plan(
     """What will be done, and where it will be found."""
     data, batch_size = settings.data, settings.train.batch_size
     shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
-    where = f"{ranks.device.type} in {pick_precision(settings.run.precision, ranks.device)}"
+    where = f"{ranks.device.type} in {precision_of(settings, ranks)}"
     shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
     print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
-    print(f"Network: {sum(p.numel() for p in trainer.model.parameters()):,} parameters, on {where}")
+    print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
     print(
         f"Steps:   {picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each{shared}"
     )

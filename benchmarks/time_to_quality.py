@@ -49,6 +49,8 @@ def runners(args, images: np.ndarray, folder: Path) -> dict[str, Runner]:
         end = epochs_in_steps(settings, len(images) / settings.train.batch_size)
         contestant = ours(settings, images, How(args.device, settings.train.batch_size))
         found[f"ours, {epochs:g} epochs"] = Runner(contestant, end, lambda drawn: drawn)
+    if args.without_peer:
+        return found
     how = How(args.device, args.peer_batch)
     peer = lucidrains(images, how, picture_folder(images, folder / "digits"), args.peer_dim, (1, 2, 4), eta=0.0)
     found[PEER] = Runner(peer, None, lambda drawn: to_uint8(drawn * 2 - 1))
@@ -112,6 +114,7 @@ def main() -> None:
     options.add_argument("--pictures", type=int, default=192, help="drawn at each mark")
     options.add_argument("--batch_size", type=int, default=64, help="of drawing")
     options.add_argument("--steps", type=int, default=20, help="of DDIM, eta 0, for both")
+    options.add_argument("--without_peer", action="store_true", help="ours alone, as with other --epochs")
     options.add_argument("--peer_batch", type=int, default=64)
     options.add_argument("--peer_dim", type=int, default=32)
     args = options.parse_args()

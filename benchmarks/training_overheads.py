@@ -20,6 +20,7 @@ import train_solver  # noqa: E402
 from benchmarks.side_by_side import parser, take_turns, write_result  # noqa: E402
 from datasets import Batches  # noqa: E402
 from diffusion import build_diffusion  # noqa: E402
+from models import parameter_count  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import at_precision, pick_precision  # noqa: E402
 from utils.distributed import Ranks  # noqa: E402
@@ -50,7 +51,11 @@ def measure(data_name: str, args) -> list[dict[str, object]]:
     images = np.random.default_rng(0).integers(0, 256, (512, *shape), dtype=np.uint8)
     batches = Batches(images, batch, 0, settings.data.horizontal_flip, ranks.device)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
-    network = at_precision(trainer.model, pick_precision(settings.run.precision, ranks.device), ranks.device)
+    network = at_precision(
+        trainer.model,
+        pick_precision(settings.run.precision, ranks.device, parameter_count(settings.model_arguments())),
+        ranks.device,
+    )
     t, losses = torch.arange(batch, device=ranks.device), torch.rand(batch, device=ranks.device)
 
     def steps() -> None:

@@ -29,8 +29,9 @@ SHIPPED = "checkpoints/mnist_mini.safetensors"
 )
 def test_bf16_on_the_cpus_that_have_it(monkeypatch, flags, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
-    assert pick_precision("auto", CPU) == expected
-    assert pick_precision("fp32", CPU) == "fp32"
+    assert pick_precision("auto", CPU, 35_700_000) == expected
+    assert pick_precision("auto", CPU, 370_000) == "fp32"  # a small network
+    assert pick_precision("bf16", CPU, 370_000) == "bf16" and pick_precision("fp32", CPU, 35_700_000) == "fp32"
 
 
 @pytest.mark.parametrize("precision, tf32", [("fp32", False), ("tf32", True), ("bf16", True)])

@@ -13,6 +13,8 @@ from utils.errors import RequestError
 
 # Below this many steps the minute or so of compiling does not pay on a GPU.
 COMPILE_PAYS_FROM = 5000
+# Below this many parameters a network stays in fp32 on a CPU. Not measured: no CPU with bf16 was at hand.
+BF16_PAYS_FROM = 10_000_000
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -25,16 +27,17 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, device: torch.device) -> str:
+def pick_precision(name: str, device: torch.device, parameters: int) -> str:
     """`fp32`, `tf32`, `bf16` or `fp16`. `auto` is bf16 where the device computes in it natively, else fp32.
 
-    Of CPUs those with AVX512-BF16 or AMX do; without them bf16 was measured to be many times slower.
+    Of CPUs those with AVX512-BF16 or AMX do; without them bf16 was measured to be many times slower. A network of few
+    `parameters` stays in fp32 on any CPU: what its products gain, the casts and normalisations between them lose.
     """
     if name != "auto":
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if cpu_has_bf16() else "fp32"
+    return "bf16" if cpu_has_bf16() and parameters >= BF16_PAYS_FROM else "fp32"
 
 
 def cpu_has_bf16() -> bool:
@@ -46,7 +49,7 @@ def cpu_has_bf16() -> bool:
 def pick_channels_last(setting: str | bool, device: torch.device, *, training: bool) -> bool:
     """Whether feature maps lie in memory with the channels last: `auto` does for drawing on a CPU.
 
-    That was measured: 1.04 to 1.34 times as fast by network; in training 0.86 to 1.1. On a GPU it was not measured.
+    1.08 to 1.23 times as fast by network (benchmarks/formulations.py); in training 0.93 to 1.1. On a GPU: not measured.
     """
     return device.type == "cpu" and not training if setting == "auto" else setting
 

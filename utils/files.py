@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 
 from utils.errors import RequestError, reason_of
 
+UMASK = os.umask(0)  # asked for by setting it, which would disturb other threads: once, at the start
+os.umask(UMASK)
 LEAST_ROOM = 2**20  # bytes: a disk with less than this counts as full
 
 

@@ -157,7 +157,8 @@ class RunSettings(Block):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
-        "auto", description="Of the network's arithmetic; auto: bf16 where the device has it natively, else fp32."
+        "auto",
+        description="Of the network's arithmetic; auto: bf16 where the device has it natively (on a CPU: for large networks).",
     )
     channels_last: Literal["auto"] | bool = Field(
         "auto", description="Feature maps with the channels last in memory; auto: for drawing on a CPU."
