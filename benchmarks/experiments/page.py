@@ -43,7 +43,7 @@ How to read it:
 
 - FID, KID, precision and recall are of a small digit classifier's features, not of Inception's, and of few pictures: they
   compare the rows of one table, not with papers, nor with tables of another number of pictures.
-- `confident`: the share of digits that the classifier reads with more than 0.99.
+- `confident`: the share of digits that the classifier reads with more than 0.99; blobs can be, too, so look at the pictures.
 - `edges`: the mean difference of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3
   median. `chroma`: the largest minus the smallest channel. All of values from 0 to 1.
 - ±: the standard deviation over lots of pictures of different seeds. A difference counts if it exceeds twice its standard
