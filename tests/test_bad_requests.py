@@ -172,7 +172,12 @@ def test_the_scripts_themselves_exit_with_2_and_one_line(tmp_path):
 def test_ctrl_c_while_loading_is_no_traceback(script, tmp_path):
     arguments = [*TRAIN, "--config", CONFIG] if script == "train_solver" else SHIPPED
     process = subprocess.Popen(
-        command(script, *arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(script, *arguments),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's background jobs ignore the signal, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     maps, deadline = Path(f"/proc/{process.pid}/maps"), time.time() + 60
     while "libtorch" not in maps.read_text() and time.time() < deadline:
