@@ -47,7 +47,7 @@ How to read it:
 - `edges`: the mean difference of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3
   median. `chroma`: the largest minus the smallest channel. All of values from 0 to 1.
 - ±: the standard deviation over lots of pictures of different seeds. A difference counts if it exceeds twice its standard
-  deviation, of which the spread between trainings (of the base and its seeds below) is a part; six times, where that is not known.
+  deviation, of which the spread between trainings (of the base and its seeds) is a part; six times, where that is not known.
 - Seconds a picture are those of a machine with other work to do: the network calls are the firm figure.
 - `real`: the data; its FID and the like are the floor: held-out real pictures, measured like drawn ones.
 """
