@@ -47,7 +47,7 @@ How to read it:
 - `edges`: the mean difference of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3
   median. `chroma`: the largest minus the smallest channel. All of values from 0 to 1.
 - ±: the standard deviation over lots of pictures of different seeds. A difference counts if it exceeds twice its standard
-  deviation, of which the spread between trainings that differ by their seed is a part; six times, where that is not known.
+  deviation, of which the spread between trainings (of the base and its seeds) is a part; six times, where that is not known.
 - Seconds a picture are those of a machine with other work to do: the network calls are the firm figure.
 - `real`: the data; its FID and the like are the floor: held-out real pictures, measured like drawn ones.
 """
@@ -144,6 +144,14 @@ def data_page(folder: Path) -> list[str]:
     model = Path(data.checkpoint).stem if data.checkpoint else BASE
     lines = [f"\n## {folder.name}: {size}x{size}, {'colour' if colour else 'grey'}"]
     if tables["losses"].rows:
+        cells = [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in (folder / "losses" / "compare_cells").glob("*.json")
+        ]
+        steps = ", ".join(f"{count:,}" for count in sorted({cell["step"] for cell in cells}))
+        lines += (
+            [f"\nEach variant was trained for {steps} steps of {settings.train.batch_size} pictures."] if steps else []
+        )
         claims = loss_claims(tables["losses"], tables["seeds"], colour)
         pictures = ["losses/compare_grid.png", "seeds/compare_grid.png"]
         lines += section("L1 and L2, linear and cosine", folder, ["losses", "seeds"], claims, pictures)
