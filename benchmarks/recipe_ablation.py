@@ -27,7 +27,7 @@ PROBE_STEPS = 5  # steps by which the speed of a variant is known
 VARIANTS = {
     "the default": [],
     "objective: noise": ["diffusion.objective=pred_noise"],
-    "objective: x_0": ["diffusion.objective=pred_x0"],
+    "objective: v": ["diffusion.objective=pred_v"],
     "loss: l1": ["diffusion.loss_type=l1"],
     "weighting: min_snr": ["diffusion.weighting=min_snr"],
     "timesteps: uniform": ["train.timestep_logit_normal=null"],
