@@ -238,7 +238,7 @@ def start_torchrun(tmp_path, name, steps, *options):
     words = [
         word for setting in [*SMALL, "train.save_every=1", f"data.cache_dir={tmp_path}"] for word in ("--set", setting)
     ]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port", str(20_000 + os.getpid() % 20_000),
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
                *options, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / name, "--max_steps", steps, *words]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
