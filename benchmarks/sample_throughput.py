@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 
 from benchmarks.contestants import Contestant  # noqa: E402
 from benchmarks.side_by_side import flops, parser, ratio, take_turns, write_result  # noqa: E402
-from benchmarks.workloads import add_options, contestants, rows  # noqa: E402
+from benchmarks.workloads import add_options, contestants, flop_of_each, rows  # noqa: E402
 from diffusion import SampleInfo  # noqa: E402
 from utils.drawing import draw  # noqa: E402
 from utils.trained import load_trained  # noqa: E402
@@ -62,13 +62,9 @@ def main() -> None:
     for size in args.sizes:
         everyone, settings, batch = contestants(size, args)
         print(f"{size}: {batch} pictures at a time, {args.steps} steps")
-        fold, data = settings.model.patch_size, settings.data
-        folded = (1, data.image_channel * fold**2, data.image_size // fold, data.image_size // fold)
-        plain = (1, data.image_channel, data.image_size, data.image_size)
-        flop_of = {
-            name: flop_of_drawing(each, folded if name.startswith("diffusers") else plain, args.device, args.steps)
-            for name, each in everyone.items()
-        }
+        flop_of = flop_of_each(
+            everyone, settings, lambda each, shape: flop_of_drawing(each, shape, args.device, args.steps)
+        )
         draws = {name: partial(each.draw, batch, args.steps) for name, each in everyone.items()}
         seconds = take_turns(draws, args.rounds, args.device, args.clock, args.warm_up)
         table += rows(size, args, seconds, everyone, dict.fromkeys(everyone, batch), flop_of)

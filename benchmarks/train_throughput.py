@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 
 from benchmarks.contestants import Contestant  # noqa: E402
 from benchmarks.side_by_side import flops, parser, take_turns, write_result  # noqa: E402
-from benchmarks.workloads import add_options, contestants, rows  # noqa: E402
+from benchmarks.workloads import add_options, contestants, flop_of_each, rows  # noqa: E402
 
 
 def flop_of_training(contestant: Contestant, shape: tuple[int, ...], device: str) -> int:
@@ -40,13 +40,7 @@ def main() -> None:
     for size in args.sizes:
         everyone, settings, batch = contestants(size, args)
         print(f"{size}: batches of {batch}")
-        fold, data = settings.model.patch_size, settings.data
-        folded = (1, data.image_channel * fold**2, data.image_size // fold, data.image_size // fold)
-        plain = (1, data.image_channel, data.image_size, data.image_size)
-        flop_of = {
-            name: flop_of_training(each, folded if name.startswith("diffusers") else plain, args.device)
-            for name, each in everyone.items()
-        }
+        flop_of = flop_of_each(everyone, settings, lambda each, shape: flop_of_training(each, shape, args.device))
         steps = {name: each.step for name, each in everyone.items()}
         seconds = take_turns(steps, args.rounds, args.device, args.clock, args.warm_up)
         table += rows(size, args, seconds, everyone, {name: each.pictures for name, each in everyone.items()}, flop_of)

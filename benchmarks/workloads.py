@@ -3,6 +3,7 @@
 import argparse
 import statistics
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +84,16 @@ def contestants(size: str, args: argparse.Namespace) -> tuple[dict[str, Contesta
     if own[3:] != best[3:]:  # else ours is the same at its default and at its best
         everyone["ours, best"] = ours(settings, images, best)
     return everyone, settings, batch
+
+
+def flop_of_each(
+    everyone: dict[str, Contestant], settings: Settings, count: Callable[[Contestant, tuple[int, ...]], int]
+) -> dict[str, int]:
+    """`count` of each contestant and the shape (1, C, H, W) that its network is given: diffusers' is given folded pictures."""
+    fold, data = settings.model.patch_size, settings.data
+    folded = (1, data.image_channel * fold**2, data.image_size // fold, data.image_size // fold)
+    plain = (1, data.image_channel, data.image_size, data.image_size)
+    return {name: count(each, folded if name.startswith("diffusers") else plain) for name, each in everyone.items()}
 
 
 def rows(

@@ -32,6 +32,7 @@ class Doctor:
         )  # by quarter of t: of the losses, and how many
         self.gradients = torch.zeros(2, dtype=torch.float64, device=device)  # of the gradient's norm, and how many
         self.mishap = torch.tensor(NEVER, device=device)  # the first step whose gradient was not finite
+        self.counts = [0.0] * 4  # how many losses each quarter had in the last figures
         self.best = [math.inf] * 5  # the lowest mean losses so far: all t, and each quarter
 
     def note_losses(self, t: Tensor, losses: Tensor) -> None:
