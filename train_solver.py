@@ -140,15 +140,14 @@ def begin(args, settings: Settings, trainer: TrainerState, folder: Path, ranks: 
 
 def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:
     """The network, its average and its optimizer as they are before the first step."""
-    knobs = settings.train
+    knobs, precision = settings.train, precision_of(settings, ranks)
     torch.manual_seed(derive_seed(settings.run.seed, "weights"))
     model = build_model(**settings.model_arguments()).to(ranks.device)
-    if pick_channels_last(settings.run.channels_last, ranks.device, training=True):
+    if pick_channels_last(settings.run.channels_last, ranks.device, precision, training=True):
         model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=knobs.learning_rate, betas=(knobs.adam_beta1, knobs.adam_beta2), fused=True
     )
-    precision = precision_of(settings, ranks)
     scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
     doctor = Doctor(settings.diffusion.timestep_num, ranks.device)
     return TrainerState(settings, model, EMA(model, knobs.ema_decay), optimizer, scaler, doctor)
@@ -249,7 +248,7 @@ def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, bat
 
 def precision_of(settings: Settings, ranks: Ranks) -> str:
     """What the network computes in."""
-    return pick_precision(settings.run.precision, ranks.device, parameter_count(settings.model_arguments()))
+    return pick_precision(settings.run.precision, ranks.device)
 
 
 def steps_of(settings: Settings, picture_num: int) -> int:

@@ -70,7 +70,7 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     def drawer() -> nn.Module:
         """The averaged network as test_solver.py has it; not made before it is wanted, for its memory."""
         model = copy.deepcopy(trainer.ema.model)
-        if pick_channels_last(settings.run.channels_last, ranks.device, training=False):
+        if pick_channels_last(settings.run.channels_last, ranks.device, how.precision, training=False):
             model.to(memory_format=torch.channels_last)
         if how.compiled:
             model.compile()

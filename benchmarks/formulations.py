@@ -1,6 +1,9 @@
-"""The same network in other formulations, in turns: channels last, another precision, compiled. What `auto` should choose.
+"""The same network in other formulations, in turns: channels last, another precision, PyTorch's fused attention, compiled.
 
-    python benchmarks/formulations.py --device cpu --clock cpu
+What `auto` should choose, and what models/unet.py should say.
+
+    python benchmarks/formulations.py --device cpu --clock cpu --bf16
+    python benchmarks/formulations.py --device cpu --clock cpu --bf16 --give_memory_back
     python benchmarks/formulations.py --device cpu --clock cpu --data_names Mnist_Mini --compile
 
 Each is the bare network of an entry of config.yaml: forward and backward ("train"), or forward alone ("draw").
@@ -11,40 +14,62 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
 from benchmarks.side_by_side import parser, ratio, take_turns, write_result  # noqa: E402
-from models import build_model  # noqa: E402
+from models import build_model, unet  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.device import at_precision  # noqa: E402
+from utils.device import at_precision, reuse_freed_memory  # noqa: E402
 
 BATCHES = {"Mnist_Mini": 16, "Emoji": 32, "Cifar10": 4}  # on a CPU; others: 16
 
 
-def formulations(model: nn.Module, args) -> dict[str, tuple[nn.Module, str]]:
-    """By name: the network, and the precision that it is called in."""
+class Formulation(NamedTuple):
+    """A network, the precision it is called in, and whether its attention is PyTorch's fused kernel whatever the device."""
+
+    network: nn.Module
+    precision: str
+    fused: bool = False
+
+    def call(self, work: str, batch: tuple, device: str) -> Callable[[], object]:
+        """A step of `work`, train or draw, on the batch (x_t, t)."""
+        function = at_precision(self.network, self.precision, torch.device(device))
+        ours = unet.attention
+
+        def step() -> None:
+            unet.attention = F.scaled_dot_product_attention if self.fused else ours
+            try:
+                if work == "train":
+                    function(*batch).square().mean().backward()
+                else:
+                    with torch.no_grad():
+                        function(*batch)
+            finally:
+                unet.attention = ours
+
+        return step
+
+
+def formulations(model: nn.Module, args) -> dict[str, Formulation]:
+    """All of them, by name."""
     lasting = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    found = {"as it is": (model, "fp32"), "channels last": (lasting, "fp32")}
+    found = {"as it is": Formulation(model, "fp32"), "channels last": Formulation(lasting, "fp32")}
     if args.bf16:
-        found |= {"bf16": (model, "bf16"), "bf16, channels last": (lasting, "bf16")}
+        found |= {"bf16": Formulation(model, "bf16"), "bf16, channels last": Formulation(lasting, "bf16")}
+    if args.device == "cpu":
+        found |= {f"{name}, fused attention": each._replace(fused=True) for name, each in found.items()}
     if args.compile:
-        for name, (network, precision) in list(found.items()):
-            compiled = copy.deepcopy(network)
+        for name, each in list(found.items()):
+            compiled = copy.deepcopy(each.network)
             compiled.compile()
-            found[f"{name}, compiled"] = (compiled, precision)
+            found[f"{name}, compiled"] = each._replace(network=compiled)
     return found
-
-
-def call_of(network: nn.Module, precision: str, work: str, batch: tuple, device: str) -> Callable[[], object]:
-    """A step of `work`, train or draw, on the batch (x_t, t)."""
-    call = at_precision(network, precision, torch.device(device))
-    if work == "train":
-        return lambda: call(*batch).square().mean().backward()
-    return torch.no_grad()(lambda: call(*batch))
 
 
 def main() -> None:
@@ -55,7 +80,10 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--compile", action="store_true", help="also compiled, which takes minutes on a CPU")
     options.add_argument("--bf16", action="store_true")
+    options.add_argument("--give_memory_back", action="store_true", help="without utils.device.reuse_freed_memory")
     args = options.parse_args()
+    if not args.give_memory_back:
+        reuse_freed_memory()
     rows = []
     for data_name in args.data_names:
         settings = load_settings("config.yaml", data_name)
@@ -64,10 +92,7 @@ def main() -> None:
         batch = torch.randn(shape, device=args.device), torch.randint(0, 1000, (size,), device=args.device)
         for work in args.work:
             model = build_model(**settings.model_arguments()).to(args.device).train(work == "train")
-            calls = {
-                name: call_of(network, precision, work, batch, args.device)
-                for name, (network, precision) in formulations(model, args).items()
-            }
+            calls = {name: each.call(work, batch, args.device) for name, each in formulations(model, args).items()}
             seconds = take_turns(calls, args.rounds, args.device, args.clock, warm_up=2)
             rows += [
                 {

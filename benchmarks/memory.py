@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks.contestants import How, diffusers, lucidrains, matched_width, ours, picture_folder  # noqa: E402
 from benchmarks.side_by_side import flops, parser, write_result  # noqa: E402
 from benchmarks.workloads import WORKLOADS  # noqa: E402
-from models import build_model, parameter_count  # noqa: E402
+from models import build_model  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import pick_precision  # noqa: E402
 
@@ -44,11 +44,7 @@ def measure_one(name: str, work: str, args) -> None:
     data = settings.data
     shape = (2 * batch, data.image_channel, data.image_size, data.image_size)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    precision = (
-        pick_precision("auto", torch.device(args.device), parameter_count(settings.model_arguments()))
-        if name == "ours"
-        else "fp32"
-    )
+    precision = pick_precision("auto", torch.device(args.device)) if name == "ours" else "fp32"
     how = How(args.device, batch, name != "ours", precision)
     width = 0
     if name == CONTESTANTS[2]:

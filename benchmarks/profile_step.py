@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks.contestants import How, ours  # noqa: E402
 from benchmarks.formulations import BATCHES  # noqa: E402
 from benchmarks.side_by_side import parser, write_result  # noqa: E402
-from models import parameter_count  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import pick_precision  # noqa: E402
 
@@ -66,7 +65,7 @@ def main() -> None:
         data = settings.data
         shape = (2 * size, data.image_channel, data.image_size, data.image_size)
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        precision = pick_precision("auto", torch.device(args.device), parameter_count(settings.model_arguments()))
+        precision = pick_precision("auto", torch.device(args.device))
         contestant = ours(settings, images, How(args.device, size, precision=precision))
         for work, call in (("train", contestant.step), ("draw", lambda each=contestant, size=size: each.draw(size, 1))):
             found = shares(call, args.times, args.device)

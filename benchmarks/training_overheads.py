@@ -20,7 +20,6 @@ import train_solver  # noqa: E402
 from benchmarks.side_by_side import parser, take_turns, write_result  # noqa: E402
 from datasets import Batches  # noqa: E402
 from diffusion import build_diffusion  # noqa: E402
-from models import parameter_count  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import at_precision, pick_precision  # noqa: E402
 from utils.distributed import Ranks  # noqa: E402
@@ -53,7 +52,7 @@ def measure(data_name: str, args) -> list[dict[str, object]]:
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
     network = at_precision(
         trainer.model,
-        pick_precision(settings.run.precision, ranks.device, parameter_count(settings.model_arguments())),
+        pick_precision(settings.run.precision, ranks.device),
         ranks.device,
     )
     t, losses = torch.arange(batch, device=ranks.device), torch.rand(batch, device=ranks.device)

@@ -12,7 +12,6 @@ import torch
 
 from benchmarks.contestants import Contestant, How, diffusers, lucidrains, matched_width, ours, picture_folder
 from benchmarks.side_by_side import flops, matmul_rate, ratio
-from models import parameter_count
 from utils.config import load_settings
 from utils.device import pick_compile, pick_precision
 from utils.settings import Settings
@@ -65,7 +64,7 @@ def contestants(size: str, args: argparse.Namespace) -> tuple[dict[str, Contesta
     shape = (max(SET_SIZE, 2 * batch), data.image_channel, data.image_size, data.image_size)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     folder = picture_folder(images, Path(tempfile.mkdtemp()))
-    precision = pick_precision("auto", device, parameter_count(settings.model_arguments()))
+    precision = pick_precision("auto", device)
     compiled = args.compile == "yes" or (args.compile == "auto" and args.device == "cuda")
     default = How(args.device, batch)
     best = How(args.device, batch, True, precision, compiled)
@@ -106,7 +105,7 @@ def rows(
 ) -> list[dict[str, object]]:
     """A row a contestant. `pictures`: of a call, and `flop_of`: FLOP of a picture, for each."""
     parameters = {name: sum(p.numel() for p in each.network.parameters()) for name, each in everyone.items()}
-    precision = pick_precision("auto", torch.device(args.device), parameters["ours"])
+    precision = pick_precision("auto", torch.device(args.device))
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
     ceilings = {
         name: matmul_rate(args.device, dtype, args.clock)

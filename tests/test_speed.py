@@ -29,9 +29,8 @@ SHIPPED = "checkpoints/mnist_mini.safetensors"
 )
 def test_bf16_on_the_cpus_that_have_it(monkeypatch, flags, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
-    assert pick_precision("auto", CPU, 35_700_000) == expected
-    assert pick_precision("auto", CPU, 370_000) == "fp32"  # a small network
-    assert pick_precision("bf16", CPU, 370_000) == "bf16" and pick_precision("fp32", CPU, 35_700_000) == "fp32"
+    assert pick_precision("auto", CPU) == expected
+    assert pick_precision("bf16", CPU) == "bf16" and pick_precision("fp32", CPU) == "fp32"
 
 
 @pytest.mark.parametrize("precision, tf32", [("fp32", False), ("tf32", True), ("bf16", True)])
@@ -47,8 +46,13 @@ def test_tf32_on_a_gpu_unless_fp32_was_asked_for(monkeypatch, precision, tf32):
 
 
 def test_channels_last_draws_the_same_pictures():
-    assert pick_channels_last("auto", CPU, training=False) and not pick_channels_last("auto", CPU, training=True)
-    assert not pick_channels_last("auto", CUDA, training=False)
+    chosen = [(CPU, "fp32", False), (CPU, "fp32", True), (CPU, "bf16", False), (CUDA, "fp32", False)]
+    assert [pick_channels_last("auto", *how, training=training) for *how, training in chosen] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     trained = load_trained(SHIPPED, "ema", CPU, "fp32")
     assert trained.model.middle_block[0].conv2[3].weight.is_contiguous(memory_format=torch.channels_last)
     x, t = torch.randn(2, 1, 28, 28), torch.tensor([10, 900])

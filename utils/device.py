@@ -1,5 +1,6 @@
 """Which device, in which precision, compiled or not: decided once, at the start."""
 
+import ctypes
 import os
 import shutil
 import sys
@@ -13,8 +14,6 @@ from utils.errors import RequestError
 
 # Below this many steps the minute or so of compiling does not pay on a GPU.
 COMPILE_PAYS_FROM = 5000
-# Below this many parameters a network stays in fp32 on a CPU. Not measured: no CPU with bf16 was at hand.
-BF16_PAYS_FROM = 10_000_000
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -27,17 +26,31 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(name: str, device: torch.device, parameters: int) -> str:
+def reuse_freed_memory() -> None:
+    """Keeps what this process frees for its next tensors, instead of giving it back to the system and asking for it again.
+
+    Where the C library is glibc; elsewhere nothing happens. A step in bf16 on a CPU takes 0.9 of the time
+    (benchmarks/formulations.py); the process stays as large as it has once been.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is not None:
+        # glibc's malloc.h: the size from which a block is the system's own (at most 32 MiB), and the free end that is kept.
+        m_mmap_threshold, m_trim_threshold = -3, -1
+        set_option(m_mmap_threshold, 32 * 2**20)
+        set_option(m_trim_threshold, 2**31 - 1)
+
+
+def pick_precision(name: str, device: torch.device) -> str:
     """`fp32`, `tf32`, `bf16` or `fp16`. `auto` is bf16 where the device computes in it natively, else fp32.
 
-    Of CPUs those with AVX512-BF16 or AMX do; without them bf16 was measured to be many times slower. A network of few
-    `parameters` stays in fp32 on any CPU: what its products gain, the casts and normalisations between them lose.
+    Of CPUs those with AVX512-BF16 or AMX do: 1.3 to 2 times as fast by network (benchmarks/formulations.py); without them
+    bf16 was measured to be many times slower.
     """
     if name != "auto":
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if cpu_has_bf16() and parameters >= BF16_PAYS_FROM else "fp32"
+    return "bf16" if cpu_has_bf16() else "fp32"
 
 
 def cpu_has_bf16() -> bool:
@@ -46,12 +59,14 @@ def cpu_has_bf16() -> bool:
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
-def pick_channels_last(setting: str | bool, device: torch.device, *, training: bool) -> bool:
-    """Whether feature maps lie in memory with the channels last: `auto` does for drawing on a CPU.
+def pick_channels_last(setting: str | bool, device: torch.device, precision: str, *, training: bool) -> bool:
+    """Whether feature maps lie in memory with the channels last: `auto` does for drawing in fp32 on a CPU.
 
-    1.08 to 1.23 times as fast by network (benchmarks/formulations.py); in training 0.93 to 1.1. On a GPU: not measured.
+    1.08 to 1.23 times as fast by network (benchmarks/formulations.py); in training 0.93 to 1.1. In bf16 the CPU's
+    normalisation takes several times as long so, which costs small networks more than the convolutions gain. On a GPU: not
+    measured.
     """
-    return device.type == "cpu" and not training if setting == "auto" else setting
+    return device.type == "cpu" and precision == "fp32" and not training if setting == "auto" else setting
 
 
 def pick_compile(setting: str | bool, device: torch.device, steps: int) -> bool:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from utils.device import pick_device
+from utils.device import pick_device, reuse_freed_memory
 from utils.errors import RequestError
 
 # The longest that ranks wait for one another: rank 0 may be reading a large state, or decoding pictures.
@@ -34,6 +34,7 @@ class Ranks:
         """
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.device = pick_device(device)
+        reuse_freed_memory()
         self._shared: DistributedDataParallel | None = None
         if self.size == 1:
             return

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from datasets import load_images
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, timestep_pairs
-from models import build_model, parameter_count
+from models import build_model
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint
 from utils.config import load_settings
 from utils.device import at_precision, pick_channels_last, pick_precision
@@ -85,9 +85,9 @@ def load_trained(
             raise RequestError(f"--{option} {value}: {path} was trained with {carried[name]}; leave the option out")
     model = build_model(**settings.model_arguments())
     load_weights(model, checkpoint.weights, path)
-    precision = pick_precision(precision, device, parameter_count(settings.model_arguments()))
+    precision = pick_precision(precision, device)
     model = model.to(device).eval()
-    if pick_channels_last(settings.run.channels_last, device, training=False):
+    if pick_channels_last(settings.run.channels_last, device, precision, training=False):
         model.to(memory_format=torch.channels_last)
     network = at_precision(model, precision, device)
     options = settings.diffusion.model_dump()
