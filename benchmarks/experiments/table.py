@@ -67,7 +67,7 @@ class DataSet(NamedTuple):
 
 DATA: dict[str, DataSet] = {
     "Mnist_Mini": DataSet((*SMALL, "train.learning_rate=3e-3"), checkpoint="checkpoints/mnist_mini.safetensors"),
-    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=24"), 1 / 3, experiments=("losses",)),
+    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=32"), 5 / 3, experiments=("losses",)),
 }
 
 
@@ -104,8 +104,8 @@ COMPARISONS: dict[str, dict[str, Comparison]] = {
     "seeds": {"seeds": Comparison(DRAWN_BY, pictures=2, variants=())},
     "samplers": {
         "few_steps": Comparison((*FAST, *chains(50)), lots=2),
-        "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.125),
-        "many_steps": Comparison((*chains(1000), *chains(800), *chains(500)), lots=1, pictures=0.0625),
+        "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.25),
+        "many_steps": Comparison((*chains(1000), *chains(800), *chains(500)), lots=1, pictures=0.25),
     },
     "each_off": {
         "all_on": Comparison(DRAWN_BY, pictures=2, variants=()),
