@@ -50,6 +50,7 @@ import torch
 from datasets import Batches, check_source, load_images, to_float
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_timesteps, self_condition
 from models import build_model, parameter_count
+from utils.background import Background
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE
 from utils.config import load_settings, to_yaml
 from utils.device import (
@@ -70,7 +71,7 @@ from utils.run_log import Pace, RunLog
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed, generator
 from utils.settings import Settings, TrainSettings
-from utils.trainer_state import TrainerState, claimed, find_state
+from utils.trainer_state import TrainerState, claimed, find_state, write_snapshot, write_weights
 
 
 def main(args: argparse.Namespace) -> int:
@@ -107,7 +108,7 @@ def main(args: argparse.Namespace) -> int:
             status = train(settings, trainer, images, folder, ranks)
         else:
             if ranks.first:
-                trainer.save_weights(folder)  # a kill may have come between the last state and its weights
+                write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
             print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
             status = 0
     ranks.close()
@@ -175,7 +176,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
     stop, pace = StopSignal(), Pace(total_steps, trainer.step, ranks.first)
 
     ends = False
-    with pace.bar:
+    with pace.bar, Background() as saving:
         while not ends:
             step = trainer.step
             trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
@@ -190,7 +191,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
             logs, shows = step % knobs.log_every == 0, step % knobs.sample_every == 0 or step == total_steps
             keeps = knobs.keep_every is not None and step % knobs.keep_every == 0
             saves = step % knobs.save_every == 0 or keeps or ends
-            if (logs or shows or saves) and not trainer.went_well(folder, ranks):
+            if (logs or shows or saves) and not trainer.went_well(folder, ranks, saving.wait):
                 log.close()
                 log = RunLog(folder, trainer.step, ranks.first)
                 pace.back_to(trainer.step)
@@ -210,7 +211,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
                 pace.show(figures, complaints)
             if saves and ranks.first:
                 log.flush()
-                trainer.save(folder, milestone=keeps)
+                saving.do(write_snapshot, trainer.snapshot(), folder, keeps)
     log.close()
     print_end(folder, trainer.step, total_steps, stop)
     return stop.exit_status

@@ -1,5 +1,7 @@
 """What a training spends beside its steps: saving and the doctor, as shares of its time at the data set's own settings.
 
+It waits for the copy of its state ("saving: copy"); the copy is written while it goes on ("saving: write").
+
     python benchmarks/training_overheads.py                       # --data_name Cifar10 --device cuda where there is one
 
 A share is measured as its seconds over those of the steps between two savings, or two steps, all in the same turns. The
@@ -41,7 +43,7 @@ def main() -> None:
 
 
 def measure(data_name: str, args) -> list[dict[str, object]]:
-    """A row for saving and one for the doctor: seconds, how often, and the share of the training time."""
+    """A row for each part of saving and one for the doctor: seconds, how often, and the share of the training time."""
     settings = load_settings("config.yaml", data_name)
     ranks = Ranks(args.device)
     trainer = train_solver.build_trainer(settings, ranks)
@@ -70,11 +72,20 @@ def measure(data_name: str, args) -> list[dict[str, object]]:
         trainer.doctor.complaints(trainer.doctor.figures(ranks), knobs.grad_clip, True)
 
     with tempfile.TemporaryDirectory() as folder:
-        contestants = {"steps": steps, "doctor": doctor, "saving": lambda: trainer.save(Path(folder))}
+        contestants = {
+            "steps": steps,
+            "doctor": doctor,
+            "saving: copy": trainer.snapshot,
+            "saving: write": lambda: trainer.save(Path(folder)),
+        }
         seconds = take_turns(contestants, args.rounds, args.device, args.clock)
     step = statistics.median(seconds["steps"]) / STEPS
     rows = []
-    for what, every in (("saving", knobs.save_every), ("doctor", knobs.log_every)):
+    for what, every in (
+        ("saving: copy", knobs.save_every),
+        ("saving: write", knobs.save_every),
+        ("doctor", knobs.log_every),
+    ):
         spent = statistics.median(seconds[what])
         row = {"data_name": data_name, "what": what, "seconds": spent, "every": every, "step_seconds": step}
         rows.append(row | {"share": spent / (every * step)})

@@ -15,6 +15,7 @@ from tests.processes import ROOT, TINY, Script, done, refused, run, start_traini
 from utils.checkpoints import load_checkpoint, load_state
 
 SMALL = [*TINY, "train.log_every=2", "train.sample_every=3", "train.save_every=2", "train.warmup_steps=2"]
+FP32 = "run.precision=fp32"  # where a comparison is to float32 rounding, on CPUs that have bf16 too
 
 
 def losses(folder, *without):
@@ -158,7 +159,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_run_is_the_same_on_any_number_of_ranks(tmp_path, count):
     """Its losses are, to float rounding; its timesteps, noise and pictures are those of one process."""
-    settings = [*SMALL, "train.batch_size=5", "diffusion.self_condition=true", "model.dropout=0.2"]
+    settings = [*SMALL, FP32, "train.batch_size=5", "diffusion.self_condition=true", "model.dropout=0.2"]
     options = [word for setting in settings for word in ("--set", setting)]
     done(train(tmp_path / "one", "--max_steps", 6, settings=settings))
     ends = torchrun(count, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "many", "--max_steps", 6,
@@ -177,7 +178,7 @@ def test_the_run_is_the_same_on_any_number_of_ranks(tmp_path, count):
 
 
 def test_accumulation_changes_the_memory_and_not_the_run(tmp_path):
-    settings = [*SMALL, "train.batch_size=5", "diffusion.variance=learned", "model.dropout=0.2"]
+    settings = [*SMALL, FP32, "train.batch_size=5", "diffusion.variance=learned", "model.dropout=0.2"]
     done(train(tmp_path / "whole", "--max_steps", 6, settings=settings))
     done(train(tmp_path / "parts", "--max_steps", 6, settings=[*settings, "train.accumulate=3"]))
     assert_same_but_for_rounding(tmp_path / "whole", tmp_path / "parts")
@@ -204,7 +205,7 @@ def test_a_rank_that_is_refused_or_dies_takes_the_others_along(tmp_path):
 
 def test_pictures_are_the_same_files_on_any_number_of_ranks_and_after_a_stop(tmp_path):
     arguments = ["test_solver.py", "--model_path", "checkpoints/mnist_mini.safetensors", "--sample_num", 90, "--batch_size", 16,
-                 "--sample_info", "DDIM_2_1p0", "--save_images", "--save_dir"]  # fmt: skip
+                 "--sample_info", "DDIM_2_1p0", "--precision", "fp32", "--save_images", "--save_dir"]  # fmt: skip
     done(run(*arguments, tmp_path / "one"))
     for end in torchrun(3, *arguments, tmp_path / "three"):
         done(end)

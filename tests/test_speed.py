@@ -1,21 +1,25 @@
 """What is done for speed changes no picture, and says what it cannot do."""
 
+import copy
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
-from PIL import Image
 
 from diffusion import SampleInfo, build_diffusion
 from tests.processes import TINY, done, refused, run, train
-from utils.checkpoints import load_checkpoint
+from tests.training import advance, make_trainer
+from utils.background import Background
+from utils.checkpoints import STATE_FILE, load_checkpoint, load_state
 from utils.device import at_precision, compile_in_place, pick_channels_last, pick_compile, pick_precision
 from utils.drawing import Frames, draw
 from utils.errors import RequestError
-from utils.pictures import PictureWriter, save_png
+from utils.pictures import read_png, save_png, save_pngs
 from utils.trained import load_trained
+from utils.trainer_state import write_snapshot
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SHIPPED = "checkpoints/mnist_mini.safetensors"
@@ -162,25 +166,50 @@ def test_steps_of_one_t_need_no_tensor_from_the_cpu(monkeypatch):
     torch.testing.assert_close(diffusion.log_variance(x, 0, -1).expand(2), expected_last.flatten(), rtol=1e-6, atol=0)
 
 
-# --- pictures written meanwhile
+# --- what is written meanwhile
 
 
-def test_pictures_are_there_when_the_writer_ends(tmp_path):
+def test_pictures_are_there_when_the_background_ends(tmp_path):
     pictures = torch.randint(0, 256, (6, 3, 5, 4), dtype=torch.uint8)
-    with PictureWriter() as writer:
+    with Background() as writing:
         for batch in (range(3), range(3, 6)):
-            writer.write((tmp_path / "images" / f"{i}.png", pictures[i]) for i in batch)
+            writing.do(save_pngs, [(tmp_path / "images" / f"{i}.png", pictures[i], "a test") for i in batch])
     for i, picture in enumerate(pictures):
-        save_png(tmp_path / "same.png", picture)
-        with Image.open(tmp_path / "images" / f"{i}.png") as found, Image.open(tmp_path / "same.png") as expected:
-            assert found.tobytes() == expected.tobytes()
+        torch.testing.assert_close(read_png(tmp_path / "images" / f"{i}.png"), picture, rtol=0, atol=0)
 
 
 def test_a_picture_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     picture = torch.zeros(1, 2, 2, dtype=torch.uint8)
-    with pytest.raises(RequestError, match="cannot write .*file/0.png"), PictureWriter() as writer:
-        writer.write([(tmp_path / "file" / "0.png", picture)])
+    with pytest.raises(RequestError, match="cannot write .*file/0.png"), Background() as writing:
+        writing.do(save_png, tmp_path / "file" / "0.png", picture)
+    with Background() as writing:
+        writing.do(save_png, tmp_path / "file" / "0.png", picture)
+        with pytest.raises(RequestError, match="cannot write .*file/0.png"):
+            writing.do(save_png, tmp_path / "0.png", picture)
+
+
+def test_a_state_saved_meanwhile_is_of_the_step_it_was_taken_at(tmp_path):
+    """The training goes on, and changes the very tensors that are being written."""
+    trainer = make_trainer()
+    advance(trainer, 2)
+    written = threading.Event()
+
+    def write_later(state):
+        written.wait(60)
+        write_snapshot(state, tmp_path)
+
+    with Background() as saving:
+        saving.do(write_later, trainer.snapshot())
+        expected = copy.deepcopy(
+            (trainer.model.state_dict(), trainer.optimizer.state_dict(), trainer.doctor.state_dict())
+        )
+        advance(trainer, 3)
+        assert not (tmp_path / STATE_FILE).exists()
+        written.set()
+    state = load_state(tmp_path / STATE_FILE)
+    assert state["step"] == 2
+    torch.testing.assert_close((state["model"], state["optimizer"], state["doctor"]), expected, rtol=0, atol=0)
 
 
 def test_compile_belongs_to_random_gen(tmp_path):

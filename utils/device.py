@@ -29,8 +29,8 @@ def pick_device(name: str) -> torch.device:
 def reuse_freed_memory() -> None:
     """Keeps what this process frees for its next tensors, instead of giving it back to the system and asking for it again.
 
-    Where the C library is glibc; elsewhere nothing happens. A step in bf16 on a CPU takes 0.9 of the time
-    (benchmarks/formulations.py); the process stays as large as it has once been.
+    Where the C library is glibc; elsewhere nothing happens. A step in bf16 on a CPU is up to a tenth
+    shorter (benchmarks/formulations.py); the process stays as large as it has once been.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if set_option is not None:
@@ -62,9 +62,8 @@ def cpu_has_bf16() -> bool:
 def pick_channels_last(setting: str | bool, device: torch.device, precision: str, *, training: bool) -> bool:
     """Whether feature maps lie in memory with the channels last: `auto` does for drawing in fp32 on a CPU.
 
-    1.08 to 1.23 times as fast by network (benchmarks/formulations.py); in training 0.93 to 1.1. In bf16 the CPU's
-    normalisation takes several times as long so, which costs small networks more than the convolutions gain. On a GPU: not
-    measured.
+    1.08 to 1.23 times as fast by network with AVX2, 0.95 to 1 with AVX512 (benchmarks/formulations.py); in training 0.93 to
+    1.1. In bf16 it is the slower one: the CPU's normalisation takes several times as long so. On a GPU: not measured.
     """
     return device.type == "cpu" and precision == "fp32" and not training if setting == "auto" else setting
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -43,29 +42,10 @@ def save_png(path: Path, picture: Tensor, drawn_by: str | None = None) -> Path:
     return path
 
 
-class PictureWriter:
-    """Writes pictures in a thread, while the next ones are drawn: a context, which ends when all are on the disk.
-
-    What went wrong with a batch is raised when the next is handed over, or at the end; a batch waits for the one before.
-    """
-
-    def __enter__(self) -> "PictureWriter":
-        self._thread, self._written = ThreadPoolExecutor(1, thread_name_prefix="pictures"), None
-        return self
-
-    def write(self, pictures: Iterable[tuple[Path, Tensor, str]]) -> None:
-        """Sees to it that each (path, uint8 (C, H, W), what it was drawn by) will be a PNG."""
-        self._wait()
-        self._written = self._thread.submit(lambda batch: [save_png(*each) for each in batch], list(pictures))
-
-    def __exit__(self, kind, error, trace) -> None:
-        self._thread.shutdown()
-        if kind is None:
-            self._wait()
-
-    def _wait(self) -> None:
-        if self._written is not None:
-            self._written.result()
+def save_pngs(pictures: Iterable[tuple[Path, Tensor, str | None]]) -> None:
+    """Writes several, each as `save_png` does: (path, uint8 (C, H, W), what it was drawn by)."""
+    for path, picture, drawn_by in pictures:
+        save_png(path, picture, drawn_by)
 
 
 def read_png(path: Path) -> Tensor:

@@ -158,10 +158,10 @@ class RunSettings(Block):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto",
-        description="Of the network's arithmetic; auto: bf16 where the device has it natively (on a CPU: for large networks).",
+        description="Of the network's arithmetic; auto: bf16 where the device has it natively.",
     )
     channels_last: Literal["auto"] | bool = Field(
-        "auto", description="Feature maps with the channels last in memory; auto: for drawing on a CPU."
+        "auto", description="Feature maps with the channels last in memory; auto: for drawing in fp32 on a CPU."
     )
     deterministic: bool = Field(
         False, description="Only such algorithms on a GPU as give the same bits each time; slower. CPUs always do."

@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,12 +64,9 @@ class TrainerState:
         self.skipped: list[int] = []
         self.data: str | None = None
 
-    def save(self, folder: Path, *, milestone: bool = False) -> None:
-        """Writes trainer_state.pt, from which a training goes on, and model.safetensors, to draw from and to share.
-
-        The state of before stays, as trainer_state.previous.pt; a `milestone` is also kept for good.
-        """
-        state = _on_cpu(
+    def snapshot(self) -> dict:
+        """A copy, on the CPU, of all that `write_snapshot` puts on the disk."""
+        return _copied(
             {
                 "settings": self.settings.model_dump_json(),
                 "step": self.step,
@@ -82,29 +79,10 @@ class TrainerState:
                 "doctor": self.doctor.state_dict(),
             }
         )
-        state["digest"] = digest(state)
-        path = folder / STATE_FILE
-        with written_whole(path) as temporary:
-            torch.save(state, temporary)
-            if path.exists():
-                with written_whole(folder / PREVIOUS_FILE) as other_name:
-                    _link(path, other_name)
-        if milestone:
-            with written_whole(folder / MILESTONES / f"step_{self.step:06d}.pt") as temporary:
-                shutil.copyfile(path, temporary)
-        self.save_weights(folder)
 
-    def save_weights(self, folder: Path) -> None:
-        """Writes model.safetensors: the EMA weights and, in its metadata, the settings. It holds nothing that can run."""
-        metadata = {
-            "settings": self.settings.model_dump_json(),
-            "step": str(self.step),
-            "weights": "ema",
-            "format": "pt",
-        }
-        weights = {name: tensor.cpu().contiguous() for name, tensor in self.ema.model.state_dict().items()}
-        with written_whole(folder / WEIGHTS_FILE) as temporary:
-            save_file(weights, temporary, metadata)
+    def save(self, folder: Path, *, milestone: bool = False) -> None:
+        """Writes the run's files as they are now, and is done when they are: see `write_snapshot`."""
+        write_snapshot(self.snapshot(), folder, milestone)
 
     def load(self, state: dict, source: str | Path) -> None:
         """Becomes what `find_state` found in the file or folder `source`. RequestError, with nothing changed, if that is
@@ -116,9 +94,10 @@ class TrainerState:
         load_part(self.doctor, state["doctor"], source)
         self.step, self.skipped, self.data = state["step"], list(state["skipped"]), state["data"]
 
-    def went_well(self, folder: Path, ranks: Ranks) -> bool:
+    def went_well(self, folder: Path, ranks: Ranks, saved: Callable[[], None] = lambda: None) -> bool:
         """Whether every gradient so far was finite. If not, goes back to the last state in `folder`, to do without the batch
-        that was at fault, and says False. Asked before anything is saved, so that a state is always a good one.
+        that was at fault, and says False. Asked before anything is saved, so that a state is always a good one; `saved`
+        waits for what is still being saved.
 
         RequestError if train.on_nonfinite is "stop", or after a few such batches.
         """
@@ -139,6 +118,7 @@ class TrainerState:
         if len(self.skipped) == SKIPS:
             raise RequestError(f"{what}, and {SKIPS} batches were left out already: lower train.learning_rate")
         skipped = [*self.skipped, mishap]
+        saved()
         self.load(ranks.from_first(lambda: find_state(folder, "auto", self.settings)), folder)
         self.skipped = skipped
         print(f"\nDoctor:  {what}: back to step {self.step:,}, and on without that batch.", flush=True)
@@ -153,6 +133,31 @@ class TrainerState:
                 "the pictures are not those that this run began with: put them back, or choose another --save_dir"
             )
         self.data = found
+
+
+def write_snapshot(state: dict, folder: Path, milestone: bool = False) -> None:
+    """Writes trainer_state.pt, from which a training goes on, and model.safetensors, to draw from and to share.
+
+    The state of before stays, as trainer_state.previous.pt; a `milestone` is also kept for good.
+    """
+    path = folder / STATE_FILE
+    with written_whole(path) as temporary:
+        torch.save(state | {"digest": digest(state)}, temporary)
+        if path.exists():
+            with written_whole(folder / PREVIOUS_FILE) as other_name:
+                _link(path, other_name)
+    if milestone:
+        with written_whole(folder / MILESTONES / f"step_{state['step']:06d}.pt") as temporary:
+            shutil.copyfile(path, temporary)
+    write_weights(state, folder)
+
+
+def write_weights(state: dict, folder: Path) -> None:
+    """Writes model.safetensors: the EMA weights and, in its metadata, the settings. It holds nothing that can run."""
+    metadata = {"settings": state["settings"], "step": str(state["step"]), "weights": "ema", "format": "pt"}
+    weights = {name: tensor.contiguous() for name, tensor in state["ema"].items()}
+    with written_whole(folder / WEIGHTS_FILE) as temporary:
+        save_file(weights, temporary, metadata)
 
 
 def find_state(folder: Path, resume: str, settings: Settings) -> dict | None:
@@ -223,13 +228,13 @@ def claimed(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _on_cpu(value: object) -> object:
-    """`value` with every tensor in it on the CPU."""
+def _copied(value: object) -> object:
+    """`value` with a copy on the CPU of every tensor in it."""
     if isinstance(value, Tensor):
-        return value.cpu()
+        return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    return type(value)(_on_cpu(item) for item in value) if isinstance(value, list | tuple) else value
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(_copied(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _link(path: Path, name: Path) -> None:

@@ -14,11 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion import SampleInfo
+from utils.background import Background
 from utils.device import compile_in_place
 from utils.distributed import Ranks
 from utils.drawing import Frames, batches_of, draw
 from utils.errors import RequestError
-from utils.pictures import PictureWriter, grid, near_square, save_gif, save_png
+from utils.pictures import grid, near_square, save_gif, save_png, save_pngs
 from utils.trained import Trained
 
 GRID_MAX = 1024  # pictures in the final grid
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
     drawn: dict[int, Tensor] = {}  # the first seed of a batch -> those of its pictures that the grid shows
     shown: dict[int, list[Tensor]] = {}  # ... -> those whose denoising is shown, moment by moment
     total = sum(map(len, mine)) * info.steps
-    with tqdm(total=total, unit="call", unit_scale=True, disable=not ranks.first) as bar, PictureWriter() as writer:
+    with tqdm(total=total, unit="call", unit_scale=True, disable=not ranks.first) as bar, Background() as writing:
         for seeds in mine:
             start = seeds[0] - args.seed
             pictures = None
@@ -69,9 +70,8 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
                 if start < PROGRESS_MAX:
                     shown[start] = frames.pictures()
                 if folder is not None:
-                    writer.write(
-                        (folder / f"{seed:06d}.png", picture, drawn_by) for seed, picture in zip(seeds, pictures)
-                    )
+                    files = [(folder / f"{seed:06d}.png", picture, drawn_by) for seed, picture in zip(seeds, pictures)]
+                    writing.do(save_pngs, files)
             if start < GRID_MAX:
                 drawn[start] = pictures[: GRID_MAX - start]
 
