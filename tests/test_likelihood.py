@@ -11,7 +11,7 @@ from scipy.stats import norm
 from datasets import to_uint8
 from diffusion import build_diffusion
 from tests.oracles import GaussianOracle
-from tests.processes import done, files, run
+from tests.processes import done, files, refused, run
 from utils.evaluation.likelihood import make_strata, variational_bound
 
 CPU = torch.device("cpu")
@@ -110,3 +110,8 @@ def test_likelihood_leaves_a_record_and_a_plot(tmp_path):
     )
     assert record["protocol"]["split"] == "test" and record["protocol"]["timesteps_a_picture"] == 6
     assert "6 of them, drawn by strata" in output and "bits a dimension: 3 pictures of the test split" in output
+
+
+def test_more_pictures_than_there_are_is_refused(tmp_path):
+    refused(run("test_solver.py", "--model_path", "checkpoints/mnist_mini.safetensors", "--test_mode", "likelihood", "--sample_num", 1001,
+                "--save_dir", tmp_path), "--sample_num 1001", "test split of mnist_mini has 1,000 pictures")  # fmt: skip

@@ -55,13 +55,14 @@ class Judge:
         self.extractor: Extractor | None = None
         self.reference: Reference | None = None
         self.why_not = ""
-        self.images = load_images(**self.data.model_dump(exclude={"horizontal_flip"}))
         try:
             found = load_extractor(extractor or extractor_for(self.data.source), inception_weights, trained.device)
         except RequestError as error:
             if extractor or inception_weights:
                 raise
-            self.why_not = str(error)
+            found, self.why_not = None, str(error)
+        self.images = load_images(**self.data.model_dump(exclude={"horizontal_flip"}))
+        if found is None:
             return
         if lots.count <= found.dimension:
             self.why_not = f"{found} needs more than {found.dimension} pictures a lot, not {lots.count}"

@@ -40,7 +40,11 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
             "--data_path FOLDER and --split train"
         )
     images = load_images(**data.model_dump(exclude={"horizontal_flip"}), split=split)
-    count = min(args.sample_num or PICTURES, len(images))
+    if (args.sample_num or 1) > len(images):
+        raise RequestError(
+            f"--sample_num {args.sample_num}: the {split} split of {data.source} has {len(images):,} pictures"
+        )
+    count = args.sample_num or min(PICTURES, len(images))
     prefix = Path(args.save_dir).absolute() / trained.name
     paths = [Path(f"{prefix}_{name}") for name in ("likelihood.json", "likelihood.png")]
     exact = "each of them" if steps == timestep_num else f"{steps} of them, drawn by strata: unbiased"
