@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks.contestants import How, diffusers, lucidrains, matched_width, ours, picture_folder  # noqa: E402
 from benchmarks.side_by_side import flops, parser, write_result  # noqa: E402
 from benchmarks.workloads import WORKLOADS  # noqa: E402
+from diffusion import SampleInfo, build_diffusion  # noqa: E402
 from models import build_model  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.device import pick_precision  # noqa: E402
+from utils.device import at_precision, pick_channels_last, pick_precision, reuse_freed_memory  # noqa: E402
+from utils.drawing import draw  # noqa: E402
+from utils.settings import Settings  # noqa: E402
 
 CONTESTANTS = ("ours", "diffusers", "denoising-diffusion-pytorch")
 MIB = 2**20
@@ -34,6 +38,18 @@ def peak(device: str) -> int:
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def our_drawing(settings: Settings, precision: str, device: torch.device) -> Callable[[int, int], object]:
+    """count, steps -> pictures, by one copy of the weights, as test_solver.py holds them. (`ours` trains, too: three.)"""
+    reuse_freed_memory()
+    model = build_model(**settings.model_arguments()).to(device).eval()
+    if pick_channels_last(settings.run.channels_last, device, precision, training=False):
+        model.to(memory_format=torch.channels_last)
+    network, diffusion = at_precision(model, precision, device), build_diffusion(**settings.diffusion.model_dump())
+    shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
+    diffusion.to(device)
+    return lambda count, steps: draw(network, diffusion, SampleInfo("DDIM", steps, 0.0), range(count), shape, device)
 
 
 def measure_one(name: str, work: str, args) -> None:
@@ -56,6 +72,12 @@ def measure_one(name: str, work: str, args) -> None:
     from diffusers import DDIMPipeline  # noqa: F401
 
     before = peak(args.device)
+    if (name, work) == ("ours", "draw"):
+        draw_pictures = our_drawing(settings, precision, torch.device(args.device))
+        for _ in range(2):
+            draw_pictures(batch, 2)
+        print(json.dumps({"bytes": peak(args.device) - before, "batch": batch}))
+        return
     contestant = {
         "ours": lambda: ours(settings, images, how),
         "diffusers": lambda: diffusers(settings, images, how),
