@@ -25,6 +25,7 @@ from benchmarks.side_by_side import CLOCKS, parser, synchronize, write_result  #
 from datasets import load_images, to_uint8  # noqa: E402
 from train_solver import epochs_in_steps  # noqa: E402
 from utils.config import load_settings  # noqa: E402
+from utils.device import pick_precision  # noqa: E402
 from utils.evaluation.extractor import load_extractor  # noqa: E402
 from utils.evaluation.measures import measure  # noqa: E402
 from utils.files import written_whole  # noqa: E402
@@ -47,7 +48,8 @@ def runners(args, images: np.ndarray, folder: Path) -> dict[str, Runner]:
         overrides = [f"train.train_epoch={epochs}", "sample.sample_info=DDIM_20_0p0", *args.overrides]
         settings = load_settings("config.yaml", "Mnist_Mini", overrides)
         end = epochs_in_steps(settings, len(images) / settings.train.batch_size)
-        contestant = ours(settings, images, How(args.device, settings.train.batch_size))
+        how = How(args.device, settings.train.batch_size, precision=pick_precision("auto", torch.device(args.device)))
+        contestant = ours(settings, images, how)
         found[f"ours, {epochs:g} epochs"] = Runner(contestant, end, lambda drawn: drawn)
     if args.without_peer:
         return found
