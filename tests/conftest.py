@@ -1,7 +1,14 @@
-"""Tests marked cuda are skipped where there is no CUDA device."""
+"""Tests marked cuda are skipped where there is no CUDA device; what several test files are given."""
+
+import functools
+import urllib.error
+import urllib.request
 
 import pytest
 import torch
+
+from datasets import load_images
+from utils.settings import DataSettings
 
 
 def pytest_collection_modifyitems(items):
@@ -9,3 +16,47 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("cuda"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def load(tmp_path):
+    """load_images with a cache of the test's own; folders of pictures are in tmp_path / "in"."""
+    return functools.partial(
+        load_images,
+        source="folder",
+        data_path=str(tmp_path / "in"),
+        image_size=8,
+        image_channel=3,
+        download=False,
+        skip_unreadable=False,
+        cache_dir=str(tmp_path / "cache"),
+        progress=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(request, data=None, timeout=None):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+
+
+@pytest.fixture(scope="session")
+def extractor():
+    from utils.evaluation.extractor import load_extractor  # here: what it loads takes seconds
+
+    return load_extractor("digits")
+
+
+@pytest.fixture(scope="session")
+def reference(extractor):
+    from utils.evaluation.reference import load_reference
+
+    return load_reference(DataSettings(source="mnist_mini", image_size=28, image_channel=1), "train", extractor)

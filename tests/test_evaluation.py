@@ -1,64 +1,27 @@
-"""The figures, against closed forms and against each other; the modes evaluate and likelihood, run as a user runs them."""
+"""The figures, against closed forms and against each other; what they say of the floor, of models and of copies."""
 
-import importlib
-import json
 import math
 import os
-import pickle
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch_fidelity
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from scipy.linalg import sqrtm
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from datasets import load_labels
 from diffusion import SampleInfo
-from tests.processes import ROOT, done, files, refused, run, train
-from tests.test_datasets import write_idx
+from tests.features import CPU, DIGITS, SHIPPED, features_of, two_point
+from tests.processes import done, train
 from utils.errors import RequestError
-from utils.evaluation import train_extractor
-from utils.evaluation.classifier import Classifier, normalise_features
-from utils.evaluation.extractor import Features, as_tensor, extractor_for, load_extractor
+from utils.evaluation.extractor import Features, as_tensor, load_extractor
 from utils.evaluation.measures import draw_pictures, measure, measure_floor
 from utils.evaluation.memorisation import memorisation, nearest_pictures
 from utils.evaluation.record import summary
 from utils.evaluation.reference import load_real, load_reference
 from utils.settings import DataSettings
 from utils.trained import load_trained
-
-SHIPPED = "checkpoints/mnist_mini.safetensors"
-DIGITS = DataSettings(source="mnist_mini", image_size=28, image_channel=1)
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return load_extractor("digits")
-
-
-@pytest.fixture(scope="module")
-def reference(extractor):
-    return load_reference(DIGITS, "train", extractor)
-
-
-def features_of(rows) -> Features:
-    rows = torch.as_tensor(rows).float()
-    return Features(rows, torch.zeros(len(rows), 10))
-
-
-def two_point(mean: np.ndarray, root: np.ndarray) -> Features:
-    """128 points with exactly this mean (64,) and this covariance root @ root.T (64, 64), N - 1 in the denominator."""
-    directions = np.concatenate([np.eye(64), -np.eye(64)]) * math.sqrt((128 - 1) / 2)
-    return features_of(mean + directions @ root.T)
-
 
 # The figures
 
@@ -163,126 +126,6 @@ def test_summary_is_mean_and_standard_deviation():
     assert summary(runs[:1])["fid"]["std"] is None
 
 
-# The extractors
-
-
-def test_the_shipped_extractor_reads_digits_it_has_not_seen(extractor, reference):
-    labels = torch.from_numpy(load_labels("mnist_mini", "test")).long()
-    right = (reference.held_out.features.logits.argmax(dim=1) == labels).double().mean().item()
-    assert right >= 0.98
-    path = "checkpoints/digits_extractor.safetensors"
-    with safe_open(path, framework="pt") as file:
-        said = file.metadata()
-    assert float(said["held_out_accuracy"]) == pytest.approx(right, abs=0.0011) and said["data_name"] == "Mnist_Mini"
-    assert os.path.getsize(path) < 600_000
-    assert reference.real.features.features.square().mean().item() == pytest.approx(1, rel=0.01)
-
-
-def test_scaling_the_features_changes_no_logit():
-    torch.manual_seed(0)
-    model, x = Classifier().eval(), torch.rand(8, 1, 28, 28)
-    before = model(x)
-    normalise_features(model, x)
-    after = model(x)
-    torch.testing.assert_close(after[1], before[1], rtol=1e-4, atol=1e-5)
-    assert after[0].square().mean().item() == pytest.approx(1, rel=1e-4)
-
-
-def test_an_extractor_takes_other_sizes_and_colours(extractor, reference):
-    digits = as_tensor(reference.held_out.pictures[:50])
-    plain = extractor(digits).features
-    torch.testing.assert_close(extractor(digits.expand(-1, 3, -1, -1)).features, plain, rtol=1e-4, atol=1e-4)
-    large = extractor(digits.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
-    assert (large.logits.argmax(dim=1) == extractor(digits).logits.argmax(dim=1)).double().mean() > 0.95
-    assert (
-        extractor_for("mnist") == "digits"
-        and extractor_for("fashion_mnist") == "clothes"
-        and extractor_for("cifar10") == "inception"
-    )
-
-
-def test_the_same_script_makes_an_extractor_for_clothes(tmp_path, monkeypatch):
-    """On 300 made-up clothes in Fashion-MNIST's own files, each class a brightness: learned within seconds."""
-    labels = np.arange(300, dtype=np.uint8) % 10
-    pictures = np.broadcast_to((labels * 25)[:, None, None], (300, 28, 28)).astype(np.uint8)
-    for name in ("train", "t10k"):
-        write_idx(tmp_path / "FashionMNIST/raw" / f"{name}-images-idx3-ubyte", pictures)
-        write_idx(tmp_path / "FashionMNIST/raw" / f"{name}-labels-idx1-ubyte", labels)
-    output = tmp_path / "clothes_extractor.safetensors"
-    monkeypatch.chdir(ROOT)
-    arguments = {
-        "data_name": "Fashion_Mnist",
-        "data_path": str(tmp_path),
-        "epochs": 8,
-        "seed": 0,
-        "output": str(output),
-    }
-    assert train_extractor.main(SimpleNamespace(**arguments)) == 0
-    with safe_open(output, framework="pt") as file:
-        assert file.metadata()["extractor"] == "clothes" and float(file.metadata()["held_out_accuracy"]) > 0.5
-    monkeypatch.setattr("utils.evaluation.extractor.FOLDER", tmp_path)
-    made = load_extractor("clothes")
-    assert made(pictures[:20, None]).features.shape == (20, 64) and made.is_classifier
-    with pytest.raises(RequestError, match="Emoji has no classes"):
-        train_extractor.main(SimpleNamespace(**{**arguments, "data_name": "Emoji"}))
-
-
-@pytest.fixture(scope="module")
-def inception_weights(tmp_path_factory):
-    """Inception as it is before training: the real network, with numbers of no meaning."""
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    patch = pytest.MonkeyPatch()
-    patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *_, **__: None)
-    patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
-    network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
-    patch.undo()
-    torch.save(network.state_dict(), path)
-    return path
-
-
-def test_inception_takes_grey_pictures_from_a_file(inception_weights, reference):
-    inception = load_extractor("inception", inception_weights)
-    grey = reference.held_out.pictures[:2]
-    found = inception(grey)
-    assert found.features.shape == (2, 2048) and found.logits.shape == (2, 1008) and not inception.is_classifier
-    torch.testing.assert_close(found.features, inception(grey.repeat(3, axis=1)).features)
-    with pytest.raises(RequestError, match="2 pictures are too few for a covariance of the 2,048 features"):
-        measure(found, found, inception)
-
-
-class Mark:
-    """Unpickled freely, it leaves a file behind."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (str(self.path), "w"))
-
-
-def test_weights_that_are_missing_damaged_or_malicious_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(RequestError, match="https://.*weights-inception.*--inception_weights FILE") as error:
-        load_extractor("inception")
-    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
-    mark = tmp_path / "mark"
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"fc.weight": Mark(mark)}))
-    (tmp_path / "broken.pth").write_bytes(b"not weights")
-    torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    torch.save([1], tmp_path / "list.pth")
-    for name in ("evil", "broken", "other", "list"):
-        with pytest.raises(RequestError, match=f"{name}.pth"):
-            load_extractor("inception", tmp_path / f"{name}.pth")
-    assert not mark.exists()
-    with pytest.raises(RequestError, match="digits, clothes, inception"):
-        load_extractor("vgg")
-    with pytest.raises(RequestError, match="belongs to --extractor inception"):
-        load_extractor("digits", tmp_path / "evil.pth")
-    monkeypatch.setattr("utils.evaluation.extractor.FOLDER", tmp_path)
-    with pytest.raises(RequestError, match="train_extractor --data_name Fashion_Mnist"):
-        load_extractor("clothes")
-
-
 # The reference
 
 
@@ -381,79 +224,3 @@ def test_copies_of_training_pictures_are_found_out(extractor, reference):
 def test_the_distance_of_black_and_white_is_one():
     black, white = np.zeros((1, 3, 4, 4), np.uint8), np.full((1, 3, 4, 4), 255, np.uint8)
     assert nearest_pictures(black, white).distance.item() == 1
-
-
-# The modes, as processes
-
-
-def test_evaluate_leaves_a_record_with_its_protocol_a_table_and_a_picture(tmp_path):
-    output = done(run("test_solver.py", "--model_path", SHIPPED, "--test_mode", "evaluate", "--sample_info", "DDIM_2_0p0",
-                      "--sample_num", 70, "--repeats", 2, "--seed", 5, "--save_dir", tmp_path))  # fmt: skip
-    prefix = "mnist_mini_DDIM_2_0p0_"
-    assert files(tmp_path) == [f"{prefix}{name}" for name in ("evaluate.json", "evaluate.md", "memorisation.png")]
-    record = json.loads((tmp_path / f"{prefix}evaluate.json").read_text())
-    used = record["protocol"]
-    assert (used["pictures"], used["repeats"], used["seeds"]) == (70, 2, [[5, 74], [75, 144]])
-    assert used["reference"] == "mnist_mini, train split" and used["reference_pictures"] == 7000
-    assert used["extractor"] == "digits" and len(used["extractor_sha256"]) == 12 and not used["comparable_with_papers"]
-    assert (record["weights"], record["sampler"], record["network_calls"]) == ("ema", "DDIM_2_0p0", 2)
-    assert record["floor"]["pictures"] == 70 and record["floor"]["held_out"] == "mnist_mini, test split"
-    assert record["figures"]["fid"]["mean"] > record["floor"]["figures"]["fid"]["mean"] > 0
-    assert len(record["figures"]["fid"]["each"]) == 2 and record["figures"]["fid"]["std"] > 0
-    assert sum(record["figures"]["class_histogram"]) == 140
-    assert "test_solver.py --model_path checkpoints" in record["command"]  # an absolute path under these tests
-    for words in ("seeds 5 to 74, 75 to 144", "ema weights", "DDIM_2_0p0", "mnist_mini, train split", used["extractor_sha256"],
-                  "Not comparable with papers", "floor"):  # fmt: skip
-        assert words in output and words in (tmp_path / f"{prefix}evaluate.md").read_text()
-    assert "in pixels, drawn: quantiles 1%" in output
-    assert Image.open(tmp_path / f"{prefix}memorisation.png").size == (1400, 850)
-
-
-def test_without_weights_inception_is_refused_and_nothing_is_left(tmp_path):
-    refused(run("test_solver.py", "--model_path", SHIPPED, "--save_dir", tmp_path / "out", "--test_mode", "evaluate",
-                "--extractor", "inception", environment={"TORCH_HOME": str(tmp_path / "none")}),
-            "https://", "--inception_weights FILE")  # fmt: skip
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "mode, path, options, words",
-    [
-        ("evaluate", SHIPPED, {"sample_num": 64}, "64 pictures are too few.*--sample_num must be above 64"),
-        (
-            "evaluate",
-            "checkpoints/emoji.safetensors",
-            {"split": "test", "extractor": "digits"},
-            "emoji has no 'test' split",
-        ),
-        ("likelihood", SHIPPED, {"likelihood_steps": 1001}, "--likelihood_steps 1001: the model knows 1000 steps"),
-        ("likelihood", "checkpoints/emoji.safetensors", {}, "emoji has no test split: --split train"),
-    ],
-)
-def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path, mode, path, options, words):
-    names = ("data_name", "data_path", "config", "split", "repeats", "extractor", "inception_weights", "likelihood_steps", "sample_num",
-             "batch_size")  # fmt: skip
-    args = SimpleNamespace(**dict.fromkeys(names), **{"seed": 0, "save_dir": str(tmp_path)})
-    args.__dict__.update(options)
-    with pytest.raises(RequestError, match=words) as error:
-        importlib.import_module(f"utils.modes.{mode}").run(
-            args, load_trained(path, "ema", CPU, "fp32"), SampleInfo.parse("DDIM_2_0p0")
-        )
-    assert "\n" not in str(error.value) and os.listdir(tmp_path) == []
-
-
-def test_without_the_requirement_one_line_says_how_to_install_it(tmp_path):
-    blocked = "import sys; sys.modules['torch_fidelity'] = None; sys.argv[0] = 'test_solver.py'; import runpy; runpy.run_path('test_solver.py', run_name='__main__')"
-    command = [
-        sys.executable,
-        "-c",
-        blocked,
-        "--model_path",
-        SHIPPED,
-        "--test_mode",
-        "evaluate",
-        "--save_dir",
-        str(tmp_path),
-    ]
-    refused(subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300),
-            "torch_fidelity", "pip install -r requirements-evaluate.txt")  # fmt: skip
