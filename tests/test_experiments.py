@@ -70,7 +70,7 @@ def test_trainings_come_first_and_comparisons_are_of_what_they_leave():
             if word.startswith("runs/"):
                 assert word.replace("trainer_state.pt", "model.safetensors") in left
     by_name = {str(log.parent): shlex.join(words) for log, words in drawings}
-    assert "--sample_num 5 --repeats 1" in by_name["out/Mnist_Mini/many_steps"]
+    assert "--sample_num 20 --repeats 1" in by_name["out/Mnist_Mini/many_steps"]
     assert "DDPM_1000_0p0" in by_name["out/Mnist_Mini/many_steps"]
     assert "--weights raw" in by_name["out/Mnist_Mini/ema_off"]
     assert "--clip_denoised false" in by_name["out/Mnist_Mini/clip_off"]
