@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import os
 import re
 import shlex
@@ -26,7 +27,17 @@ from benchmarks.experiments.claims import (
 )
 from benchmarks.experiments.mistake import wrong_ddpm
 from benchmarks.experiments.run import stages
-from benchmarks.experiments.table import BASE, COMMON, COMPARISONS, DATA, EXPERIMENTS, GROUPS, of_data, variants
+from benchmarks.experiments.table import (
+    BASE,
+    BOUNDS,
+    COMMON,
+    COMPARISONS,
+    DATA,
+    EXPERIMENTS,
+    GROUPS,
+    of_data,
+    variants,
+)
 from diffusion import GaussianDiffusion, SampleInfo, make_betas, sample
 from tests.processes import ROOT
 from utils.config import differences, load_settings
@@ -74,6 +85,8 @@ def test_trainings_come_first_and_comparisons_are_of_what_they_leave():
     assert "DDPM_1000_0p0" in by_name["out/Mnist_Mini/many_steps"]
     assert "--weights raw" in by_name["out/Mnist_Mini/ema_off"]
     assert "--clip_denoised false" in by_name["out/Mnist_Mini/clip_off"]
+    bounds = [log.stem for log, words in drawings if "likelihood" in words]
+    assert bounds == [BASE, *BOUNDS]
 
 
 def test_another_data_set_takes_part_in_everything_with_its_own_base():
@@ -226,10 +239,16 @@ def test_a_page_shows_what_is_there_and_every_link_of_it_leads_somewhere(tmp_pat
         "$ python test_solver.py x\n  all: mean 0.050, largest 0.150 (averaged over pairs)\n"
     )
     Image.new("L", (5, 5)).save(folder / "interpolate" / "slerp_500" / "m_interpolate.png")
+    (folder / "likelihood").mkdir()
+    (folder / "likelihood" / f"{BASE}.txt").write_text("$ python test_solver.py --test_mode likelihood\n")
+    bits = {"mean": 4.0, "standard_error": 0.1, "decoder": 1.0, "terms": [0.5, 0.25, 0.125]}
+    record = {"bits_per_dimension": bits, "protocol": {"strata": [[1, 1], [2, 9], [10, 20]]}}
+    (folder / "likelihood" / f"{BASE}_likelihood.json").write_text(json.dumps(record))
     subprocess.run([sys.executable, page.__file__, str(output)], check=True, cwd=ROOT)
     text = (tmp_path / "docs" / "experiments.md").read_text()
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("../")]
     assert links and all((tmp_path / "docs" / link).exists() for link in links)
+    assert "| l2_cosine | 4.000 ± 0.100 | 1.750 |" in text  # of t < 10: the decoder and the first two terms
     assert "| `slerp` | 500 | 0.050 | 0.150 | 3.0 |" in text and "table of losses" in text
     assert "Samplers and steps" not in text and "Emoji" not in text  # what was not run is not claimed
 

@@ -23,12 +23,13 @@ from benchmarks.experiments.claims import (  # noqa: E402
     part_claims,
     sampler_claims,
 )  # fmt: skip
-from benchmarks.experiments.table import BASE, COMPARISONS, INTERPOLATIONS, of_data  # noqa: E402
+from benchmarks.experiments.table import BASE, BOUND_PICTURES, BOUNDS, COMPARISONS, INTERPOLATIONS, of_data  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.evaluation.sheets import Sheet, labelled_grid  # noqa: E402
 from utils.files import written_whole  # noqa: E402
 from utils.pictures import read_png, save_png  # noqa: E402
 
+LOW = 10  # timesteps, of 1,000
 JUMP = 1.5  # largest over mean change, from which on a way between two pictures has one
 
 HEAD = """# The experiments
@@ -69,16 +70,16 @@ def section(title: str, folder: Path, names: list[str], claims: list[Claim], pic
     return lines
 
 
-def source(folder: Path, name: str) -> str:
+def source(folder: Path, name: str, output: str = "output.txt") -> str:
     """Where the numbers come from: the files and the command."""
     inside = f"experiments/{folder.name}/{name}"
-    command = (folder / name / "output.txt").read_text(encoding="utf-8").splitlines()[0].removeprefix("$ ")
+    command = (folder / name / output).read_text(encoding="utf-8").splitlines()[0].removeprefix("$ ")
     table = (
         f"[table]({inside}/compare_table.csv), [cells]({inside}/compare_cells), "
         if (folder / name / "compare_table.csv").is_file()
         else ""
     )
-    return f"<sub>{table}[output]({inside}/output.txt): `{command}`</sub>"
+    return f"<sub>{table}[output]({inside}/{output}): `{command}`</sub>"
 
 
 def part_grid(folder: Path) -> None:
@@ -133,6 +134,29 @@ def interpolations(folder: Path) -> list[str]:
     return lines
 
 
+def bounds(folder: Path) -> list[str]:
+    """Bits a dimension by variant, with the part of the steps of least noise."""
+    rows = []
+    for name in (BASE, *BOUNDS):
+        path = folder / "likelihood" / f"{name}_likelihood.json"
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            figures, strata = record["bits_per_dimension"], record["protocol"]["strata"]
+            low = figures["decoder"] + sum(term for term, (_, last) in zip(figures["terms"], strata) if last < LOW)
+            cells = f"{figures['mean']:.3f} ± {figures['standard_error']:.3f} | {low:.3f}"
+            rows.append(f"| {name} | {cells} | [record](experiments/{folder.name}/likelihood/{path.name}) |")
+    if not rows:
+        return []
+    return [
+        f"\nBits a dimension, at most, of {BOUND_PICTURES} held-out pictures (mean and standard error over them), and how many",
+        f"of them the first {LOW} of the timesteps take, where the noise is less than a few grey values:\n",
+        f"| variant | bits a dimension | of them at t < {LOW} | |\n|---|---|---|---|",
+        *rows,
+        "",
+        source(folder, "likelihood", f"{BASE}.txt"),
+    ]
+
+
 def data_page(folder: Path) -> list[str]:
     """All that was found with one data set."""
     data = of_data(folder.name)
@@ -181,6 +205,7 @@ def data_page(folder: Path) -> list[str]:
         names = list(COMPARISONS["parts"])
         claims = part_claims(tables["losses"], tables["seeds"], *(tables[name] for name in names))
         lines += section("Other parts", folder, names, claims, ["parts/compare_grid.png"])
+        lines += bounds(folder)
     return lines + interpolations(folder)
 
 

@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
 from benchmarks.experiments.table import (  # noqa: E402
     BASE,
+    BOUND_PICTURES,
+    BOUNDS,
     COMPARISONS,
     EXPERIMENTS,
     INTERPOLATIONS,
@@ -27,6 +29,8 @@ from benchmarks.experiments.table import (  # noqa: E402
     of_data,
     variants,
 )
+from utils.config import load_settings  # noqa: E402
+from utils.evaluation.reference import has_test_split  # noqa: E402
 from utils.files import written_whole  # noqa: E402
 
 Command = tuple[Path, list[str]]  # the file that keeps what it prints, and its arguments
@@ -66,6 +70,14 @@ def interpolation(data_name: str, mode: str, noise_steps: int, runs: Path, outpu
     return folder / "output.txt", [*command, *options, "--save_dir", str(folder)]
 
 
+def bound(data_name: str, variant: str, runs: Path, output: Path) -> Command:
+    """One `--test_mode likelihood`."""
+    folder = output / data_name / "likelihood"
+    model = str(runs / data_name / variant / "model.safetensors")
+    command = ["test_solver.py", "--test_mode", "likelihood", "--model_path", model]
+    return folder / f"{variant}.txt", [*command, "--sample_num", str(BOUND_PICTURES), "--save_dir", str(folder)]
+
+
 def mistake(data_name: str, runs: Path, output: Path) -> Command:
     """The common mistake of a strided DDPM, beside the right one."""
     folder = output / data_name / "mistake"
@@ -88,6 +100,8 @@ def stages(data_name: str, chosen: Sequence[str], args: argparse.Namespace) -> l
             drawings.append(mistake(data_name, args.runs, args.output))
         for name, wanted in COMPARISONS.get(experiment, {}).items():
             drawings.append(comparison(data_name, experiment, name, wanted, args.runs, args.output, args.pictures))
+        if experiment == "parts" and has_test_split(load_settings(str(ROOT / "config.yaml"), data_name).data):
+            drawings += [bound(data_name, variant, args.runs, args.output) for variant in (BASE, *BOUNDS)]
         if experiment == "interpolate":
             drawings += [interpolation(data_name, *each, args.runs, args.output) for each in INTERPOLATIONS]
     return [trainings, drawings]

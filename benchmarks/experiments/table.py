@@ -120,6 +120,9 @@ COMPARISONS: dict[str, dict[str, Comparison]] = {
     },
 }
 
+# Whose bound on the bits a dimension is taken, beside the base's, once "parts" is trained; and of how many held-out pictures.
+BOUNDS, BOUND_PICTURES = ("min_snr", "pred_noise", "pred_x0", "learned_variance", "logit_normal"), 256
+
 # The interpolations: --interpolate_mode, --interpolate_steps.
 INTERPOLATIONS = (("slerp", 250), ("slerp", 500), ("slerp", 750), ("lerp", 500), ("ddim", 1000))
 
