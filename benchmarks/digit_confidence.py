@@ -1,7 +1,7 @@
 """Whether folders of drawn digits, and real digits that were held out, can be told apart; how many are read with confidence.
 
     python test_solver.py --model_path checkpoints/mnist_mini.safetensors --sample_num 1000 --save_images
-    python benchmarks/digit_confidence.py results/mnist_mini_DDIM_50_0p0_images [MORE FOLDERS]
+    python benchmarks/digit_confidence.py results/mnist_mini_DPMPP_20_0p0_images [MORE FOLDERS]
 
 Read by the extractor of `--test_mode evaluate`, checkpoints/digits_extractor.safetensors, which has the figures of one
 model; this compares any two folders: a kernel two-sample test (Gretton et al. 2012) of its features with KID's kernel. To
