@@ -15,9 +15,7 @@ from utils.script import Arguments
 
 def parse_args() -> argparse.Namespace:
     parser = Arguments(__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data_name", required=True, metavar="NAME", help="an entry of Train_Data in the configuration"
-    )
+    parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
     parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
     parser.add_argument(
         "--set",
@@ -28,12 +26,8 @@ def parse_args() -> argparse.Namespace:
         help="override a setting, as in train.learning_rate=2e-4; may be given several times",
     )
     parser.add_argument("--save_dir", metavar="DIR", help="where the run is kept (train_results/NAME)")
-    parser.add_argument(
-        "--resume",
-        choices=["auto", "never"],
-        default="auto",
-        help="auto: go on with the run in save_dir, if there is one; never: refuse if there is one",
-    )
+    resume = "auto: go on with the run in save_dir, if there is one; never: refuse if there is one"
+    parser.add_argument("--resume", choices=["auto", "never"], default="auto", help=resume)
     parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")
