@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.device import upload
 from utils.seeds import generator
 
 
@@ -81,12 +82,12 @@ class Batches:
     def __getitem__(self, k: int) -> Tensor:
         """Batch k, `rows` of it: uint8 (R, C, H, W) on the device."""
         if self._resident is None:
-            pictures = self._upload(self._read(k))
+            pictures = upload(self._read(k), self.device)
         else:
-            pictures = self._resident.index_select(0, self._upload(self.indices(k)))
+            pictures = self._resident.index_select(0, upload(self.indices(k), self.device))
         if not self.horizontal_flip:
             return pictures
-        mirrored = self._upload(self.flips(k))[:, None, None, None]  # (R, 1, 1, 1)
+        mirrored = upload(self.flips(k), self.device)[:, None, None, None]  # (R, 1, 1, 1)
         return torch.where(mirrored, pictures.flip(-1), pictures)
 
     def _order(self, epoch: int) -> Tensor:
@@ -120,9 +121,3 @@ class Batches:
     def _gather(self, indices: Tensor) -> Tensor:
         pictures = torch.from_numpy(self.images[indices.numpy()])  # (R, C, H, W)
         return pictures.pin_memory() if self.device.type == "cuda" else pictures
-
-    def _upload(self, values: Tensor) -> Tensor:
-        """To the device, without waiting for what the device is doing: that takes pinned memory."""
-        if self.device.type != "cuda":
-            return values.to(self.device)
-        return (values if values.is_pinned() else values.pin_memory()).to(self.device, non_blocking=True)

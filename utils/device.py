@@ -26,6 +26,13 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def upload(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU's on `device`, without waiting for what a GPU is doing: that takes pinned memory."""
+    if device.type != "cuda":
+        return values.to(device)
+    return (values if values.is_pinned() else values.pin_memory()).to(device, non_blocking=True)
+
+
 def reuse_freed_memory() -> None:
     """Keeps what this process frees for its next tensors, instead of giving it back to the system and asking for it again.
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from utils.device import upload
+
 
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed that depends on `parts` alone, the same on every machine and in every process."""
@@ -32,4 +34,5 @@ class PictureNoise:
 
     def __call__(self, x: Tensor) -> Tensor:
         assert len(x) == len(self.streams), (len(x), len(self.streams))
-        return torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in self.streams]).to(x)
+        noise = torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in self.streams])
+        return upload(noise, x.device).to(x.dtype)
