@@ -1,11 +1,12 @@
 """Whether folders of drawn digits, and real digits that were held out, can be told apart; how many are read with confidence.
 
     python test_solver.py --model_path checkpoints/mnist_mini.safetensors --sample_num 1000 --save_images
-    python benchmarks/digit_confidence.py results/mnist_mini_DPMPP_20_0p0_images [MORE FOLDERS]
+    python benchmarks/digit_confidence.py results/mnist_mini_DPMPP_20_0p0_images [MORE FOLDERS OR CELLS]
 
-Read by the extractor of `--test_mode evaluate`, checkpoints/digits_extractor.safetensors, which has the figures of one
-model; this compares any two folders: a kernel two-sample test (Gretton et al. 2012) of its features with KID's kernel. To
-compare models by, not a proof: noise, too, can be read with confidence, so look at the pictures.
+A cell is what `--test_mode compare` keeps, compare_cells/NAME.npz. All are read by the extractor of `--test_mode evaluate`,
+checkpoints/digits_extractor.safetensors. That mode has the figures of one model; this compares any two lots of pictures: a
+kernel two-sample test (Gretton et al. 2012) of their features with KID's kernel. To compare models by, not a proof: noise,
+too, can be read with confidence, so look at the pictures.
 """
 
 import argparse
@@ -55,18 +56,27 @@ def two_sample_test(a: Tensor, b: Tensor) -> tuple[float, float]:
     return mmd[0].item(), (mmd[1:] >= mmd[0]).double().mean().item()
 
 
+def drawn(path: Path) -> np.ndarray:
+    """The pictures of a folder of PNGs, or of a comparison's cell: uint8 (N, 1, H, W)."""
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as cell:
+            return cell["pictures"]
+    return np.stack([np.array(Image.open(file).convert("L")) for file in sorted(path.glob("*.png"))])[:, None]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="+", help="the ..._images folder of test_solver.py --save_images")
-    folders = parser.parse_args().folder
+    parser.add_argument(
+        "path", type=Path, nargs="+", help="an ..._images folder of test_solver.py --save_images, or a cell of compare"
+    )
+    paths = parser.parse_args().path
     torch.manual_seed(0)
     extractor = load_extractor("digits")
     options = {"source": "mnist_mini", "data_path": None, "image_size": 28, "image_channel": 1, "download": False}
     real = load_images(**options, skip_unreadable=False, cache_dir="data/cache", split="test")
     sets = {"held-out real digits": extractor(real)}
-    for folder in folders:
-        pictures = [np.array(Image.open(path).convert("L")) for path in sorted(folder.glob("*.png"))]
-        sets[str(folder)] = extractor(np.stack(pictures)[:, None])
+    for path in paths:
+        sets[str(path)] = extractor(drawn(path))
     print(f"extractor: {extractor}")
     for name, found in sets.items():
         report(name, found.logits.softmax(dim=1))

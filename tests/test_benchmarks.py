@@ -1,8 +1,10 @@
 """The measuring programs' own arithmetic."""
 
+import numpy as np
 import torch
 
-from benchmarks.digit_confidence import two_sample_test
+from benchmarks.digit_confidence import drawn, two_sample_test
+from utils.pictures import save_png
 
 
 def test_two_samples_of_one_distribution_cannot_be_told_apart_and_of_two_can():
@@ -18,3 +20,12 @@ def test_two_samples_of_one_distribution_cannot_be_told_apart_and_of_two_can():
         kernel[:150, :150].sum() / (150 * 149) + kernel[150:, 150:].sum() / (100 * 99) - 2 * kernel[:150, 150:].mean()
     )
     torch.testing.assert_close(mmd, direct.item(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_folder_of_digits_and_a_cell_hold_the_same_pictures(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), dtype=np.uint8)
+    for seed, picture in enumerate(pictures):
+        save_png(tmp_path / f"{seed:06d}.png", torch.from_numpy(picture))
+    np.savez_compressed(tmp_path / "cell.npz", pictures=pictures, network_calls=20, seconds=1.0)
+    np.testing.assert_array_equal(drawn(tmp_path), pictures)
+    np.testing.assert_array_equal(drawn(tmp_path / "cell.npz"), pictures)
