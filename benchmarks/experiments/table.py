@@ -67,9 +67,7 @@ class DataSet(NamedTuple):
 
 DATA: dict[str, DataSet] = {
     "Mnist_Mini": DataSet((*SMALL, "train.learning_rate=3e-3"), checkpoint="checkpoints/mnist_mini.safetensors"),
-    "Emoji": DataSet(
-        (*SMALL, "train.learning_rate=1e-3", "model.base_channels=32"), 3 / 2, experiments=("losses", "seeds")
-    ),
+    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=32"), 3 / 2, experiments=("losses",)),
 }
 
 
