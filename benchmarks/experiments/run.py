@@ -38,7 +38,6 @@ Command = tuple[Path, list[str]]  # the file that keeps what it prints, and its 
 
 def training(data_name: str, name: str, settings: Sequence[str], runs: Path, steps: int) -> Command:
     """One training: a grid and a checkpoint at each quarter of it."""
-    steps = max(1, round(steps * of_data(data_name).steps))
     quarter = max(1, steps // 4)
     more = [f"train.sample_every={quarter}", f"train.save_every={quarter}", "train.log_every=25"]
     overrides = [word for setting in (*settings, *more) for word in ("--set", setting)]

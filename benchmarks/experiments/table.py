@@ -57,17 +57,14 @@ SMALL = ("train.batch_size=16", "train.warmup_steps=100", "train.ema_decay=0.995
 
 
 class DataSet(NamedTuple):
-    """`steps`: the part of the run's STEPS that each of its trainings has."""
-
     settings: tuple[str, ...] = ()
-    steps: float = 1.0
     experiments: tuple[str, ...] = tuple(EXPERIMENTS)
     checkpoint: str | None = None
 
 
 DATA: dict[str, DataSet] = {
     "Mnist_Mini": DataSet((*SMALL, "train.learning_rate=3e-3"), checkpoint="checkpoints/mnist_mini.safetensors"),
-    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=32"), 3 / 2, experiments=("losses",)),
+    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=32"), experiments=("losses",)),
 }
 
 
