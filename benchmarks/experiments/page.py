@@ -38,7 +38,8 @@ What the page that this project grew from compares by eye, with figures beside t
 figures are written by `bash run_experiments.sh`, which trains small networks on equal budgets, and resumes. What is trained
 and compared is one table, [table.py](../benchmarks/experiments/table.py); `DATA_NAMES=Cifar10 STEPS=100000 PICTURES=2500
 JOBS=1 bash run_experiments.sh` runs it on another data set. **Only what is shown here was run**, minutes on a CPU: a verdict
-is one at that budget. The commands stand below the tables.
+is one at that budget. All variants predict v unless their name says otherwise (the original page predicts the noise, which
+within minutes gives no digits to compare). The commands stand below the tables.
 
 How to read it:
 
