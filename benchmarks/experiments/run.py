@@ -123,7 +123,8 @@ def run(command: Command, threads: int) -> None:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise SystemExit(f"error: python {shlex.join(arguments)} ended with {done.returncode}: {last}")
     with written_whole(log) as temporary:
-        temporary.write_text(line + done.stdout.replace(f"{ROOT}/", ""), encoding="utf-8")
+        printed = done.stdout.replace(f"{ROOT}/", "").replace(f"{Path.home()}/", "~/")  # no path of this machine
+        temporary.write_text(line + printed, encoding="utf-8")
 
 
 def main() -> None:
