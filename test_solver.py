@@ -115,7 +115,7 @@ from utils.distributed import Ranks, only_first_speaks
 from utils.errors import RequestError
 from utils.files import check_writable
 from utils.script import run_script
-from utils.trained import load_trained, parse_sampler
+from sampling.trained import load_trained, parse_sampler
 
 SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
 
@@ -152,7 +152,7 @@ def main(args: argparse.Namespace) -> int:
     chain = "every step of the training" if args.test_mode == "likelihood" else ", ".join(map(str, samplers))
     if args.test_mode != "report":
         print(f"Sampler: {chain}, on {ranks.device} in {models[0].precision}")
-    mode = importlib.import_module(f"utils.modes.{args.test_mode}")  # each loads only what it needs
+    mode = importlib.import_module(f"modes.{args.test_mode}")  # each loads only what it needs
     chosen = (models, samplers) if args.test_mode == "compare" else (models[0], samplers[0])
     shared = {"ranks": ranks} if args.test_mode in SHARED_MODES else {}
     for path in mode.run(args, *chosen, **shared):

@@ -56,16 +56,16 @@ from utils.device import (
     pick_precision,
 )
 from utils.distributed import Ranks, only_first_speaks, portions
-from utils.doctor import Doctor, picture_complaints
-from utils.drawing import draw_sheet
-from utils.ema import EMA
+from training.monitor import Doctor, picture_complaints
+from sampling.drawing import draw_sheet
+from training.ema import EMA
 from utils.errors import RequestError
 from utils.files import check_writable, written_whole
-from utils.run_log import Pace, RunLog
+from training.run_log import Pace, RunLog
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed, generator
 from utils.settings import Settings, TrainSettings
-from utils.trainer_state import TrainerState, claimed, find_state, write_snapshot, write_weights
+from training.state import TrainerState, claimed, find_state, write_snapshot, write_weights
 
 
 def main(args: argparse.Namespace) -> int:

@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from datasets import Batches, to_float
 from diffusion import SampleInfo, build_diffusion
+from sampling.drawing import draw
 from utils.device import at_precision, pick_channels_last
 from utils.distributed import Ranks
-from utils.drawing import draw
 from utils.pictures import save_png
 from utils.settings import Settings
 

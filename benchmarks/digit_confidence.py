@@ -22,8 +22,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
 from datasets import load_images  # noqa: E402
-from utils.evaluation.extractor import load_extractor  # noqa: E402
-from utils.evaluation.measures import CONFIDENT  # noqa: E402
+from evaluation.extractor import load_extractor  # noqa: E402
+from evaluation.measures import CONFIDENT  # noqa: E402
 
 PERMUTATIONS = 1000
 

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks.contestants import Contestant, How, ours  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, parser, write_result  # noqa: E402
 from datasets import load_images  # noqa: E402
+from evaluation.extractor import load_extractor  # noqa: E402
+from evaluation.measures import measure  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.evaluation.extractor import load_extractor  # noqa: E402
-from utils.evaluation.measures import measure  # noqa: E402
 
 PROBE_STEPS = 5  # steps by which the speed of a variant is known
 

@@ -19,8 +19,8 @@ from benchmarks.contestants import Contestant  # noqa: E402
 from benchmarks.side_by_side import flops, parser, ratio, take_turns, write_result  # noqa: E402
 from benchmarks.workloads import add_options, contestants, flop_of_each, rows  # noqa: E402
 from diffusion import SampleInfo  # noqa: E402
-from utils.drawing import draw  # noqa: E402
-from utils.trained import load_trained  # noqa: E402
+from sampling.drawing import draw  # noqa: E402
+from sampling.trained import load_trained  # noqa: E402
 
 SLOW, FAST = "DDPM_1000_0p0", "DPMPP_20_0p0"
 

@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
 from diffusion import SampleInfo, build_diffusion, samplers  # noqa: E402
 from models import build_model  # noqa: E402
+from sampling.drawing import draw  # noqa: E402
 from utils.checkpoints import load_checkpoint  # noqa: E402
-from utils.drawing import draw  # noqa: E402
 from utils.untrusted import load_weights  # noqa: E402
 
 PICTURES = 16

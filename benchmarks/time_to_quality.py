@@ -5,7 +5,7 @@
 Both train on the same 7,000 digits in one process, in turns of --slice seconds; the clock of each runs in its own turns
 only. At the marks their averaged weights are kept in --folder; given again, the program trains only those of whom nothing
 is there. Then, outside the clocks, each draws from them with DDIM in 20 steps, and the features of the digits' extractor
-(utils.evaluation) tell how far that is from the 1,000 held-out digits. Ours: the entry Mnist_Mini of config.yaml, with
+(evaluation) tell how far that is from the 1,000 held-out digits. Ours: the entry Mnist_Mini of config.yaml, with
 schedules of so many --epochs. The peer: Unet(dim=32, dim_mults=(1, 2, 4)), batch 64, its Trainer's defaults.
 """
 
@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks.contestants import Contestant, How, lucidrains, ours, picture_folder  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, parser, synchronize, write_result  # noqa: E402
 from datasets import load_images, to_uint8  # noqa: E402
+from evaluation.extractor import load_extractor  # noqa: E402
+from evaluation.measures import measure  # noqa: E402
 from train_solver import epochs_in_steps  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import pick_precision  # noqa: E402
-from utils.evaluation.extractor import load_extractor  # noqa: E402
-from utils.evaluation.measures import measure  # noqa: E402
 from utils.files import written_whole  # noqa: E402
 
 PEER = "denoising-diffusion-pytorch"

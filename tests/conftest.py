@@ -50,13 +50,13 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="session")
 def extractor():
-    from utils.evaluation.extractor import load_extractor  # here: what it loads takes seconds
+    from evaluation.extractor import load_extractor  # here: what it loads takes seconds
 
     return load_extractor("digits")
 
 
 @pytest.fixture(scope="session")
 def reference(extractor):
-    from utils.evaluation.reference import load_reference
+    from evaluation.reference import load_reference
 
     return load_reference(DataSettings(source="mnist_mini", image_size=28, image_channel=1), "train", extractor)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from utils.evaluation.extractor import Features
+from evaluation.extractor import Features
 from utils.settings import DataSettings
 
 SHIPPED = "checkpoints/mnist_mini.safetensors"

@@ -8,8 +8,8 @@ import torch
 
 from diffusion import SAMPLERS, SampleInfo, build_diffusion, self_condition
 from models import build_model
+from sampling.drawing import draw
 from utils.config import load_settings
-from utils.drawing import draw
 from utils.errors import RequestError
 
 CHOICES = {

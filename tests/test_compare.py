@@ -11,19 +11,19 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from diffusion import SampleInfo
+from evaluation import cells
+from evaluation.appearance import appearance
+from evaluation.cells import Cell, Judge, Lots
+from evaluation.extractor import load_extractor
+from evaluation.measures import draw_pictures, measure
+from evaluation.reference import load_real
+from evaluation.sheets import FONT_SIZE, MARGIN, SCALE, Sheet, labelled_grid
 from models import build_model
+from modes import compare
+from sampling.trained import load_trained
 from tests.processes import TINY, done, refused, run
 from utils.config import load_settings
 from utils.errors import RequestError
-from utils.evaluation import cells
-from utils.evaluation.appearance import appearance
-from utils.evaluation.cells import Cell, Judge, Lots
-from utils.evaluation.extractor import load_extractor
-from utils.evaluation.measures import draw_pictures, measure
-from utils.evaluation.reference import load_real
-from utils.evaluation.sheets import FONT_SIZE, MARGIN, SCALE, Sheet, labelled_grid
-from utils.modes import compare
-from utils.trained import load_trained
 
 CPU = torch.device("cpu")
 

@@ -5,9 +5,9 @@ import torch
 
 from diffusion import SAMPLERS, SampleInfo, build_diffusion
 from models import build_model
+from sampling.drawing import draw
 from tests.processes import TINY, done, run, torchrun, train
 from utils.checkpoints import load_checkpoint, load_state
-from utils.drawing import draw
 from utils.untrusted import load_weights
 
 pytestmark = pytest.mark.cuda

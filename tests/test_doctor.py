@@ -6,7 +6,7 @@ import torch
 
 from diffusion import Prediction
 from tests.training import ALONE
-from utils.doctor import ClippedShare, Doctor, data_figures, picture_complaints, picture_figures
+from training.monitor import ClippedShare, Doctor, data_figures, picture_complaints, picture_figures
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from diffusion import SampleInfo
+from sampling.trained import load_trained
 from tests.features import CPU, SHIPPED
 from tests.processes import ROOT, done, files, refused, run
 from utils.errors import RequestError
-from utils.trained import load_trained
 
 # The modes, as processes
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path, mode, path, op
     args = SimpleNamespace(**dict.fromkeys(names), **{"seed": 0, "save_dir": str(tmp_path)})
     args.__dict__.update(options)
     with pytest.raises(RequestError, match=words) as error:
-        importlib.import_module(f"utils.modes.{mode}").run(
+        importlib.import_module(f"modes.{mode}").run(
             args, load_trained(path, "ema", CPU, "fp32"), SampleInfo.parse("DDIM_2_0p0")
         )
     assert "\n" not in str(error.value) and os.listdir(tmp_path) == []

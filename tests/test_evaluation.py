@@ -12,16 +12,16 @@ from safetensors.torch import save_file
 from scipy.linalg import sqrtm
 
 from diffusion import SampleInfo
+from evaluation.extractor import Features, as_tensor, load_extractor
+from evaluation.measures import draw_pictures, measure, measure_floor
+from evaluation.memorisation import memorisation, nearest_pictures
+from evaluation.record import summary
+from evaluation.reference import load_real, load_reference
+from sampling.trained import load_trained
 from tests.features import CPU, DIGITS, SHIPPED, features_of, two_point
 from tests.processes import done, train
 from utils.errors import RequestError
-from utils.evaluation.extractor import Features, as_tensor, load_extractor
-from utils.evaluation.measures import draw_pictures, measure, measure_floor
-from utils.evaluation.memorisation import memorisation, nearest_pictures
-from utils.evaluation.record import summary
-from utils.evaluation.reference import load_real, load_reference
 from utils.settings import DataSettings
-from utils.trained import load_trained
 
 # The figures
 

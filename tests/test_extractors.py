@@ -11,13 +11,13 @@ from safetensors import safe_open
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from datasets import load_labels
+from evaluation import train_extractor
+from evaluation.classifier import Classifier, normalise_features
+from evaluation.extractor import as_tensor, extractor_for, load_extractor
+from evaluation.measures import measure
 from tests.pictures import write_idx
 from tests.processes import ROOT
 from utils.errors import RequestError
-from utils.evaluation import train_extractor
-from utils.evaluation.classifier import Classifier, normalise_features
-from utils.evaluation.extractor import as_tensor, extractor_for, load_extractor
-from utils.evaluation.measures import measure
 
 # The extractors
 
@@ -76,7 +76,7 @@ def test_the_same_script_makes_an_extractor_for_clothes(tmp_path, monkeypatch):
     assert train_extractor.main(SimpleNamespace(**arguments)) == 0
     with safe_open(output, framework="pt") as file:
         assert file.metadata()["extractor"] == "clothes" and float(file.metadata()["held_out_accuracy"]) > 0.5
-    monkeypatch.setattr("utils.evaluation.extractor.FOLDER", tmp_path)
+    monkeypatch.setattr("evaluation.extractor.FOLDER", tmp_path)
     made = load_extractor("clothes")
     assert made(pictures[:20, None]).features.shape == (20, 64) and made.is_classifier
     with pytest.raises(RequestError, match="Emoji has no classes"):
@@ -134,6 +134,6 @@ def test_weights_that_are_missing_damaged_or_malicious_are_refused(tmp_path, mon
         load_extractor("vgg")
     with pytest.raises(RequestError, match="belongs to --extractor inception"):
         load_extractor("digits", tmp_path / "evil.pth")
-    monkeypatch.setattr("utils.evaluation.extractor.FOLDER", tmp_path)
+    monkeypatch.setattr("evaluation.extractor.FOLDER", tmp_path)
     with pytest.raises(RequestError, match="train_extractor --data_name Fashion_Mnist"):
         load_extractor("clothes")

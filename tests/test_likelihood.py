@@ -10,9 +10,9 @@ from scipy.stats import norm
 
 from datasets import to_uint8
 from diffusion import build_diffusion
+from evaluation.likelihood import make_strata, variational_bound
 from tests.oracles import GaussianOracle
 from tests.processes import done, files, refused, run
-from utils.evaluation.likelihood import make_strata, variational_bound
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from modes.report import evenly, grouped_curves, read_log, words_of
 from tests.processes import done, refused, run, train
-from utils.modes.report import evenly, grouped_curves, read_log, words_of
 
 
 class Page(HTMLParser):

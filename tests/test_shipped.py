@@ -10,9 +10,9 @@ import torch
 from datasets import load_images
 from diffusion import SampleInfo, build_diffusion
 from models import build_model
+from sampling.drawing import draw
 from tests.processes import done, run
 from utils.checkpoints import load_checkpoint
-from utils.drawing import draw
 from utils.untrusted import load_weights
 
 PATH = "checkpoints/mnist_mini.safetensors"  # predicts x_0

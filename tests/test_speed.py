@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from diffusion import SampleInfo, build_diffusion
+from sampling.drawing import Frames, draw
+from sampling.trained import load_trained
 from tests.processes import TINY, done, refused, run, train
 from tests.training import advance, make_trainer
+from training.state import write_snapshot
 from utils.background import Background
 from utils.checkpoints import STATE_FILE, load_checkpoint, load_state
 from utils.device import at_precision, compile_in_place, pick_channels_last, pick_compile, pick_precision
-from utils.drawing import Frames, draw
 from utils.errors import RequestError
 from utils.pictures import read_png, save_png, save_pngs
-from utils.trained import load_trained
-from utils.trainer_state import write_snapshot
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SHIPPED = "checkpoints/mnist_mini.safetensors"

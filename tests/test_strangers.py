@@ -87,7 +87,7 @@ def test_a_state_with_a_checksum_of_its_own_is_not_believed(tmp_path, forge):
 
 def test_a_checkpoint_says_nothing_of_where_to_write(tmp_path, monkeypatch):
     """A stranger's file names a cache folder: it is not used."""
-    from utils.trained import real_data
+    from sampling.trained import real_data
 
     settings = load_settings(
         "config.yaml", "Cifar10", [f"data.cache_dir={tmp_path}/theirs", f"data.data_path={tmp_path}"]

@@ -7,9 +7,9 @@ import torch
 
 from tests.processes import TINY, done, refused, train
 from tests.training import ALONE, advance, find, make_trainer
+from training.state import SKIPS, claimed
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint, load_state
 from utils.errors import RequestError
-from utils.trainer_state import SKIPS, claimed
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from diffusion import GaussianDiffusion, SampleInfo, make_betas
+from sampling.drawing import Frames, batches_of, draw
+from sampling.interpolation import changes, interpolate, lerp, pick, reconstruct, slerp
 from tests.oracles import FiniteOracle, GaussianOracle
+from training.ema import EMA
+from training.run_log import RunLog
 from utils import requirements
-from utils.drawing import Frames, batches_of, draw
-from utils.ema import EMA
 from utils.files import written_whole
-from utils.interpolation import changes, interpolate, lerp, pick, reconstruct, slerp
 from utils.pictures import grid, near_square, save_gif, save_png
-from utils.run_log import RunLog
 from utils.seeds import PictureNoise, derive_seed, generator
 
 CPU = torch.device("cpu")

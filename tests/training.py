@@ -3,11 +3,11 @@
 import torch
 
 from models import build_model
+from training.ema import EMA
+from training.monitor import Doctor
+from training.state import TrainerState, find_state
 from utils.config import load_settings
 from utils.distributed import Ranks
-from utils.doctor import Doctor
-from utils.ema import EMA
-from utils.trainer_state import TrainerState, find_state
 
 SMALL = ["data.image_size=8", "model.base_channels=8", "model.channel_mult=[1, 2]", "model.num_res_blocks=1", "model.norm_groups=4",
          "model.attention_resolutions=[4]", "model.patch_size=1"]  # fmt: skip

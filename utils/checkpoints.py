@@ -8,9 +8,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from interop.family import settings_of_weights
 from utils.config import explain
 from utils.errors import RequestError
-from utils.family import settings_of_weights
 from utils.settings import Settings
 from utils.untrusted import (
     State,

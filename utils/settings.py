@@ -141,7 +141,7 @@ class TrainSettings(Block):
 
 
 class SampleSettings(Block):
-    """To `utils.drawing`: the grids of a training, and test_solver.py's defaults."""
+    """To `sampling.drawing`: the grids of a training, and test_solver.py's defaults."""
 
     sample_num: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="How many pictures.")
     sample_info: str = Field("DDIM_50_0p0", description="The sampler: METHOD_STEPS_ETA.")

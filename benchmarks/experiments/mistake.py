@@ -17,13 +17,13 @@ sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
 from datasets import to_uint8  # noqa: E402
 from diffusion import GaussianDiffusion, SampleInfo, self_condition  # noqa: E402
-from utils.drawing import draw  # noqa: E402
-from utils.evaluation.appearance import appearance  # noqa: E402
-from utils.evaluation.sheets import Sheet, labelled_grid  # noqa: E402
+from evaluation.appearance import appearance  # noqa: E402
+from evaluation.sheets import Sheet, labelled_grid  # noqa: E402
+from sampling.drawing import draw  # noqa: E402
+from sampling.trained import load_trained  # noqa: E402
 from utils.files import written_whole  # noqa: E402
 from utils.pictures import grid, near_square, save_png  # noqa: E402
 from utils.seeds import PictureNoise  # noqa: E402
-from utils.trained import load_trained  # noqa: E402
 
 STEPS = (50, 100, 200)
 PICTURES = 16

@@ -24,8 +24,8 @@ from benchmarks.experiments.claims import (  # noqa: E402
     sampler_claims,
 )  # fmt: skip
 from benchmarks.experiments.table import BASE, BOUND_PICTURES, BOUNDS, COMPARISONS, INTERPOLATIONS, of_data  # noqa: E402
+from evaluation.sheets import Sheet, labelled_grid  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.evaluation.sheets import Sheet, labelled_grid  # noqa: E402
 from utils.files import written_whole  # noqa: E402
 from utils.pictures import read_png, save_png  # noqa: E402
 

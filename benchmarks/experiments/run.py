@@ -29,8 +29,8 @@ from benchmarks.experiments.table import (  # noqa: E402
     of_data,
     variants,
 )
+from evaluation.reference import has_test_split  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.evaluation.reference import has_test_split  # noqa: E402
 from utils.files import written_whole  # noqa: E402
 
 Command = tuple[Path, list[str]]  # the file that keeps what it prints, and its arguments

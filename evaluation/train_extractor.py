@@ -1,4 +1,4 @@
-"""Trains the classifier whose features the figures are measured in: python -m utils.evaluation.train_extractor
+"""Trains the classifier whose features the figures are measured in: python -m evaluation.train_extractor
 
 On the training split, shifted, turned and scaled a little; the held-out pictures only tell how often it is right. Two
 minutes on one core for the 7,000 embedded digits. `--data_name Fashion_Mnist` makes the one for clothes.
@@ -17,10 +17,10 @@ from torch import Tensor
 from tqdm import trange
 
 from datasets import load_images, load_labels, to_float
+from evaluation.classifier import SIZE, Classifier, jitter, normalise_features
+from evaluation.extractor import CLASSIFIERS
 from utils.config import load_settings
 from utils.errors import RequestError
-from utils.evaluation.classifier import SIZE, Classifier, jitter, normalise_features
-from utils.evaluation.extractor import CLASSIFIERS
 from utils.files import written_whole
 from utils.script import run_script
 
@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
         "seed": str(args.seed),
         "held_out_accuracy": f"{right['test']:.4f}",
         "training_accuracy": f"{right['train']:.4f}",
-        "command": shlex.join(["python", "-m", "utils.evaluation.train_extractor", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "evaluation.train_extractor", *sys.argv[1:]]),
     }
     with written_whole(output) as temporary:
         save_file(model.state_dict(), temporary, metadata)

@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from datasets import load_images
 from diffusion import SampleInfo
-from utils.drawing import batches_of
+from evaluation.likelihood import Bound, make_strata, variational_bound
+from evaluation.memorisation import save_figure
+from evaluation.record import model_record, save_json
+from evaluation.reference import has_test_split
+from sampling.drawing import batches_of
+from sampling.trained import Trained, real_data
 from utils.errors import RequestError
-from utils.evaluation.likelihood import Bound, make_strata, variational_bound
-from utils.evaluation.memorisation import save_figure
-from utils.evaluation.record import model_record, save_json
-from utils.evaluation.reference import has_test_split
-from utils.trained import Trained, real_data
 
 STEPS = 100  # timesteps for each picture, unless --likelihood_steps says otherwise
 PICTURES = 64  # unless --sample_num says otherwise

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from datasets import to_uint8
 from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample, self_condition
+from training.monitor import ClippedShare, data_figures, picture_figures
 from utils.distributed import Ranks
-from utils.doctor import ClippedShare, data_figures, picture_figures
 from utils.errors import RequestError
 from utils.pictures import grid, near_square
 from utils.seeds import PictureNoise

@@ -14,10 +14,10 @@ import torch
 import torch_fidelity
 
 from diffusion import SampleInfo
-from utils.evaluation.extractor import HASH_DIGITS, Extractor
-from utils.evaluation.measures import PAPERS_PICTURES, Figures, Floor
+from evaluation.extractor import HASH_DIGITS, Extractor
+from evaluation.measures import PAPERS_PICTURES, Figures, Floor
+from sampling.trained import Trained
 from utils.files import written_whole
-from utils.trained import Trained
 
 SHOWN = ("fid", "kid", "precision", "recall", "inception_score", "confident")  # the columns of the table
 

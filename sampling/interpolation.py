@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datasets import to_float, to_uint8
 from diffusion import GaussianDiffusion, SampleInfo, encode, pairs_from, sample, self_condition
-from utils.drawing import Network, batches_of
+from sampling.drawing import Network, batches_of
 from utils.seeds import PictureNoise, generator
 
 MODES = ("lerp", "slerp", "ddim")

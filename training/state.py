@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from training.ema import EMA
+from training.monitor import Doctor
 from utils.checkpoints import (
     MILESTONES,
     PREVIOUS_FILE,
@@ -23,8 +25,6 @@ from utils.checkpoints import (
 )
 from utils.config import differences
 from utils.distributed import Ranks
-from utils.doctor import Doctor
-from utils.ema import EMA
 from utils.errors import RequestError
 from utils.files import written_whole
 from utils.settings import Settings

@@ -13,11 +13,11 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from diffusion import SampleInfo
-from utils.drawing import batches_of, draw
+from evaluation.extractor import Extractor, Features
+from evaluation.reference import Reference
+from sampling.drawing import batches_of, draw
+from sampling.trained import Trained
 from utils.errors import RequestError
-from utils.evaluation.extractor import Extractor, Features
-from utils.evaluation.reference import Reference
-from utils.trained import Trained
 
 CONFIDENT = 0.99  # probability of the likeliest class
 KID_SUBSET = 1000  # pictures; fewer where there are fewer

@@ -11,11 +11,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from diffusion import SampleInfo
+from sampling.trained import Trained
 from utils.errors import RequestError
 from utils.files import written_whole
 from utils.plots import Curve, data_uri, plot, svg
 from utils.settings import Blocks, Settings
-from utils.trained import Trained
 
 SHEETS_MAX = 12  # grids that are shown; of more, evenly spread ones
 LOG_FILE = "log.jsonl"

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from diffusion import SampleInfo
+from evaluation.cells import Cell, Judge, Lots
+from evaluation.sheets import Sheet, labelled_grid
+from sampling.trained import Trained
 from utils.errors import RequestError
-from utils.evaluation.cells import Cell, Judge, Lots
-from utils.evaluation.sheets import Sheet, labelled_grid
 from utils.files import written_whole
 from utils.pictures import read_png, save_png
 from utils.plots import Curve, plot, save_plot
-from utils.trained import Trained
 
 PICTURES = 1000  # a lot, unless --sample_num says otherwise
 COLUMNS = 6  # of a grid that has one sampler for all checkpoints

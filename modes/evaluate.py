@@ -7,10 +7,10 @@ from typing import Any
 from tqdm import tqdm
 
 from diffusion import SampleInfo
-from utils.evaluation.extractor import extractor_for, load_extractor
-from utils.evaluation.measures import check_count, draw_pictures, measure, measure_floor
-from utils.evaluation.memorisation import memorisation, save_memorisation
-from utils.evaluation.record import (
+from evaluation.extractor import extractor_for, load_extractor
+from evaluation.measures import check_count, draw_pictures, measure, measure_floor
+from evaluation.memorisation import memorisation, save_memorisation
+from evaluation.record import (
     describe,
     floor_record,
     model_record,
@@ -20,8 +20,8 @@ from utils.evaluation.record import (
     summary,
     table,
 )
-from utils.evaluation.reference import Reference, load_reference
-from utils.trained import Trained, real_data
+from evaluation.reference import Reference, load_reference
+from sampling.trained import Trained, real_data
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
 

@@ -7,9 +7,9 @@ import torch
 from tqdm import tqdm
 
 from diffusion import SampleInfo
-from utils.interpolation import pick, reconstruct
+from sampling.interpolation import pick, reconstruct
+from sampling.trained import Trained, check_deterministic, real_pictures
 from utils.pictures import grid, save_png
-from utils.trained import Trained, check_deterministic, real_pictures
 
 PICTURES = 10  # unless --sample_num says otherwise
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from datasets import to_float
 from diffusion import GaussianDiffusion, self_condition
 from diffusion.variational import prior_bits
-from utils.drawing import Network
+from sampling.drawing import Network
 from utils.seeds import PictureNoise, generator
 
 

@@ -14,13 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion import SampleInfo
+from sampling.drawing import Frames, batches_of, draw
+from sampling.trained import Trained
 from utils.background import Background
 from utils.device import compile_in_place
 from utils.distributed import Ranks
-from utils.drawing import Frames, batches_of, draw
 from utils.errors import RequestError
 from utils.pictures import grid, near_square, save_gif, save_png, save_pngs
-from utils.trained import Trained
 
 GRID_MAX = 1024  # pictures in the final grid
 PROGRESS_MAX = 64  # pictures whose denoising is shown

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from datasets import load_images
 from datasets.sources import find_pictures
+from evaluation.extractor import Extractor, Features
 from utils.errors import RequestError
-from utils.evaluation.extractor import Extractor, Features
 from utils.files import written_whole
 from utils.settings import DataSettings
 

@@ -7,10 +7,10 @@ import torch
 from tqdm import tqdm
 
 from diffusion import SampleInfo
+from sampling.interpolation import changes, interpolate, pick
+from sampling.trained import Trained, check_deterministic, real_pictures
 from utils.errors import RequestError
-from utils.interpolation import changes, interpolate, pick
 from utils.pictures import grid, save_png
-from utils.trained import Trained, check_deterministic, real_pictures
 
 PAIRS = 10  # unless --sample_num says otherwise
 COEFFICIENTS = 11  # from 0 to 1, unless --interpolate_num says otherwise

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from datasets import load_images
 from diffusion import SampleInfo
+from evaluation.appearance import appearance
+from evaluation.extractor import Extractor, extractor_for, load_extractor
+from evaluation.measures import Figures, draw_pictures, measure, measure_floor
+from evaluation.record import summary
+from evaluation.reference import Reference, load_reference
+from sampling.trained import Trained
 from utils.errors import RequestError
-from utils.evaluation.appearance import appearance
-from utils.evaluation.extractor import Extractor, extractor_for, load_extractor
-from utils.evaluation.measures import Figures, draw_pictures, measure, measure_floor
-from utils.evaluation.record import summary
-from utils.evaluation.reference import Reference, load_reference
 from utils.files import written_whole
 from utils.pictures import grid, near_square, save_png
-from utils.trained import Trained
 
 SHEET = 16  # pictures of a cell that are kept to be shown
 HASH_DIGITS = 12

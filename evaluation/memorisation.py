@@ -8,8 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from utils.evaluation.extractor import Features, as_tensor
-from utils.evaluation.reference import Reference
+from evaluation.extractor import Features, as_tensor
+from evaluation.reference import Reference
 from utils.files import written_whole
 
 QUANTILES = (0.01, 0.05, 0.5)

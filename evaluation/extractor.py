@@ -17,14 +17,14 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from torch_fidelity.utils import create_feature_extractor
 
 from datasets import to_float
+from evaluation.classifier import SIZE, Classifier
 from utils.errors import RequestError
-from utils.evaluation.classifier import SIZE, Classifier
 from utils.untrusted import check_state_dict, read_pt
 
 # Our extractors, each with the data sources that it is chosen for.
 CLASSIFIERS = {"digits": ("mnist_mini", "mnist"), "clothes": ("fashion_mnist",)}
 EXTRACTORS = (*CLASSIFIERS, "inception")
-FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
+FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
 HASH_DIGITS = 12
 BATCH = 128
 
@@ -156,7 +156,7 @@ def load_extractor(
             raise RequestError(f"--inception_weights belongs to --extractor inception, not {name}")
         path = FOLDER / f"{name}_extractor.safetensors"
         data_name = {"digits": "Mnist_Mini", "clothes": "Fashion_Mnist"}[name]
-        remedy = f"make it by python -m utils.evaluation.train_extractor --data_name {data_name}"
+        remedy = f"make it by python -m evaluation.train_extractor --data_name {data_name}"
     if not path.is_file():
         raise RequestError(f"the weights of the extractor {name} are not in {path}; {remedy}")
     return Extractor(name, path, torch.device(device))

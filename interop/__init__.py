@@ -1,0 +1,1 @@
+"""Other people's formats: checkpoints that this project did not write."""

@@ -1,0 +1,1 @@
+"""A training in progress: its state and its folder, the moving average, the monitor, the log, the previews."""
