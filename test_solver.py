@@ -111,7 +111,7 @@ def add_options_of_modes(parser: argparse.ArgumentParser) -> None:
 if __name__ == "__main__":
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
-from utils.distributed import Ranks, only_first_speaks
+from utils.distributed import Ranks, silence_other_ranks
 from utils.errors import RequestError
 from utils.files import check_writable
 from utils.script import run_script
@@ -133,7 +133,7 @@ MODE_OPTIONS = {
 
 
 def main(args: argparse.Namespace) -> int:
-    only_first_speaks()
+    silence_other_ranks()
     check_request(args)
     ranks = Ranks(args.device)
     if ranks.size > 1 and args.test_mode not in SHARED_MODES:
@@ -148,7 +148,7 @@ def main(args: argparse.Namespace) -> int:
     least = min(model.settings.diffusion.timestep_num for model in models)
     samplers = [parse_sampler(text, least) for text in texts]
     for trained in models:
-        print(f"Model:   {trained.path}: {trained.settings.data_name}, step {trained.step:,}, {trained.which} weights")
+        print(f"Model:   {trained.path}: {trained.settings.data_name}, step {trained.step:,}, {trained.weights} weights")
     chain = "every step of the training" if args.test_mode == "likelihood" else ", ".join(map(str, samplers))
     if args.test_mode != "report":
         print(f"Sampler: {chain}, on {ranks.device} in {models[0].precision}")

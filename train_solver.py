@@ -55,12 +55,12 @@ from utils.device import (
     pick_channels_last,
     pick_precision,
 )
-from utils.distributed import Ranks, only_first_speaks, portions
+from utils.distributed import Ranks, silence_other_ranks, split_evenly
 from training.monitor import Doctor, picture_complaints
 from sampling.drawing import draw_sheet
 from training.ema import EMA
 from utils.errors import RequestError
-from utils.files import check_writable, written_whole
+from utils.files import check_writable, atomic_write
 from training.run_log import Pace, RunLog
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed, generator
@@ -69,7 +69,7 @@ from training.state import TrainerState, claimed, find_state, write_snapshot, wr
 
 
 def main(args: argparse.Namespace) -> int:
-    only_first_speaks()
+    silence_other_ranks()
     flags = {
         "run.save_dir": args.save_dir,
         "run.seed": args.seed,
@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
     if settings.run.deterministic:
         be_deterministic()
     ranks = Ranks(settings.run.device)
-    ranks.from_first(lambda: check_writable(folder, "--save_dir"))
+    ranks.broadcast_from_rank0(lambda: check_writable(folder, "--save_dir"))
     check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
     picture_num = check_source(data.source, data.data_path, download=data.download)
     if knobs.batch_size < ranks.size:
@@ -101,7 +101,7 @@ def main(args: argparse.Namespace) -> int:
         if trainer.step < steps_of(settings, len(images)):
             status = train(settings, trainer, images, folder, ranks)
         else:
-            if ranks.first:
+            if ranks.is_main:
                 write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
             print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
             status = 0
@@ -117,18 +117,18 @@ def begin(args, settings: Settings, trainer: TrainerState, folder: Path, ranks: 
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # by torchrun --max-restarts
     resume = "auto" if restarted else args.resume
     exists = folder.exists()
-    if exists and ranks.first:
+    if exists and ranks.is_main:
         held.enter_context(claimed(folder))
-    state = ranks.from_first(lambda: find_state(folder, resume, settings))
+    state = ranks.broadcast_from_rank0(lambda: find_state(folder, resume, settings))
     images = load_images(**settings.data.model_dump(exclude={"horizontal_flip"}))
-    if not exists and ranks.first:  # not before: what is refused leaves no empty folder behind
+    if not exists and ranks.is_main:  # not before: what is refused leaves no empty folder behind
         held.enter_context(claimed(folder))
     if state is not None:
         trainer.load(state, folder)
         print(f"Going on from step {trainer.step:,}.")
     trainer.check_data(images)
-    if ranks.first:
-        with written_whole(folder / "config.yaml") as temporary:
+    if ranks.is_main:
+        with atomic_write(folder / "config.yaml") as temporary:
             temporary.write_text(to_yaml(settings), encoding="utf-8")
     return images
 
@@ -157,17 +157,17 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
     # By the whole run's length: going on with it must not compile otherwise.
     compile_in_place(trainer.model, settings.run.compile, device, total_steps)
     precision = precision_of(settings, ranks)
-    network = at_precision(ranks.shared(trainer.model), precision, device)
+    network = at_precision(ranks.wrap_model(trainer.model), precision, device)
     ema_network = at_precision(trainer.ema.model, precision, device)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
     info = SampleInfo.parse(settings.sample.sample_info)
     seeds = range(settings.run.seed, settings.run.seed + settings.sample.sample_num)  # always of the same pictures
-    if knobs.on_nonfinite == "rewind" and trainer.step == 0 and ranks.first:
+    if knobs.on_nonfinite == "rewind" and trainer.step == 0 and ranks.is_main:
         trainer.save(folder)  # something to go back to
     # max_steps only stops a training: the first steps of a longer one are the same.
     decay_end = max(total_steps, epochs_in_steps(settings, batches.steps_per_epoch))
-    log = RunLog(folder, trainer.step, ranks.first)
-    stop, pace = StopSignal(), Pace(total_steps, trainer.step, ranks.first)
+    log = RunLog(folder, trainer.step, ranks.is_main)
+    stop, pace = StopSignal(), Pace(total_steps, trainer.step, ranks.is_main)
 
     ends = False
     with pace.bar, Background() as saving:
@@ -177,7 +177,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
             if step not in trainer.skipped:
                 train_step(trainer, network, diffusion, batches, ranks)
             trainer.step = step = step + 1
-            stop.agree(ranks.largest)
+            stop.agree(ranks.all_reduce_max)
             pace.bar.update()
 
             # Looked at once a step: a signal that comes later is for the next one, or nothing would be saved.
@@ -187,7 +187,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
             saves = step % knobs.save_every == 0 or keeps or ends
             if (logs or shows or saves) and not trainer.went_well(folder, ranks, saving.wait):
                 log.close()
-                log = RunLog(folder, trainer.step, ranks.first)
+                log = RunLog(folder, trainer.step, ranks.is_main)
                 pace.back_to(trainer.step)
                 ends = False
                 continue
@@ -203,7 +203,7 @@ def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder:
             if figures:
                 log.scalars(step, complaints, **figures)
                 pace.show(figures, complaints)
-            if saves and ranks.first:
+            if saves and ranks.is_main:
                 log.flush()
                 saving.do(write_snapshot, trainer.snapshot(), folder, keeps)
     log.close()
@@ -224,10 +224,10 @@ def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, bat
     shown = self_condition.for_training(network, diffusion, derive_seed(seed, "estimate", step) % 2 == 0)
 
     trainer.optimizer.zero_grad()
-    for part in portions(rows, min(knobs.accumulate, len(x_0))):
+    for part in split_evenly(rows, min(knobs.accumulate, len(x_0))):
         torch.manual_seed(derive_seed(seed, "dropout", step))
         trainer.model.part_of_batch(part.start, knobs.batch_size)
-        with ranks.gradients_when(part.stop == rows.stop):
+        with ranks.sync_gradients_when(part.stop == rows.stop):
             x_0_part = x_0[part.start - rows.start : part.stop - rows.start]
             losses = diffusion.training_losses(shown, x_0_part, t[part], noise[part])  # a row each
             # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.

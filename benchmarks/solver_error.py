@@ -28,7 +28,7 @@ def main() -> None:
     path = ROOT / "checkpoints" / "mnist_mini.safetensors"
     checkpoint = load_checkpoint(path)
     model = build_model(**checkpoint.settings.model_arguments()).eval()
-    load_weights(model, checkpoint.weights, path)
+    load_weights(model, checkpoint.state_dict, path)
     diffusion = build_diffusion(**checkpoint.settings.diffusion.model_dump())
 
     def pictures(text: str) -> torch.Tensor:

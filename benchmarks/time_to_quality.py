@@ -28,7 +28,7 @@ from evaluation.measures import measure  # noqa: E402
 from train_solver import epochs_in_steps  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import pick_precision  # noqa: E402
-from utils.files import written_whole  # noqa: E402
+from utils.files import atomic_write  # noqa: E402
 
 PEER = "denoising-diffusion-pytorch"
 
@@ -80,7 +80,7 @@ def train(found: dict[str, Runner], marks: list[float], args) -> None:
 
 
 def keep(folder: Path, name: str, seconds: float, step: int, contestant: Contestant) -> None:
-    with written_whole(folder / f"{name}_{seconds:07.1f}_{step}.pt") as temporary:
+    with atomic_write(folder / f"{name}_{seconds:07.1f}_{step}.pt") as temporary:
         torch.save(contestant.drawn.state_dict(), temporary)
 
 

@@ -10,9 +10,9 @@ Legend, for every file of this folder and everyone who calls it:
                  alpha_t is its square root.)
     x_0          a picture, (B, C, H, W), float in [-1, 1]; noise: standard normal, the same shape
     x_t          sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise
-    signal       sqrt(alpha_bar_t); spread: sqrt(1 - alpha_bar_t) (DPM-Solver's alpha_t and sigma_t)
-    lambda       log(signal / spread), half of the log SNR
-    v            signal * noise - spread * x_0 (Salimans and Ho 2022)
+    signal       sqrt(alpha_bar_t); sigma: sqrt(1 - alpha_bar_t) (DPM-Solver's alpha_t and sigma_t)
+    lambda       log(signal / sigma), half of the log SNR
+    v            signal * noise - sigma * x_0 (Salimans and Ho 2022)
 
 Tables are float64. A sampler's state is float32 at least, whatever the network computes in. Samplers walk an explicit list
 of jumps (t, t_prev); nothing recomputes a previous timestep. After x_0 is clipped, the noise is derived again from it.
@@ -20,7 +20,7 @@ of jumps (t, t_prev); nothing recomputes a previous timestep. After x_0 is clipp
 
 from diffusion import self_condition
 from diffusion.gaussian import GaussianDiffusion, Prediction, build_diffusion
-from diffusion.sample_info import SampleInfo, parse_sample_info
+from diffusion.sample_info import SampleInfo
 from diffusion.samplers import SAMPLERS, encode, sample
 from diffusion.schedules import draw_timesteps, make_betas, pairs_from, timestep_pairs
 
@@ -34,7 +34,6 @@ __all__ = [
     "encode",
     "make_betas",
     "pairs_from",
-    "parse_sample_info",
     "sample",
     "self_condition",
     "timestep_pairs",

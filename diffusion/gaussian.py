@@ -45,7 +45,7 @@ class GaussianDiffusion(nn.Module):
         clip_denoised: True: clip the predicted x_0 to [-1, 1]. "dynamic": clip each picture to its own 99.5 % quantile s
             of |x_0|, if that is above 1, and divide it by s (Saharia et al. 2022, Sec. 2.3). False: leave it.
             After either, the noise is derived again from the x_0.
-        variance: the spread of a DDPM step. `fixed_small`: the posterior's own (beta tilde). `fixed_large`: the beta of
+        variance: the variance of a DDPM step. `fixed_small`: the posterior's own (beta tilde). `fixed_large`: the beta of
             the jump (DDPM, Sec. 3.2). `learned`: between the two, by a second set of output channels, trained by L_hybrid
             (Nichol and Dhariwal 2021, Eq. 15-16).
         weighting: how much each timestep counts in the loss, `none`, `p2` or `min_snr`; see `loss_weight`, also for
@@ -111,8 +111,8 @@ class GaussianDiffusion(nn.Module):
     def q_sample(self, x_0: Tensor, t: int | Tensor, noise: Tensor) -> Tensor:
         """DDPM Eq. 4: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, all (B, C, H, W)."""
         assert x_0.shape == noise.shape, (x_0.shape, noise.shape)
-        signal, spread = self._signal_and_spread(t, x_0)
-        return signal * x_0 + spread * noise
+        signal, sigma = self._signal_and_sigma(t, x_0)
+        return signal * x_0 + sigma * noise
 
     def target(self, x_0: Tensor, t: int | Tensor, noise: Tensor) -> Tensor:
         """What the network should emit at x_t = q_sample(x_0, t, noise), by the objective: (B, C, H, W)."""
@@ -120,8 +120,8 @@ class GaussianDiffusion(nn.Module):
             return noise
         if self.objective == "pred_x0":
             return x_0
-        signal, spread = self._signal_and_spread(t, x_0)
-        return signal * noise - spread * x_0
+        signal, sigma = self._signal_and_sigma(t, x_0)
+        return signal * noise - sigma * x_0
 
     def predict(self, model_output: Tensor, x_t: Tensor, t: int | Tensor, *, clip: bool = True) -> Prediction:
         """x_0 and noise, from what the network emitted at (x_t, t). The one place that branches on the objective.
@@ -131,19 +131,19 @@ class GaussianDiffusion(nn.Module):
         """
         output, _ = self.split(model_output)
         assert output.shape == x_t.shape, (output.shape, x_t.shape)
-        signal, spread = self._signal_and_spread(t, x_t)
+        signal, sigma = self._signal_and_sigma(t, x_t)
         if self.objective == "pred_noise":
-            x_0 = (x_t - spread * output) / signal
+            x_0 = (x_t - sigma * output) / signal
             noise = output
         elif self.objective == "pred_x0":
             x_0 = output
-            noise = (x_t - signal * x_0) / spread
+            noise = (x_t - signal * x_0) / sigma
         else:
-            x_0 = signal * x_t - spread * output
-            noise = spread * x_t + signal * output
+            x_0 = signal * x_t - sigma * output
+            noise = sigma * x_t + signal * output
         if clip and self.clip_denoised:
             x_0 = x_0.clamp(-1, 1) if self.clip_denoised is True else _dynamic_threshold(x_0)
-            noise = (x_t - signal * x_0) / spread
+            noise = (x_t - signal * x_0) / sigma
         return Prediction(x_0, noise)
 
     def posterior(self, x_0: Tensor, x_t: Tensor, t: int | Tensor, t_prev: int | Tensor) -> tuple[Tensor, Tensor]:
@@ -165,7 +165,7 @@ class GaussianDiffusion(nn.Module):
 
         `learned` is Improved DDPM Eq. 15: log beta and log beta tilde, mixed by the second half of the output's channels.
         At t_prev = -1, where beta tilde is 0, that of the jump 1 -> 0 stands in for it, as in Improved DDPM's code; no
-        sampler adds noise there, but the likelihood of t = 0 needs a spread.
+        sampler adds noise there, but the likelihood of t = 0 needs a variance.
         """
         ab_t, ab_prev = self.alpha_bar(t), self.alpha_bar(t_prev)
         beta, beta_tilde = _jump_variances(ab_t, ab_prev)
@@ -232,7 +232,7 @@ class GaussianDiffusion(nn.Module):
         nats = torch.where(t.view(-1, 1, 1, 1) == 0, decoder, divergence)
         return nats.flatten(1).mean(dim=1) / math.log(2)
 
-    def _signal_and_spread(self, t: int | Tensor, x: Tensor) -> tuple[float | Tensor, float | Tensor]:
+    def _signal_and_sigma(self, t: int | Tensor, x: Tensor) -> tuple[float | Tensor, float | Tensor]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), computed in float64 and given in x's precision."""
         alpha_bar = self.alpha_bar(t)
         return _like(alpha_bar**0.5, x), _like((1 - alpha_bar) ** 0.5, x)

@@ -62,11 +62,6 @@ class SampleInfo:
         return f"{self.method}_{self.steps}_{_decimal(self.eta)}{spacing}"
 
 
-def parse_sample_info(text: str) -> SampleInfo:
-    """`SampleInfo.parse`: reads METHOD_STEPS_ETA. ValueError names the text, the rule and the known methods."""
-    return SampleInfo.parse(text)
-
-
 def _decimal(value: float) -> str:
     """0.25 -> 0p25, without an exponent however small it is."""
     digits = f"{round(Decimal(str(value)), DECIMALS):f}".rstrip("0")

@@ -7,10 +7,10 @@ Each walks a list of jumps (t, t_prev) and has the same arguments:
     x           the state, (B, C, H, W), at the first t of `pairs`
     pairs       the jumps, see `timestep_pairs`
     eta         the share of fresh noise, 0 to 1
-    noise_like  x -> standard normal noise of its shape; called only where the spread is not zero
+    noise_like  x -> standard normal noise of its shape; called only where the variance is not zero
     callback    told of each step, before it is taken: (index, t, t_prev, x_t, prediction)
 
-The solvers of higher order count in lambda = log(signal / spread), in which the probability-flow ODE is, for a constant
+The solvers of higher order count in lambda = log(signal / sigma), in which the probability-flow ODE is, for a constant
 prediction of x_0, solved exactly by DDIM's step; see `ode_step`. Each ends with that step, as lambda is infinite at t = -1.
 """
 
@@ -32,7 +32,7 @@ UNIPC_ORDER = 3
 def ddpm(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
     """DDPM Algorithm 2 (Ho et al. 2020), on the respaced chain of Improved DDPM (Nichol and Dhariwal 2021, Sec. 4).
 
-    The mean and the spread of a step are those of its own jump, so few steps give clean pictures too. Ignores `eta`.
+    The mean and the variance of a step are those of its own jump, so few steps give clean pictures too. Ignores `eta`.
     """
     for index, (t, t_prev) in enumerate(pairs):
         output = network(x, t)
@@ -46,7 +46,7 @@ def ddpm(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
 
 
 def ddim(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
-    """DDIM Eq. 12 (Song et al. 2021), the spread of Eq. 16 scaled by `eta`: 0 is deterministic, 1 is DDPM."""
+    """DDIM Eq. 12 (Song et al. 2021), the sigma of Eq. 16 multiplied by `eta`: 0 is deterministic, 1 is DDPM."""
     for index, (t, t_prev) in enumerate(pairs):
         prediction = diffusion.predict(network(x, t), x, t)
         callback(index, t, t_prev, x, prediction)
@@ -73,10 +73,10 @@ def dpmpp(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
             return x_0
         h = _lambda(diffusion, t_prev) - _lambda(diffusion, t)
         extrapolated = x_0 if last_x_0 is None else x_0 + h / (2 * last_h) * (x_0 - last_x_0)
-        spread_ratio = _spread(diffusion, t_prev) / _spread(diffusion, t) * math.exp(-eta * h)
-        x = spread_ratio * x - _signal(diffusion, t_prev) * math.expm1(-(1 + eta) * h) * extrapolated
+        sigma_ratio = _sigma(diffusion, t_prev) / _sigma(diffusion, t) * math.exp(-eta * h)
+        x = sigma_ratio * x - _signal(diffusion, t_prev) * math.expm1(-(1 + eta) * h) * extrapolated
         if eta > 0:
-            x = x + _spread(diffusion, t_prev) * math.sqrt(-math.expm1(-2 * eta * h)) * noise_like(x)
+            x = x + _sigma(diffusion, t_prev) * math.sqrt(-math.expm1(-2 * eta * h)) * noise_like(x)
         last_x_0, last_h = x_0, h
     return x
 
@@ -84,7 +84,7 @@ def dpmpp(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
 def heun(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
     """Heun's method on the probability-flow ODE: predict with DDIM's step, look again there, correct. Order 2.
 
-    In lambda rather than EDM's sigma (Karras et al. 2022, Alg. 1), as sigma = spread / signal has no bound where a schedule
+    in lambda rather than EDM's noise level (Karras et al. 2022, Alg. 1), as sigma / signal has no bound where a schedule
     leaves no signal: the exponential Heun method (Hochbruck and Ostermann 2010, Eq. 2.40), x_0 varying linearly in lambda
     over the step. Two network calls a step, and one for the last: HEUN_18 costs 35.
     """
@@ -163,9 +163,9 @@ def _unipc_weights(places: list[float], h: float) -> list[float]:
 def ode_step(diffusion: GaussianDiffusion, x: Tensor, x_0: Tensor, t: int, t_prev: int) -> Tensor:
     """The probability-flow ODE from x at t to t_prev, exact for a constant x_0: DDIM's step, DPM-Solver++ Eq. 8 at k = 1.
 
-    signal_prev x_0 + spread_prev noise, with the noise that leads from x_0 to x.
+    signal_prev x_0 + sigma_prev noise, with the noise that leads from x_0 to x.
     """
-    ratio = _spread(diffusion, t_prev) / _spread(diffusion, t)
+    ratio = _sigma(diffusion, t_prev) / _sigma(diffusion, t)
     return ratio * x + (_signal(diffusion, t_prev) - ratio * _signal(diffusion, t)) * x_0
 
 
@@ -186,7 +186,7 @@ def sample(
     """Draws pictures: x_T (standard normal, (B, C, H, W)) -> x_0, about [-1, 1], on x_T's device.
 
     `model` is called as model(x_t, t), t being (B,) int64; it may compute in any precision, the state stays in x_T's
-    (float32 at least). `noise_like` supplies the fresh noise, and is called only where the spread is not zero.
+    (float32 at least). `noise_like` supplies the fresh noise, and is called only where the variance is not zero.
     `callback(index, t, t_prev, x_t, prediction)` is told of each of the steps before it is taken. `pairs` replaces the
     jumps that `sample_info` names; the first may begin below T-1, with x_T being noised only that far.
 
@@ -242,11 +242,11 @@ def _signal(diffusion: GaussianDiffusion, t: int) -> float:
     return math.sqrt(diffusion.alpha_bar(t))
 
 
-def _spread(diffusion: GaussianDiffusion, t: int) -> float:
+def _sigma(diffusion: GaussianDiffusion, t: int) -> float:
     return math.sqrt(1 - diffusion.alpha_bar(t))
 
 
 def _lambda(diffusion: GaussianDiffusion, t: int) -> float:
-    """log(signal / spread) at t >= 0, see `half_log_snr`."""
+    """log(signal / sigma) at t >= 0, see `half_log_snr`."""
     signal = _signal(diffusion, t)
-    return max(LEAST_HALF_LOG_SNR, math.log(signal / _spread(diffusion, t))) if signal > 0 else LEAST_HALF_LOG_SNR
+    return max(LEAST_HALF_LOG_SNR, math.log(signal / _sigma(diffusion, t))) if signal > 0 else LEAST_HALF_LOG_SNR

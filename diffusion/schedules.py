@@ -79,7 +79,7 @@ LEAST_HALF_LOG_SNR = -20.0
 
 
 def half_log_snr(alpha_bar: Tensor) -> Tensor:
-    """lambda = log(signal / spread), half of the log signal-to-noise ratio (Lu et al. 2022, Sec. 2.2), like `alpha_bar`.
+    """lambda = log(signal / sigma), half of the log signal-to-noise ratio (Lu et al. 2022, Sec. 2.2), like `alpha_bar`.
 
     At least -20, infinite for a clean picture.
     """

@@ -9,8 +9,8 @@ from torch import Tensor
 def gaussian_kl(true_mean: Tensor, true_variance: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(true_mean, true_variance) || N(mean, exp(log_variance))) in nats. A true_variance of 0 counts as 1e-20."""
     log_true = true_variance.clamp(min=1e-20).log()
-    spread = (log_true - log_variance).exp() + (true_mean - mean).square() * (-log_variance).exp()
-    return 0.5 * (spread - 1 + log_variance - log_true)
+    quadratic = (log_true - log_variance).exp() + (true_mean - mean).square() * (-log_variance).exp()
+    return 0.5 * (quadratic - 1 + log_variance - log_true)
 
 
 def discretized_gaussian_log_likelihood(x_0: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from evaluation.record import summary
 from evaluation.reference import Reference, load_reference
 from sampling.trained import Trained
 from utils.errors import RequestError
-from utils.files import written_whole
+from utils.files import atomic_write
 from utils.pictures import grid, near_square, save_png
 
 SHEET = 16  # pictures of a cell that are kept to be shown
@@ -97,7 +97,7 @@ def cell_key(trained: Trained, info: SampleInfo, lots: Lots) -> dict:
     """All that a cell's pictures depend on: with any of it changed it is another cell."""
     return {
         "checkpoint": trained.digest[:HASH_DIGITS],
-        "weights": trained.which,
+        "weights": trained.weights,
         "sampler": str(info),
         "clip_denoised": trained.diffusion.clip_denoised,
         **lots._asdict(),
@@ -153,7 +153,7 @@ class Cell:
         }
         sheet = torch.from_numpy(pictures[:SHEET])
         save_png(self.sheet, grid(sheet, near_square(len(sheet))))
-        with written_whole(f"{self.stem}.json") as temporary:  # last: a cell is done when it is there
+        with atomic_write(f"{self.stem}.json") as temporary:  # last: a cell is done when it is there
             temporary.write_text(json.dumps(self.record, indent=1) + "\n", encoding="utf-8")
 
     def _draw(self, batch_size: int | None, advance) -> tuple[np.ndarray, int, float]:
@@ -161,7 +161,7 @@ class Cell:
         lots = [draw_pictures(self.trained, self.info, seeds, batch_size, advance) for seeds in self.lots.seeds()]
         pictures = torch.cat([lot.pictures for lot in lots]).numpy()
         calls, seconds = lots[0].network_calls, sum(lot.seconds for lot in lots)
-        with written_whole(f"{self.stem}.npz") as temporary, open(temporary, "wb") as file:
+        with atomic_write(f"{self.stem}.npz") as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, pictures=pictures, network_calls=calls, seconds=seconds)
         return pictures, calls, seconds
 

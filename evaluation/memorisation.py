@@ -10,7 +10,7 @@ from torch import Tensor
 
 from evaluation.extractor import Features, as_tensor
 from evaluation.reference import Reference
-from utils.files import written_whole
+from utils.files import atomic_write
 
 QUANTILES = (0.01, 0.05, 0.5)
 SHOWN = 8  # pictures of each kind
@@ -131,6 +131,6 @@ def save_memorisation(path: Path, title: str, pictures: Tensor, found: Memorisat
 
 def save_figure(path: Path, figure: Figure) -> Path:
     """Writes a matplotlib figure as PNG; returns `path`."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
     return path

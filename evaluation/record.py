@@ -17,7 +17,7 @@ from diffusion import SampleInfo
 from evaluation.extractor import HASH_DIGITS, Extractor
 from evaluation.measures import PAPERS_PICTURES, Figures, Floor
 from sampling.trained import Trained
-from utils.files import written_whole
+from utils.files import atomic_write
 
 SHOWN = ("fid", "kid", "precision", "recall", "inception_score", "confident")  # the columns of the table
 
@@ -42,7 +42,7 @@ def model_record(trained: Trained, info: SampleInfo | None) -> dict[str, Any]:
         "model_sha256": hashlib.sha256(trained.path.read_bytes()).hexdigest()[:HASH_DIGITS],
         "data_name": trained.settings.data_name,
         "step": trained.step,
-        "weights": trained.which,
+        "weights": trained.weights,
         **({} if info is None else {"sampler": str(info)}),
         "precision": trained.precision,
         "device": trained.device.type,
@@ -86,14 +86,14 @@ def floor_record(floors: Sequence[Floor]) -> dict[str, Any]:
 
 def save_json(path: Path, record: dict[str, Any]) -> Path:
     """Writes a record; returns `path`."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
 
 
 def save_table(path: Path, record: dict[str, Any]) -> Path:
     """The record of an evaluation as markdown, for people; returns `path`."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(table(record), encoding="utf-8")
     return path
 

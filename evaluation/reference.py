@@ -12,7 +12,7 @@ from datasets import load_images
 from datasets.sources import find_pictures
 from evaluation.extractor import Extractor, Features
 from utils.errors import RequestError
-from utils.files import written_whole
+from utils.files import atomic_write
 from utils.settings import DataSettings
 
 
@@ -41,7 +41,7 @@ def load_real(data: DataSettings, split: str, extractor: Extractor) -> RealPictu
     if features is None:
         features = extractor(images)
         try:
-            with written_whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 save_file(features._asdict(), temporary, {"split": split, "extractor": str(extractor)})
         except (OSError, SafetensorError) as error:
             raise RequestError(f"cannot write features to {path} ({error}); set data.cache_dir") from None

@@ -21,7 +21,7 @@ from evaluation.classifier import SIZE, Classifier, jitter, normalise_features
 from evaluation.extractor import CLASSIFIERS
 from utils.config import load_settings
 from utils.errors import RequestError
-from utils.files import written_whole
+from utils.files import atomic_write
 from utils.script import run_script
 
 BATCH = 100
@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
         "training_accuracy": f"{right['train']:.4f}",
         "command": shlex.join(["python", "-m", "evaluation.train_extractor", *sys.argv[1:]]),
     }
-    with written_whole(output) as temporary:
+    with atomic_write(output) as temporary:
         save_file(model.state_dict(), temporary, metadata)
     print(f"Wrote:   {output.absolute()}")
     return 0

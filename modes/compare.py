@@ -14,7 +14,7 @@ from evaluation.cells import Cell, Judge, Lots
 from evaluation.sheets import Sheet, labelled_grid
 from sampling.trained import Trained
 from utils.errors import RequestError
-from utils.files import written_whole
+from utils.files import atomic_write
 from utils.pictures import read_png, save_png
 from utils.plots import Curve, plot, save_plot
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, models: list[Trained], samplers: list[SampleIn
     sheets = [Sheet(cell.trained.name, family(cell.info), str(cell.info.steps), read_png(cell.sheet)) for cell in cells]
     return [
         save_png(folder / "compare_grid.png", labelled_grid(sheets, COLUMNS)),
-        save_text(folder / "compare_table.md", markdown([*rows, data], lots, judge, models[0].which)),
+        save_text(folder / "compare_table.md", markdown([*rows, data], lots, judge, models[0].weights)),
         save_text(folder / "compare_table.csv", comma_separated([*rows, data])),
         save_plot(folder / "compare_plot.png", quality_plot(cells)),
     ]
@@ -157,6 +157,6 @@ def quality_plot(cells: Sequence[Cell]) -> Figure:
 
 def save_text(path: Path, text: str) -> Path:
     """Writes a text file; returns `path`."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
     exact = "each of them" if steps == timestep_num else f"{steps} of them, drawn by strata: unbiased"
     print(f"Measures: {count:,} of the {len(images):,} pictures of {data.source}, {split} split")
     print(
-        f"Bound:    {timestep_num:,} timesteps, {exact}; variance {trained.diffusion.variance}, {trained.which} weights"
+        f"Bound:    {timestep_num:,} timesteps, {exact}; variance {trained.diffusion.variance}, {trained.weights} weights"
     )
     print(f"Output:   {', '.join(map(str, paths))}", flush=True)
 

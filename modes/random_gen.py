@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
     batch_size = args.batch_size or trained.settings.sample.batch_size
     prefix = trained.output_prefix(args.save_dir, info)
     folder = prefix.with_name(f"{prefix.name}_images") if args.save_images else None
-    drawn_by = f"{info}, {trained.which} weights {trained.digest}, {trained.device.type} in {trained.precision}"
+    drawn_by = f"{info}, {trained.weights} weights {trained.digest}, {trained.device.type} in {trained.precision}"
     print(f"Draws:   {count:,} pictures, seeds {args.seed} to {args.seed + count - 1}, {batch_size} at a time")
     print(f"Output:  {prefix}_final.png, _progress.png, _progress.gif" + (f", {folder}/" if folder else ""), flush=True)
     if count > GRID_MAX:
@@ -42,14 +42,14 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
             f"Note:    the grid shows the first {GRID_MAX:,}" + ("" if folder else "; --save_images writes every one")
         )
     if folder is not None:
-        ranks.from_first(lambda: check_drawn_by(folder, drawn_by))
+        ranks.broadcast_from_rank0(lambda: check_drawn_by(folder, drawn_by))
 
     mine = list(batches_of(range(args.seed, args.seed + count), batch_size))[ranks.rank :: ranks.size]
     compile_in_place(trained.model, COMPILE[args.compile], trained.device, len(mine) * info.steps)
     drawn: dict[int, Tensor] = {}  # the first seed of a batch -> those of its pictures that the grid shows
     shown: dict[int, list[Tensor]] = {}  # ... -> those whose denoising is shown, moment by moment
     total = sum(map(len, mine)) * info.steps
-    with tqdm(total=total, unit="call", unit_scale=True, disable=not ranks.first) as bar, Background() as writing:
+    with tqdm(total=total, unit="call", unit_scale=True, disable=not ranks.is_main) as bar, Background() as writing:
         for seeds in mine:
             start = seeds[0] - args.seed
             pictures = None
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
             if start < GRID_MAX:
                 drawn[start] = pictures[: GRID_MAX - start]
 
-    everyone = ranks.gathered((drawn, shown))
-    if not ranks.first:
+    everyone = ranks.all_gather((drawn, shown))
+    if not ranks.is_main:
         return []
     drawn, shown = ({start: part for parts in side for start, part in parts.items()} for side in zip(*everyone))
     final = torch.cat([drawn[start] for start in sorted(drawn)])

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from diffusion import SampleInfo
 from sampling.trained import Trained
 from utils.errors import RequestError
-from utils.files import written_whole
+from utils.files import atomic_write
 from utils.plots import Curve, data_uri, plot, svg
 from utils.settings import Blocks, Settings
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
     print(f"Reports: the run in {folder}")
     print(f"Output:  {path}", flush=True)
     page = render(folder, trained, path.parent)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return [path]
 

@@ -106,7 +106,7 @@ def draw_sheet(
     pictures = [torch.empty(0, *shape, dtype=torch.uint8)]
     for part in batches_of(seeds[ranks.rows(len(seeds))], batch_size):
         pictures.append(draw(network, diffusion, info, part, shape, ranks.device, clipped))
-    everyone = ranks.gathered((torch.cat(pictures), clipped.sums()))
+    everyone = ranks.all_gather((torch.cat(pictures), clipped.sums()))
     drawn = torch.cat([pictures for pictures, _ in everyone])
     share, count = sum(sums for _, sums in everyone)
     figures = picture_figures(drawn, "drawn") | {"clipped": (share / count).item()} | data_figures(images)

@@ -27,7 +27,7 @@ class Trained(NamedTuple):
 
     model: the bare network; network: the same as (B, C, H, W), (B,) -> (B, C_out, H, W), float32 both ways whatever
     `precision` it computes in.
-    which: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
+    weights: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Trained(NamedTuple):
     model: nn.Module
     network: Callable[[Tensor, Tensor], Tensor]
     diffusion: GaussianDiffusion
-    which: str
+    weights: str
     step: int
     digest: str
     device: torch.device
@@ -60,7 +60,7 @@ class Trained(NamedTuple):
 
 def load_trained(
     path: str | Path,
-    which: str,
+    weights: str,
     device: torch.device,
     precision: str,
     clip_denoised: bool | str | None = None,
@@ -72,7 +72,7 @@ def load_trained(
 
     RequestError if the file cannot be used, or is not what `stated` says.
     """
-    checkpoint = load_checkpoint(path, which, **stated)
+    checkpoint = load_checkpoint(path, weights, **stated)
     settings = checkpoint.settings
     carried = {
         "image_size": settings.data.image_size,
@@ -84,7 +84,7 @@ def load_trained(
             option = "training_timestep_num" if name == "timestep_num" else name
             raise RequestError(f"--{option} {value}: {path} was trained with {carried[name]}; leave the option out")
     model = build_model(**settings.model_arguments())
-    load_weights(model, checkpoint.weights, path)
+    load_weights(model, checkpoint.state_dict, path)
     precision = pick_precision(precision, device)
     model = model.to(device).eval()
     if pick_channels_last(settings.run.channels_last, device, precision, training=False):
@@ -95,9 +95,9 @@ def load_trained(
         options["clip_denoised"] = clip_denoised
     diffusion = build_diffusion(**options).to(device)
     path = Path(path).absolute()
-    identity = digest([checkpoint.weights, settings.model_arguments(), options])
+    identity = digest([checkpoint.state_dict, settings.model_arguments(), options])
     return Trained(
-        path, settings, model, network, diffusion, checkpoint.which, checkpoint.step, identity, device, precision
+        path, settings, model, network, diffusion, checkpoint.weights, checkpoint.step, identity, device, precision
     )
 
 

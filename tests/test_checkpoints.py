@@ -41,8 +41,8 @@ def test_the_weights_file_holds_ema_weights_and_its_settings(run):
         ("raw", STATE_FILE, trainer.model),
     ):
         found = load_checkpoint(run / path, which)
-        torch.testing.assert_close(found.weights, dict(model.state_dict()), rtol=0, atol=0)
-        assert found.settings == trainer.settings and found.step == 3 and found.which == which
+        torch.testing.assert_close(found.state_dict, dict(model.state_dict()), rtol=0, atol=0)
+        assert found.settings == trainer.settings and found.step == 3 and found.weights == which
     raw, average = trainer.model.state_dict()["out.2.weight"], trainer.ema.model.state_dict()["out.2.weight"]
     assert not torch.equal(raw, average)
 
@@ -115,9 +115,9 @@ def test_weights_of_the_older_scripts_are_read_with_what_is_said_of_them(tmp_pat
     path = tmp_path / "old.pt"
     torch.save({"epoch": 3, "unet_model": model.state_dict()}, path)
     found = load_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
-    assert found.which == "raw" and found.settings.model_arguments().items() >= arguments.items()
+    assert found.weights == "raw" and found.settings.model_arguments().items() >= arguments.items()
     assert (found.settings.diffusion.timestep_num, found.settings.diffusion.beta_schedule) == (1000, "cosine")
-    load_weights(build_model(**found.settings.model_arguments()), found.weights, path)
+    load_weights(build_model(**found.settings.model_arguments()), found.state_dict, path)
     with pytest.raises(RequestError, match="--image_size, --image_channel and --training_timestep_num"):
         load_checkpoint(path)
     torch.save({"epoch": 3, "unet_model": {"a": torch.zeros(1)}}, path)

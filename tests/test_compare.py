@@ -173,7 +173,7 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(models, tmp_path, mo
 def test_a_cell_is_another_with_another_checkpoint_clipping_or_precision(models, tmp_path):
     lots = Lots(0, 66, 1)
     different = [loaded(models[0]), loaded(models[1]), loaded(models[0], clip=False), loaded(models[0])._replace(precision="bf16"),
-                 loaded(models[0])._replace(which="raw")]  # fmt: skip
+                 loaded(models[0])._replace(weights="raw")]  # fmt: skip
     assert len({Cell(tmp_path, trained, SAMPLERS[0], lots).stem for trained in different}) == 5
     assert (
         Cell(tmp_path, loaded(models[0]), SAMPLERS[0], lots).stem

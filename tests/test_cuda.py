@@ -18,7 +18,7 @@ def test_a_picture_is_the_same_on_both_devices(method):
     """The noise is drawn on the CPU for both; what differs is the arithmetic."""
     checkpoint = load_checkpoint("checkpoints/mnist_mini.safetensors")
     model = build_model(**checkpoint.settings.model_arguments()).eval()
-    load_weights(model, checkpoint.weights, "mnist_mini")
+    load_weights(model, checkpoint.state_dict, "mnist_mini")
     diffusion = build_diffusion(**checkpoint.settings.diffusion.model_dump())
     info = SampleInfo(method, 10, 0.0)
     pictures = [
@@ -50,7 +50,7 @@ def test_training_goes_on_and_draws(tmp_path, precision, compile):
             tmp_path / "out",
         )
     )
-    assert not [name for name in load_checkpoint(model).weights if "_orig_mod" in name]
+    assert not [name for name in load_checkpoint(model).state_dict if "_orig_mod" in name]
 
 
 def test_going_on_is_bit_for_bit_with_deterministic_algorithms(tmp_path):
@@ -59,7 +59,7 @@ def test_going_on_is_bit_for_bit_with_deterministic_algorithms(tmp_path):
     done(train(tmp_path / "stopped", "--max_steps", 3, "--device", "cuda", settings=options))
     done(train(tmp_path / "stopped", "--max_steps", 6, "--device", "cuda", settings=options))
     first, second = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("straight", "stopped"))
-    torch.testing.assert_close(first.weights, second.weights, rtol=0, atol=0)
+    torch.testing.assert_close(first.state_dict, second.state_dict, rtol=0, atol=0)
 
 
 def test_fp16_trains_with_its_scaler(tmp_path):
@@ -77,4 +77,4 @@ def test_two_gpus_train_the_run_of_one(tmp_path):
     ):
         done(end)
     first, second = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    torch.testing.assert_close(first.weights, second.weights, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(first.state_dict, second.state_dict, rtol=1e-3, atol=1e-4)

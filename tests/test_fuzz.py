@@ -170,7 +170,7 @@ def check_checkpoint(checkpoints, name, damage):
     if found is not None:
         assert isinstance(found.settings, Settings) and found.step >= 0
         if parameter_shapes(found.settings.model_arguments()) == shapes_of(model.state_dict()):
-            accepted(lambda: load_weights(model, found.weights, path))
+            accepted(lambda: load_weights(model, found.state_dict, path))
             assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
     if name == "a.pt":
         state = accepted(lambda: load_state(path))

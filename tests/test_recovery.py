@@ -41,7 +41,7 @@ def assert_same_run(first, second):
     for line in losses(first):
         assert line.items() <= others[line["step"]].items()
     weights = [load_checkpoint(folder / "model.safetensors") for folder in (first, second)]
-    torch.testing.assert_close(weights[0].weights, weights[1].weights, rtol=0, atol=0)
+    torch.testing.assert_close(weights[0].state_dict, weights[1].state_dict, rtol=0, atol=0)
     assert weights[0].step == weights[1].step == a["step"]
     assert os.listdir(first / "samples")
     for name in os.listdir(first / "samples"):
@@ -265,7 +265,7 @@ def test_torchrun_comes_back_by_itself_and_stops_when_it_is_told(tmp_path):
     undisturbed = start_torchrun(tmp_path, "undisturbed", 40)
     undisturbed.communicate(timeout=300)
     first, second = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("run", "undisturbed"))
-    torch.testing.assert_close(first.weights, second.weights, rtol=0, atol=0)
+    torch.testing.assert_close(first.state_dict, second.state_dict, rtol=0, atol=0)
 
     process = start_torchrun(tmp_path, "run", 100_000)
     wait_for(lambda: load_state(tmp_path / "run" / "trainer_state.pt")["step"] > 41)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffusion import SampleInfo, parse_sample_info
+from diffusion import SampleInfo
 from diffusion.sample_info import METHODS
 from diffusion.schedules import SPACINGS
 
@@ -20,14 +20,14 @@ from diffusion.schedules import SPACINGS
     ],
 )
 def test_canonical_texts_survive(text):
-    assert str(parse_sample_info(text)) == text
+    assert str(SampleInfo.parse(text)) == text
 
 
 def test_fields():
-    assert parse_sample_info("ddim_50_0P50") == SampleInfo("DDIM", 50, 0.5)
+    assert SampleInfo.parse("ddim_50_0P50") == SampleInfo("DDIM", 50, 0.5)
     assert str(SampleInfo.parse("ddim_50_0P50")) == "DDIM_50_0p5"
-    assert parse_sample_info("Unipc_8_0p0_QUAD") == SampleInfo("UNIPC", 8, 0.0, "quad")
-    assert str(parse_sample_info("DDIM_20_0p0_uniform")) == "DDIM_20_0p0"
+    assert SampleInfo.parse("Unipc_8_0p0_QUAD") == SampleInfo("UNIPC", 8, 0.0, "quad")
+    assert str(SampleInfo.parse("DDIM_20_0p0_uniform")) == "DDIM_20_0p0"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_fields():
 )
 def test_anything_else_is_refused_with_the_rule(text):
     with pytest.raises(ValueError) as error:
-        parse_sample_info(text)
+        SampleInfo.parse(text)
     for words in (repr(text), "METHOD_STEPS_ETA", "DDPM", "DDIM"):
         assert words in str(error.value)
 
@@ -76,6 +76,6 @@ def test_every_sampler_has_one_spelling(method, steps, eta, spacing):
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_refused_by_name(text):
     try:
-        parse_sample_info(text)
+        SampleInfo.parse(text)
     except ValueError as error:
         assert repr(text) in str(error)

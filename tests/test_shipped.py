@@ -22,7 +22,7 @@ PATH_V = "checkpoints/mnist_mini_v.safetensors"
 def load(path):
     checkpoint = load_checkpoint(path)
     model = build_model(**checkpoint.settings.model_arguments()).eval()
-    load_weights(model, checkpoint.weights, path)
+    load_weights(model, checkpoint.state_dict, path)
     return model, build_diffusion(**checkpoint.settings.diffusion.model_dump())
 
 

@@ -71,7 +71,7 @@ def test_channels_last_in_training_is_saved_and_gone_on_with(tmp_path):
     done(train(tmp_path / "a", "--max_steps", 4, settings=options))
     done(train(tmp_path / "b", "--max_steps", 2, settings=options))
     done(train(tmp_path / "b", "--max_steps", 4, settings=options))
-    weights = [load_checkpoint(tmp_path / name / "model.safetensors").weights for name in "ab"]
+    weights = [load_checkpoint(tmp_path / name / "model.safetensors").state_dict for name in "ab"]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=0)
 
@@ -109,7 +109,7 @@ def test_a_training_without_a_compiler_ends_well(tmp_path):
 def test_a_compiled_network_is_saved_under_its_own_names(tmp_path):
     out = done(train(tmp_path / "run", "--max_steps", 1, settings=[*TINY, "run.compile=true"]))
     assert "Compiling" in out
-    assert not [name for name in load_checkpoint(tmp_path / "run" / "model.safetensors").weights if "_orig" in name]
+    assert not [name for name in load_checkpoint(tmp_path / "run" / "model.safetensors").state_dict if "_orig" in name]
 
 
 # --- drawing

@@ -243,7 +243,7 @@ def test_a_diverging_training_stops_in_one_line_and_keeps_its_last_state(tmp_pat
         train(tmp_path / "run", "--max_steps", 40, settings=[*wild, "train.on_nonfinite=rewind"]), "left out already"
     )
     weights = load_checkpoint(tmp_path / "run" / WEIGHTS_FILE)
-    assert weights.step < 40 and all(tensor.isfinite().all() for tensor in weights.weights.values())
+    assert weights.step < 40 and all(tensor.isfinite().all() for tensor in weights.state_dict.values())
 
 
 def test_fp16_trains_and_goes_on(tmp_path):

@@ -14,7 +14,7 @@ from tests.oracles import FiniteOracle, GaussianOracle
 from training.ema import EMA
 from training.run_log import RunLog
 from utils import requirements
-from utils.files import written_whole
+from utils.files import atomic_write
 from utils.pictures import grid, near_square, save_gif, save_png
 from utils.seeds import PictureNoise, derive_seed, generator
 
@@ -82,9 +82,9 @@ def test_ema_of_decay_0_follows_exactly():
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
     path = tmp_path / "deep" / "file"
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
         temporary.write_text("half")
         assert path.read_text() == "old"
         raise RuntimeError

@@ -59,7 +59,7 @@ class Doctor:
 
         What was not seen (a quarter of which no t was drawn) is left out.
         """
-        sums, (norm, steps) = ranks.total(self.sums).cpu(), self.gradients.tolist()
+        sums, (norm, steps) = ranks.all_reduce_sum(self.sums).cpu(), self.gradients.tolist()
         self.sums.zero_()
         self.gradients.zero_()
         figures = {"loss": sums[:, 0].sum() / sums[:, 1].sum(), "grad_norm": norm / max(1, steps)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from utils.files import naming, written_whole
+from utils.files import atomic_write, refuse_unwritable
 from utils.pictures import save_png
 
 
@@ -32,20 +32,20 @@ class RunLog:
             if self.path.exists()
             else []
         )
-        with written_whole(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             temporary.write_text("".join(line for line in lines if _step_of(line) <= step))
         self.file = open(self.path, "a", buffering=1)
-        with naming(folder / "tensorboard"):
+        with refuse_unwritable(folder / "tensorboard"):
             self.tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, complaints: Sequence[str] = (), **values: float) -> None:
         """One line of log.jsonl, and one point of each TensorBoard curve; and what the doctor says of them."""
         if not self.writing:
             return
-        with naming(self.path):
+        with refuse_unwritable(self.path):
             line = {"step": step, **values, **({"doctor": complaints} if complaints else {})}
             self.file.write(json.dumps(line) + "\n")
-        with naming(self.folder / "tensorboard"):
+        with refuse_unwritable(self.folder / "tensorboard"):
             for complaint in complaints:
                 self.tensorboard.add_text("doctor", complaint, step)
             for name, value in values.items():
@@ -55,14 +55,14 @@ class RunLog:
         """A sheet of drawn pictures, uint8 (C, H, W): samples/step_000500.png, and in TensorBoard."""
         if not self.writing:
             return
-        with naming(self.folder / "tensorboard"):
+        with refuse_unwritable(self.folder / "tensorboard"):
             self.tensorboard.add_image("samples", sheet, step)
         save_png(self.folder / "samples" / f"step_{step:06d}.png", sheet)
 
     def flush(self) -> None:
         """To the disk, so that no state is ever ahead of its log."""
         if self.writing:
-            with naming(self.path):
+            with refuse_unwritable(self.path):
                 os.fsync(self.file.fileno())
 
     def close(self) -> None:
@@ -70,9 +70,9 @@ class RunLog:
         if not self.writing:
             return
         self.flush()
-        with naming(self.path):
+        with refuse_unwritable(self.path):
             self.file.close()
-        with naming(self.folder / "tensorboard"):
+        with refuse_unwritable(self.folder / "tensorboard"):
             self.tensorboard.close()
 
 

@@ -26,7 +26,7 @@ from utils.checkpoints import (
 from utils.config import differences
 from utils.distributed import Ranks
 from utils.errors import RequestError
-from utils.files import written_whole
+from utils.files import atomic_write
 from utils.settings import Settings
 from utils.untrusted import load_optimizer, load_part, load_weights, settings_from_json
 
@@ -119,7 +119,7 @@ class TrainerState:
             raise RequestError(f"{what}, and {SKIPS} batches were left out already: lower train.learning_rate")
         skipped = [*self.skipped, mishap]
         saved()
-        self.load(ranks.from_first(lambda: find_state(folder, "auto", self.settings)), folder)
+        self.load(ranks.broadcast_from_rank0(lambda: find_state(folder, "auto", self.settings)), folder)
         self.skipped = skipped
         print(f"\nDoctor:  {what}: back to step {self.step:,}, and on without that batch.", flush=True)
         return False
@@ -141,13 +141,13 @@ def write_snapshot(state: dict, folder: Path, milestone: bool = False) -> None:
     The state of before stays, as trainer_state.previous.pt; a `milestone` is also kept for good.
     """
     path = folder / STATE_FILE
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.save(state | {"digest": digest(state)}, temporary)
         if path.exists():
-            with written_whole(folder / PREVIOUS_FILE) as other_name:
+            with atomic_write(folder / PREVIOUS_FILE) as other_name:
                 _link(path, other_name)
     if milestone:
-        with written_whole(folder / MILESTONES / f"step_{state['step']:06d}.pt") as temporary:
+        with atomic_write(folder / MILESTONES / f"step_{state['step']:06d}.pt") as temporary:
             shutil.copyfile(path, temporary)
     write_weights(state, folder)
 
@@ -156,7 +156,7 @@ def write_weights(state: dict, folder: Path) -> None:
     """Writes model.safetensors: the EMA weights and, in its metadata, the settings. It holds nothing that can run."""
     metadata = {"settings": state["settings"], "step": str(state["step"]), "weights": "ema", "format": "pt"}
     weights = {name: tensor.contiguous() for name, tensor in state["ema"].items()}
-    with written_whole(folder / WEIGHTS_FILE) as temporary:
+    with atomic_write(folder / WEIGHTS_FILE) as temporary:
         save_file(weights, temporary, metadata)
 
 

@@ -85,23 +85,23 @@ def digest(value: object) -> str:
 
 
 class Checkpoint(NamedTuple):
-    """A trained network: its weights, which ones they are ("ema" or "raw"), its settings, the steps it was trained."""
+    """A trained network: its state_dict, which `weights` those are ("ema" or "raw"), its settings, the steps it was trained."""
 
-    weights: State
-    which: str
+    state_dict: State
+    weights: str
     settings: Settings
     step: int
 
 
 def load_checkpoint(
     path: str | Path,
-    which: str = "ema",
+    weights: str = "ema",
     *,
     image_size: int | None = None,
     image_channel: int | None = None,
     timestep_num: int | None = None,
 ) -> Checkpoint:
-    """The `which` ("ema" or "raw") weights of a file, and the settings under which they were trained.
+    """The "ema" or "raw" `weights` of a file, and the settings under which they were trained.
 
     `path` is a model.safetensors (EMA weights), a trainer_state.pt (both), or a .pt of the family's older scripts ("epoch"
     and "unet_model", raw weights); for a file that carries no settings, the three last arguments must say what it was
@@ -112,22 +112,22 @@ def load_checkpoint(
         state = read_pt(path)
         if "settings" in state:
             _check_state(state, path)
-            weights, settings = state["ema" if which == "ema" else "model"], settings_from_json(state["settings"], path)
-            check_shapes(settings, shapes_of(weights), path)
-            return Checkpoint(weights, which, settings, state["step"])
+            state_dict, settings = state["ema" if weights == "ema" else "model"], settings_from_json(state["settings"], path)
+            check_shapes(settings, shapes_of(state_dict), path)
+            return Checkpoint(state_dict, weights, settings, state["step"])
         if "unet_model" not in state:
             raise RequestError(f"{path} holds neither a training state of this project nor weights named unet_model")
-        weights, settings, step, which = state["unet_model"], None, 0, "raw"
-        check_state_dict(weights, path)
+        state_dict, settings, step, weights = state["unet_model"], None, 0, "raw"
+        check_state_dict(state_dict, path)
     else:
-        weights, settings, step = read_safetensors(path)
-        if which == "raw":
+        state_dict, settings, step = read_safetensors(path)
+        if weights == "raw":
             raise RequestError(
                 f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
                 f"--model_path FOLDER/{STATE_FILE}"
             )
     if settings is not None:
-        return Checkpoint(weights, which, settings, step)
+        return Checkpoint(state_dict, weights, settings, step)
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
     if None in stated.values():
         raise RequestError(
@@ -135,8 +135,8 @@ def load_checkpoint(
             "trained for"
         )
     try:
-        settings = settings_of_weights(weights, **stated)
+        settings = settings_of_weights(state_dict, **stated)
     except ValidationError as error:
         raise RequestError(f"{path}: {explain(error, {}, str(path))}") from None
-    check_shapes(settings, shapes_of(weights), path)
-    return Checkpoint(weights, which, settings, 0)
+    check_shapes(settings, shapes_of(state_dict), path)
+    return Checkpoint(state_dict, weights, settings, 0)

@@ -35,7 +35,7 @@ class Ranks:
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.device = pick_device(device)
         reuse_freed_memory()
-        self._shared: DistributedDataParallel | None = None
+        self._ddp: DistributedDataParallel | None = None
         if self.size == 1:
             return
         if self.device.type == "cuda":
@@ -51,34 +51,34 @@ class Ranks:
         dist.init_process_group(backend, timeout=TIMEOUT)
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes files and talks to the user."""
         return self.rank == 0
 
     def rows(self, count: int) -> slice:
         """This rank's share of `count` rows: consecutive, and no share larger than another by more than one."""
-        return portions(slice(0, count), self.size)[self.rank]
+        return split_evenly(slice(0, count), self.size)[self.rank]
 
-    def shared(self, model: nn.Module) -> nn.Module:
+    def wrap_model(self, model: nn.Module) -> nn.Module:
         """`model`, its gradients averaged over the ranks by each backward pass."""
         if self.size == 1:
             return model
         devices = [self.device] if self.device.type == "cuda" else None
-        self._shared = DistributedDataParallel(model, device_ids=devices)
-        return self._shared
+        self._ddp = DistributedDataParallel(model, device_ids=devices)
+        return self._ddp
 
-    def gradients_when(self, last: bool) -> AbstractContextManager:
+    def sync_gradients_when(self, last: bool) -> AbstractContextManager:
         """Around the backward pass of a part of the batch: the ranks exchange gradients in the last one only."""
-        return nullcontext() if last or self._shared is None else self._shared.no_sync()
+        return nullcontext() if last or self._ddp is None else self._ddp.no_sync()
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """The sum of every rank's `values`, element by element: a new tensor."""
         values = values.clone()
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def largest(self, value: int) -> int:
+    def all_reduce_max(self, value: int) -> int:
         """The largest of every rank's `value`. It goes over the CPU: nothing waits for a GPU."""
         if self.size == 1:
             return value
@@ -86,12 +86,12 @@ class Ranks:
         dist.all_reduce(values, dist.ReduceOp.MAX)
         return int(values)
 
-    def from_first(self, make: Callable[[], object]) -> object:
+    def broadcast_from_rank0(self, make: Callable[[], object]) -> object:
         """What `make` gives on rank 0, on every rank; its RequestError too."""
         if self.size == 1:
             return make()
         answer: list[object] = [None, None]
-        if self.first:
+        if self.is_main:
             try:
                 answer[0] = make()
             except RequestError as error:
@@ -101,7 +101,7 @@ class Ranks:
             raise RequestError(answer[1])
         return answer[0]
 
-    def gathered(self, value: object) -> list:
+    def all_gather(self, value: object) -> list:
         """Every rank's `value` (tensors in it on the CPU), in the order of the ranks, on every rank."""
         if self.size == 1:
             return [value]
@@ -115,14 +115,14 @@ class Ranks:
             dist.destroy_process_group()
 
 
-def portions(rows: slice, count: int) -> list[slice]:
+def split_evenly(rows: slice, count: int) -> list[slice]:
     """`rows` cut into `count` consecutive slices, none longer than another by more than one; short ones may be empty."""
     length = rows.stop - rows.start
     bounds = [rows.start + i * length // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
 
 
-def only_first_speaks() -> None:
+def silence_other_ranks() -> None:
     """Silences the standard output of all processes of torchrun's but rank 0."""
     if int(os.environ.get("RANK", 0)) > 0:
         sys.stdout = open(os.devnull, "w")

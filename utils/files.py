@@ -16,7 +16,7 @@ LEAST_ROOM = 2**20  # bytes: a disk with less than this counts as full
 
 
 @contextmanager
-def naming(path: str | Path) -> Iterator[None]:
+def refuse_unwritable(path: str | Path) -> Iterator[None]:
     """Turns the system's refusal to write into a RequestError that names `path`."""
     try:
         yield
@@ -30,7 +30,7 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; moves it over `path` when the body is done, and removes it if it failed.
 
     A kill at any instant leaves the old file or the new one. The folder is made if need be. RequestError where the file
@@ -39,7 +39,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with naming(path):
+        with refuse_unwritable(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             umask = os.umask(0)

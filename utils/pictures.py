@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from utils.files import written_whole
+from utils.files import atomic_write
 
 GAP = 2  # black pixels between pictures
 FRAME_MS, LAST_FRAME_MS = 150, 2000
@@ -37,7 +37,7 @@ def save_png(path: Path, picture: Tensor, drawn_by: str | None = None) -> Path:
     text = PngInfo()
     if drawn_by is not None:
         text.add_text("drawn_by", drawn_by)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         _to_pil(picture).save(temporary, format="PNG", pnginfo=text)
     return path
 
@@ -58,7 +58,7 @@ def save_gif(path: Path, frames: list[Tensor]) -> Path:
     """Writes an endless GIF that rests on its last frame; returns `path`."""
     first, *rest = (_to_pil(frame) for frame in frames)
     durations = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
     return path
 

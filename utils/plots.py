@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from utils.files import written_whole
+from utils.files import atomic_write
 
 STYLE = {
     "svg.hashsalt": "fixed",
@@ -73,7 +73,7 @@ def svg(figure: Figure) -> bytes:
 
 def save_plot(path: Path, figure: Figure) -> Path:
     """Writes the figure as PNG; returns `path`."""
-    with written_whole(path) as temporary, matplotlib.rc_context(STYLE):
+    with atomic_write(path) as temporary, matplotlib.rc_context(STYLE):
         figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
     return path
 

@@ -21,7 +21,7 @@ from evaluation.appearance import appearance  # noqa: E402
 from evaluation.sheets import Sheet, labelled_grid  # noqa: E402
 from sampling.drawing import draw  # noqa: E402
 from sampling.trained import load_trained  # noqa: E402
-from utils.files import written_whole  # noqa: E402
+from utils.files import atomic_write  # noqa: E402
 from utils.pictures import grid, near_square, save_png  # noqa: E402
 from utils.seeds import PictureNoise  # noqa: E402
 
@@ -60,7 +60,7 @@ def main() -> None:
             sheets.append(Sheet(trained.name, name, str(steps), grid(pictures, near_square(PICTURES))))
             print(f"{name}, {steps} steps: grain {figures[f'{name}, {steps} steps']['grain']:.4f}", flush=True)
     save_png(args.folder / "mistake.png", labelled_grid(sheets, len(STEPS)))
-    with written_whole(args.folder / "mistake.json") as temporary:
+    with atomic_write(args.folder / "mistake.json") as temporary:
         temporary.write_text(json.dumps({"pictures": PICTURES, "figures": figures}, indent=1) + "\n", encoding="utf-8")
 
 

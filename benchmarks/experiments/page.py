@@ -26,7 +26,7 @@ from benchmarks.experiments.claims import (  # noqa: E402
 from benchmarks.experiments.table import BASE, BOUND_PICTURES, BOUNDS, COMPARISONS, INTERPOLATIONS, of_data  # noqa: E402
 from evaluation.sheets import Sheet, labelled_grid  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.files import written_whole  # noqa: E402
+from utils.files import atomic_write  # noqa: E402
 from utils.pictures import read_png, save_png  # noqa: E402
 
 LOW = 10  # timesteps, of 1,000
@@ -220,7 +220,7 @@ def main() -> None:
     ):
         lines += data_page(folder)
     page = output.with_name(f"{output.name}.md")
-    with written_whole(page) as temporary:
+    with atomic_write(page) as temporary:
         temporary.write_text("\n".join(lines).replace("](experiments/", f"]({output.name}/") + "\n", encoding="utf-8")
     print(f"Wrote:   {page.absolute()}")
 

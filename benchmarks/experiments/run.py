@@ -31,7 +31,7 @@ from benchmarks.experiments.table import (  # noqa: E402
 )
 from evaluation.reference import has_test_split  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.files import written_whole  # noqa: E402
+from utils.files import atomic_write  # noqa: E402
 
 Command = tuple[Path, list[str]]  # the file that keeps what it prints, and its arguments
 
@@ -122,7 +122,7 @@ def run(command: Command, threads: int) -> None:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise SystemExit(f"error: python {shlex.join(arguments)} ended with {done.returncode}: {last}")
-    with written_whole(log) as temporary:
+    with atomic_write(log) as temporary:
         printed = done.stdout.replace(f"{ROOT}/", "").replace(f"{Path.home()}/", "~/")  # no path of this machine
         temporary.write_text(line + printed, encoding="utf-8")
 
