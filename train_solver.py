@@ -41,7 +41,7 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 
-from datasets import Batches, check_source, load_images, to_float
+from datasets import Batches, ImageDataset, to_float
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_timesteps, self_condition
 from models import build_model, parameter_count
 from utils.background import Background
@@ -77,14 +77,14 @@ def main(args: argparse.Namespace) -> int:
         "train.max_steps": args.max_steps,
     }
     settings = load_settings(args.config, args.data_name, args.overrides, flags)
-    data, knobs = settings.data, settings.train
+    data, knobs = ImageDataset(**settings.data.model_dump()), settings.train
     folder = Path(settings.run.save_dir or f"train_results/{settings.data_name}").absolute()
     if settings.run.deterministic:
         be_deterministic()
     ranks = Ranks(settings.run.device)
     ranks.broadcast_from_rank0(lambda: check_writable(folder, "--save_dir"))
     check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
-    picture_num = check_source(data.source, data.data_path, download=data.download)
+    picture_num = data.count()
     if knobs.batch_size < ranks.size:
         raise RequestError(
             f"train.batch_size {knobs.batch_size} is too small for {ranks.size} processes: one picture each"
@@ -120,7 +120,7 @@ def begin(args, settings: Settings, trainer: TrainerState, folder: Path, ranks: 
     if exists and ranks.is_main:
         held.enter_context(claimed(folder))
     state = ranks.broadcast_from_rank0(lambda: find_state(folder, resume, settings))
-    images = load_images(**settings.data.model_dump(exclude={"horizontal_flip"}))
+    images = ImageDataset(**settings.data.model_dump()).load().images
     if not exists and ranks.is_main:  # not before: what is refused leaves no empty folder behind
         held.enter_context(claimed(folder))
     if state is not None:

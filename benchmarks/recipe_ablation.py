@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 
 from benchmarks.contestants import Contestant, How, ours  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, parser, write_result  # noqa: E402
-from datasets import load_images  # noqa: E402
+from datasets import ImageDataset  # noqa: E402
 from evaluation.extractor import load_extractor  # noqa: E402
 from evaluation.measures import measure  # noqa: E402
 from utils.config import load_settings  # noqa: E402
@@ -87,8 +87,8 @@ def main() -> None:
     options.add_argument("--pictures", type=int, default=512)
     options.add_argument("--seed", type=int, default=0)
     args = options.parse_args()
-    data = load_settings("config.yaml", "Mnist_Mini").data.model_dump(exclude={"horizontal_flip"})
-    images, held_out = load_images(**data), load_images(**data, split="test")
+    data = ImageDataset(**load_settings("config.yaml", "Mnist_Mini").data.model_dump())
+    images, held_out = data.load().images, data.load("test").images
     extractor = load_extractor("digits")
     contestants = {name: contestant_of(VARIANTS[name], images, args) for name in args.variants}
     seconds = train(contestants, args.turns, args.clock)

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 
 from benchmarks.contestants import Contestant, How, lucidrains, ours, picture_folder  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, parser, synchronize, write_result  # noqa: E402
-from datasets import load_images, to_uint8  # noqa: E402
+from datasets import ImageDataset, to_uint8  # noqa: E402
 from evaluation.extractor import load_extractor  # noqa: E402
 from evaluation.measures import measure  # noqa: E402
 from train_solver import epochs_in_steps  # noqa: E402
@@ -88,7 +88,7 @@ def judge(found: dict[str, Runner], args) -> list[dict[str, object]]:
     """One row a kept set of weights: its distance to the held-out digits, in order of time."""
     extractor = load_extractor("digits")
     settings = load_settings("config.yaml", "Mnist_Mini")
-    held_out = load_images(**settings.data.model_dump(exclude={"horizontal_flip"}), split="test")
+    held_out = ImageDataset(**settings.data.model_dump()).load("test").images
     rows = []
     for path in sorted(args.folder.glob("*.pt")):
         name, seconds, step = path.stem.rsplit("_", 2)
@@ -121,7 +121,7 @@ def main() -> None:
     options.add_argument("--peer_dim", type=int, default=32)
     args = options.parse_args()
     settings = load_settings("config.yaml", "Mnist_Mini")
-    images = load_images(**settings.data.model_dump(exclude={"horizontal_flip"}))
+    images = ImageDataset(**settings.data.model_dump()).load().images
     found = runners(args, images, args.folder)
     train(found, args.marks, args)
     rows = judge(found, args)

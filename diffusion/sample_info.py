@@ -56,6 +56,22 @@ class SampleInfo:
             raise refuse(f"names an unknown spacing, {match[4]}")
         return cls(method, steps, eta, spacing)
 
+    @property
+    def network_calls(self) -> int:
+        """How often the network is called for a picture: HEUN looks twice in every step but the last."""
+        return 2 * self.steps - 1 if self.method == "HEUN" else self.steps
+
+    @property
+    def adds_noise(self) -> bool:
+        """Whether its steps add fresh noise, so that the same x_T leads to several pictures."""
+        return self.method == "DDPM" or self.eta > 0
+
+    @property
+    def label(self) -> str:
+        """The sampler without its steps, for people: what a row of a comparison has in common, as in `DDIM eta 0.5 quad`."""
+        eta = [f"eta {self.eta:g}"] if self.method in ("DDIM", "DPMPP") else []
+        return " ".join([self.method, *eta, *([] if self.spacing == "uniform" else [self.spacing])])
+
     def __str__(self) -> str:
         """The canonical spelling, which also names the files: `SampleInfo.parse(str(info)) == info`."""
         spacing = "" if self.spacing == "uniform" else f"_{self.spacing}"

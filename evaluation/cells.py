@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets import load_images
+from datasets import ImageDataset
 from diffusion import SampleInfo
 from evaluation.appearance import appearance
 from evaluation.extractor import Extractor, extractor_for, load_extractor
@@ -51,7 +51,7 @@ class Judge:
         self, trained: Trained, lots: Lots, extractor: str | None = None, inception_weights: str | None = None
     ):
         """For the data that `trained` was trained on. RequestError if an `extractor` is asked for that is not to be had."""
-        self.data = trained.settings.data
+        self.data = ImageDataset(**trained.settings.data.model_dump())
         self.extractor: Extractor | None = None
         self.reference: Reference | None = None
         self.why_not = ""
@@ -61,7 +61,7 @@ class Judge:
             if extractor or inception_weights:
                 raise
             found, self.why_not = None, str(error)
-        self.images = load_images(**self.data.model_dump(exclude={"horizontal_flip"}))
+        self.images = self.data.load().images
         if found is None:
             return
         if lots.count <= found.dimension:

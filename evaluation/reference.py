@@ -8,12 +8,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from datasets import load_images
-from datasets.sources import find_pictures
+from datasets import ImageDataset
 from evaluation.extractor import Extractor, Features
 from utils.errors import RequestError
 from utils.files import atomic_write
-from utils.settings import DataSettings
 
 
 class RealPictures(NamedTuple):
@@ -29,12 +27,12 @@ class RealPictures(NamedTuple):
         return RealPictures(name, self.pictures[index], features)
 
 
-def load_real(data: DataSettings, split: str, extractor: Extractor) -> RealPictures:
+def load_real(data: ImageDataset, split: str, extractor: Extractor) -> RealPictures:
     """A whole split of the data. RequestError where the set has no such split, or cannot be read.
 
     The features are kept in `cache_dir`, by data set, split, size, channels, the files' state and the extractor's hash.
     """
-    images = load_images(**data.model_dump(exclude={"horizontal_flip"}), split=split)
+    images = data.load(split).images
     decoded = Path(images.filename)  # named by the set, its split, its files' state and the pictures' shape
     path = decoded.with_name(f"{decoded.stem}_{extractor.name}_{extractor.hash}.safetensors")
     features = _kept_features(path, len(images), extractor)
@@ -74,13 +72,13 @@ class Reference(NamedTuple):
     beside: RealPictures
 
 
-def load_reference(data: DataSettings, split: str, extractor: Extractor, *, seed: int = 0) -> Reference:
+def load_reference(data: ImageDataset, split: str, extractor: Extractor, *, seed: int = 0) -> Reference:
     """The `split` ("train" or "test") of the data as `real`, and its other split as what is held out.
 
     A set without a test split is halved at random, by `seed`, for the floor. RequestError if that split is asked for.
     """
     real = load_real(data, split, extractor)
-    if has_test_split(data):
+    if data.has_split("test"):
         held_out = load_real(data, "test" if split == "train" else "train", extractor)
         return Reference(real, held_out, real)
     order = np.random.default_rng(seed).permutation(len(real.pictures))
@@ -90,12 +88,3 @@ def load_reference(data: DataSettings, split: str, extractor: Extractor, *, seed
         real.part(f"{data.source}, a half of the training pictures, as none are held out", order[:half]),
         real.part(f"{data.source}, the other half", order[half:]),
     )
-
-
-def has_test_split(data: DataSettings) -> bool:
-    """Whether pictures of this set, which is there, are kept from training."""
-    try:
-        find_pictures(data.source, data.data_path, "test")
-    except RequestError:
-        return False
-    return True

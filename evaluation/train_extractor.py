@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import trange
 
-from datasets import load_images, load_labels, to_float
+from datasets import ImageDataset, load_labels, to_float
 from evaluation.classifier import SIZE, Classifier, jitter, normalise_features
 from evaluation.extractor import CLASSIFIERS
 from utils.config import load_settings
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     pictures, labels = {}, {}
     for split in ("train", "test"):
-        images = load_images(**data.model_dump(exclude={"horizontal_flip"}), split=split)
+        images = ImageDataset(**data.model_dump()).load(split).images
         pictures[split] = to_float(torch.from_numpy(np.array(images)))
         labels[split] = torch.from_numpy(load_labels(data.source, split, data.data_path)).long()
     print(f"Data:    {args.data_name}, {len(labels['train']):,} pictures; {len(labels['test']):,} held out")

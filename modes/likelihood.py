@@ -9,12 +9,10 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from datasets import load_images
 from diffusion import SampleInfo
 from evaluation.likelihood import Bound, make_strata, variational_bound
 from evaluation.memorisation import save_figure
 from evaluation.record import model_record, save_json
-from evaluation.reference import has_test_split
 from sampling.drawing import batches_of
 from sampling.trained import Trained, real_data
 from utils.errors import RequestError
@@ -34,12 +32,12 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
     steps = min(args.likelihood_steps or STEPS, timestep_num)
     strata = make_strata(timestep_num, steps - 1)  # and t = 0
     data, split = real_data(args, trained.settings), args.split or "test"
-    if split == "test" and not has_test_split(data):
+    if split == "test" and not data.has_split("test"):
         raise RequestError(
             f"{data.source} has no test split: --split train measures training pictures; or name held-out ones by "
             "--data_path FOLDER and --split train"
         )
-    images = load_images(**data.model_dump(exclude={"horizontal_flip"}), split=split)
+    images = data.load(split).images
     if (args.sample_num or 1) > len(images):
         raise RequestError(
             f"--sample_num {args.sample_num}: the {split} split of {data.source} has {len(images):,} pictures"

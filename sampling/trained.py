@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datasets import load_images
+from datasets import ImageDataset
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, timestep_pairs
 from models import build_model
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint
@@ -119,10 +119,10 @@ def check_deterministic(info: SampleInfo, what: str) -> None:
 
 def real_pictures(args: argparse.Namespace, settings: Settings) -> np.ndarray:
     """The training pictures of the data that the request names, at the network's size: uint8 (N, C, H, W)."""
-    return load_images(**real_data(args, settings).model_dump(exclude={"horizontal_flip"}))
+    return real_data(args, settings).load().images
 
 
-def real_data(args: argparse.Namespace, settings: Settings) -> DataSettings:
+def real_data(args: argparse.Namespace, settings: Settings) -> ImageDataset:
     """Where the real pictures come from: the checkpoint's own data, or what --data_name and --data_path say.
 
     Where anything is written is never said by the checkpoint, which may be a stranger's: the decoded pictures go to the
@@ -141,6 +141,5 @@ def real_data(args: argparse.Namespace, settings: Settings) -> DataSettings:
     elif args.data_path is not None:
         data = data.model_copy(update={"data_path": args.data_path, "download": settings.data.download})
     # The network knows one size and number of channels, whatever the other data set is trained at.
-    return data.model_copy(
-        update={"image_size": settings.data.image_size, "image_channel": settings.data.image_channel}
-    )
+    shape = {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel}
+    return ImageDataset(**data.model_dump() | shape)

@@ -7,8 +7,7 @@ import urllib.request
 import pytest
 import torch
 
-from datasets import load_images
-from utils.settings import DataSettings
+from datasets import ImageDataset, load_images
 
 
 def pytest_collection_modifyitems(items):
@@ -59,4 +58,4 @@ def extractor():
 def reference(extractor):
     from evaluation.reference import load_reference
 
-    return load_reference(DataSettings(source="mnist_mini", image_size=28, image_channel=1), "train", extractor)
+    return load_reference(ImageDataset(source="mnist_mini", image_size=28, image_channel=1), "train", extractor)

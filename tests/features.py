@@ -5,11 +5,11 @@ import math
 import numpy as np
 import torch
 
+from datasets import ImageDataset
 from evaluation.extractor import Features
-from utils.settings import DataSettings
 
 SHIPPED = "checkpoints/mnist_mini.safetensors"
-DIGITS = DataSettings(source="mnist_mini", image_size=28, image_channel=1)
+DIGITS = ImageDataset(source="mnist_mini", image_size=28, image_channel=1)
 CPU = torch.device("cpu")
 
 

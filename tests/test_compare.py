@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from datasets import ImageDataset
 from diffusion import SampleInfo
 from evaluation import cells
 from evaluation.appearance import appearance
@@ -133,7 +134,7 @@ def test_a_cell_holds_the_figures_of_the_pictures_that_are_drawn_from_its_seeds(
     trained, extractor = loaded(models[1]), load_extractor("digits")
     drawn = draw_pictures(trained, SAMPLERS[1], range(66), 66).pictures
     wanted = measure(
-        drawn, load_real(trained.settings.data, "train", extractor).features, extractor, seed=0
+        drawn, load_real(ImageDataset(**trained.settings.data.model_dump()), "train", extractor).features, extractor, seed=0
     ) | appearance(drawn)
     row = rows(folder)[3]
     for name in ("fid", "kid", "precision", "recall", "confident", "grey", "edges", "grain"):

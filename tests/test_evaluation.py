@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from scipy.linalg import sqrtm
 
+from datasets import ImageDataset
 from diffusion import SampleInfo
 from evaluation.extractor import Features, as_tensor, load_extractor
 from evaluation.measures import draw_pictures, measure, measure_floor
@@ -21,7 +23,6 @@ from sampling.trained import load_trained
 from tests.features import CPU, DIGITS, SHIPPED, features_of, two_point
 from tests.processes import done, train
 from utils.errors import RequestError
-from utils.settings import DataSettings
 
 # The figures
 
@@ -130,7 +131,7 @@ def test_summary_is_mean_and_standard_deviation():
 
 
 def test_features_are_kept_by_split_and_extractor_and_made_again_when_damaged(extractor, tmp_path):
-    data = DIGITS.model_copy(update={"cache_dir": str(tmp_path)})
+    data = replace(DIGITS, cache_dir=str(tmp_path))
 
     def kept():
         return sorted(name for name in os.listdir(tmp_path) if name.endswith(".safetensors"))
@@ -158,7 +159,7 @@ def test_real_digits_give_the_floor_and_sets_without_a_split_two_halves(extracto
     )
     assert 0 < floor.figures["fid"] < smaller.figures["fid"]  # the fewer pictures, the larger
     assert floor.figures["confident"] > 0.9 and floor.figures["precision"] > 0.8
-    emoji = DataSettings(source="emoji", image_size=28, image_channel=1)
+    emoji = ImageDataset(source="emoji", image_size=28, image_channel=1)
     halves = load_reference(emoji, "train", extractor)
     assert "half" in halves.held_out.name and len(halves.held_out.pictures) + len(halves.beside.pictures) == 1911
     with pytest.raises(RequestError, match="emoji has no 'test' split"):

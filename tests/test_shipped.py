@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import load_images
+from datasets import ImageDataset
 from diffusion import SampleInfo, build_diffusion
 from models import build_model
 from sampling.drawing import draw
@@ -58,7 +58,7 @@ def test_every_sampler_draws_clean_pictures(shipped, text, count):
 
 def test_the_measure_knows_real_digits_from_noise(shipped):
     settings = load_checkpoint(PATH).settings
-    digits = load_images(**settings.data.model_dump(exclude={"horizontal_flip"}))[:500]
+    digits = ImageDataset(**settings.data.model_dump()).load().images[:500]
     assert unclean(digits) < 3
     noisy = shipped[1].q_sample(torch.from_numpy(np.array(digits)) / 127.5 - 1, 50, torch.randn(500, 1, 28, 28))
     assert unclean((noisy.clamp(-1, 1) + 1) * 127.5) > 6  # a veil of noise at a twentieth of the way
