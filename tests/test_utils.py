@@ -15,7 +15,7 @@ from training.ema import EMA
 from training.run_log import RunLog
 from utils import requirements
 from utils.files import atomic_write
-from utils.pictures import grid, near_square, save_gif, save_png
+from utils.pictures import grid, near_square, readable_scale, save_gif, save_png
 from utils.seeds import PictureNoise, derive_seed, generator
 
 CPU = torch.device("cpu")
@@ -101,6 +101,22 @@ def test_a_grid_puts_pictures_row_by_row_with_gaps():
     for i, (y, x) in enumerate([(2, 2), (2, 7), (2, 12), (6, 2), (6, 7)]):
         assert (sheet[0, y : y + 2, x : x + 3] == i + 1).all()
     assert sheet.sum() == 6 * (1 + 2 + 3 + 4 + 5)  # everything else is black
+
+
+def test_a_grid_for_people_is_enlarged_by_a_whole_factor_pixel_by_pixel():
+    pictures = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
+    assert [readable_scale(torch.empty(1, side, side)) for side in (8, 28, 32, 56, 64)] == [7, 2, 2, 1, 1]
+    sheet = grid(pictures, 2, scale=2)
+    assert sheet.shape == (1, 2 + 2 * 58, 2 + 2 * 58)
+    assert torch.equal(sheet[:, 2:58:2, 2:58:2], pictures[0]) and torch.equal(sheet[:, 3:58:2, 3:58:2], pictures[0])
+
+
+def test_the_labels_of_rows_stand_at_their_left_and_leave_the_pictures_as_they_are():
+    pictures = torch.full((2, 3, 56, 56), 9, dtype=torch.uint8)
+    plain, labelled = grid(pictures, 1), grid(pictures, 1, row_labels=["real", ""])
+    assert torch.equal(labelled[:, :, -plain.shape[2] :], plain)
+    text = labelled[:, :, : -plain.shape[2]]
+    assert text[:, :58].max() > 200 and text[:, 60:].max() == 0  # the second row's label is empty
 
 
 @pytest.mark.parametrize("count, columns", [(1, 1), (2, 2), (4, 2), (5, 3), (9, 3), (64, 8), (65, 9)])
