@@ -218,7 +218,7 @@ def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, bat
     """
     step, knobs, seed, device = trainer.step, trainer.settings.train, trainer.settings.run.seed, ranks.device
     stream = generator(device, seed, "noise", step)
-    rows, x_0 = ranks.rows(knobs.batch_size), to_float(batches[step])  # (R, C, H, W), R of the batch's B pictures
+    rows, x_0 = ranks.rows(knobs.batch_size), to_float(batches[step].images)  # (R, C, H, W), R of the batch's B pictures
     t = draw_timesteps(knobs.batch_size, diffusion.timestep_num, knobs.timestep_logit_normal, stream)  # (B,)
     noise = torch.randn((knobs.batch_size, *x_0.shape[1:]), generator=stream, device=device)  # (B, C, H, W)
     shown = self_condition.for_training(network, diffusion, derive_seed(seed, "estimate", step) % 2 == 0)

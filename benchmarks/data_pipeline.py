@@ -24,14 +24,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 
 from benchmarks.contestants import picture_folder  # noqa: E402
 from benchmarks.side_by_side import parser, ratio, synchronize, take_turns, write_result  # noqa: E402
-from datasets import Batches, load_images, to_float  # noqa: E402
+from datasets import Batches, ImageDataset, to_float  # noqa: E402
 
 
 def from_cache(images: np.ndarray, batch_size: int, device: str, resident: bool) -> Iterator[Tensor]:
     """Our batches, (B, C, H, W) in [-1, 1] on the device."""
     limit = None if resident else 0
     batches = Batches(images, batch_size, 0, True, torch.device(device), resident_bytes=limit)
-    return (to_float(batches[k]) for k in itertools.count())
+    return (to_float(batches[k].images) for k in itertools.count())
 
 
 def from_image_folder(folder: Path, size: int, batch_size: int, device: str, workers: int) -> Iterator[Tensor]:
@@ -73,13 +73,12 @@ def main() -> None:
     root = Path(tempfile.mkdtemp())
     shape = (args.pictures, 3, args.size, args.size)
     picture_folder(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), root / "pictures" / "all")
-    common = {"source": "folder", "data_path": str(root / "pictures"), "image_size": args.size, "image_channel": 3}
-    common |= {"download": False, "skip_unreadable": False, "cache_dir": str(root / "cache"), "progress": False}
+    data = ImageDataset("folder", str(root / "pictures"), args.size, cache_dir=str(root / "cache"))
     start = time.perf_counter()
-    load_images(**common)
+    data.load(progress=False)
     build_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    images = load_images(**common)
+    images = data.load(progress=False).images
     open_seconds = time.perf_counter() - start
 
     size, folder = args.batch_size, root / "pictures"

@@ -21,7 +21,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
-from datasets import load_images  # noqa: E402
+from datasets import ImageDataset  # noqa: E402
 from evaluation.extractor import load_extractor  # noqa: E402
 from evaluation.measures import CONFIDENT  # noqa: E402
 
@@ -72,8 +72,7 @@ def main() -> None:
     paths = parser.parse_args().path
     torch.manual_seed(0)
     extractor = load_extractor("digits")
-    options = {"source": "mnist_mini", "data_path": None, "image_size": 28, "image_channel": 1, "download": False}
-    real = load_images(**options, skip_unreadable=False, cache_dir="data/cache", split="test")
+    real = ImageDataset("mnist_mini", image_size=28, image_channel=1).load("test").images
     sets = {"held-out real digits": extractor(real)}
     for path in paths:
         sets[str(path)] = extractor(drawn(path))

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +19,15 @@ def resident_limit(device: torch.device) -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
 
 
+class Batch(NamedTuple):
+    """Some rows of a batch, on the device: images uint8 (R, C, H, W), labels int64 (R,) or None."""
+
+    images: Tensor
+    labels: Tensor | None
+
+
 class Batches:
-    """An endless stream of batches: `batches[k]` is batch k, uint8 (B, C, H, W) on the device, for every k >= 0; or those
-    of its rows that are this process's.
+    """An endless stream of batches: `batches[k]` is batch k, for every k >= 0; or those of its rows that are this process's.
 
     The pictures are the epochs' permutations, one after another, cut into batches: each epoch shows every picture once,
     every batch is full, and a set may be smaller than a batch. A set of at most `resident_bytes` (None:
@@ -36,18 +43,22 @@ class Batches:
         horizontal_flip: bool,
         device: torch.device,
         *,
+        labels: np.ndarray | None = None,
         rows: slice = slice(None),
         resident_bytes: int | None = None,
     ):
-        """`images` is uint8 (N, C, H, W), N >= 1, such as `load_images` gives; half of a batch's pictures, by chance,
-        are mirrored where `horizontal_flip` says so. `rows` are those of each batch that are this process's share."""
+        """`images` is uint8 (N, C, H, W), N >= 1, and `labels` int64 (N,), such as `ImageDataset.load` gives; half of a
+        batch's pictures, by chance, are mirrored where `horizontal_flip` says so. `rows` are those of each batch that are
+        this process's share."""
         assert images.dtype == np.uint8 and images.ndim == 4 and len(images) >= 1, (images.dtype, images.shape)
+        assert labels is None or (labels.dtype == np.int64 and labels.shape == (len(images),)), (labels, images.shape)
         assert batch_size >= 1, batch_size
         device = torch.device(device)
         if device.type == "cuda" and device.index is None:
             device = torch.device("cuda", torch.cuda.current_device())  # the thread has a current device of its own
         self.images, self.batch_size, self.seed = images, batch_size, seed
         self.horizontal_flip, self.device, self.rows = horizontal_flip, device, rows
+        self._labels = None if labels is None else torch.from_numpy(labels)  # (N,), on the CPU
         self._orders: dict[int, Tensor] = {}
         self._resident: Tensor | None = None  # (N, C, H, W)
         if images.nbytes <= (resident_limit(device) if resident_bytes is None else resident_bytes):
@@ -79,8 +90,13 @@ class Batches:
             return torch.zeros(self.batch_size, dtype=torch.bool)[self.rows]
         return torch.randint(2, (self.batch_size,), generator=generator("cpu", self.seed, "flip", k)).bool()[self.rows]
 
-    def __getitem__(self, k: int) -> Tensor:
-        """Batch k, `rows` of it: uint8 (R, C, H, W) on the device."""
+    def __getitem__(self, k: int) -> Batch:
+        """Batch k, `rows` of it."""
+        labels = None if self._labels is None else upload(self._labels[self.indices(k)], self.device)
+        return Batch(self._images_of(k), labels)
+
+    def _images_of(self, k: int) -> Tensor:
+        """The pictures of batch k, `rows` of it, flipped where they are to be: uint8 (R, C, H, W) on the device."""
         if self._resident is None:
             pictures = upload(self._read(k), self.device)
         else:

@@ -1,4 +1,7 @@
-"""Every picture decoded once, into one .npy file that is mapped into memory from then on."""
+"""Every picture decoded once, into one file that is mapped into memory from then on.
+
+The file is an .npy of the pictures, uint8 (N, C, S, S), and after it another of their labels, int64 (N,) or (0,): none.
+"""
 
 import hashlib
 import os
@@ -19,36 +22,45 @@ from datasets.picture_set import PictureSet
 from utils.errors import RequestError, reason_of
 from utils.files import folder_made
 
-DECODE_VERSION = 1  # raise it when the same file would give other pixels: it makes every cache anew
+DECODE_VERSION = 2  # raise it when the same file would give other pixels: it makes every cache anew
 BLOCK_BYTES = 64 * 2**20  # of decoded pictures held at once
 SHOWN_PATHS = 10
 
 
 class Unreadable(NamedTuple):
-    """A picture that could not be decoded, and why."""
+    """A picture that could not be decoded, its place among the set's items, and why."""
 
+    index: int
     path: str
     reason: str
 
 
-def cached_pictures(
+class Decoded(NamedTuple):
+    """A set from its cache: uint8 (N, C, S, S), a read-only memory map, and int64 (N,) or None."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+def load_cached(
     pictures: PictureSet, image_size: int, image_channel: int, skip_unreadable: bool, cache_dir: str, progress: bool
-) -> np.ndarray:
-    """The decoded set as a read-only map of its cache file: uint8 (N, C, S, S). Builds the file where need be.
+) -> Decoded:
+    """The decoded set, from its cache file. Builds the file where need be.
 
     Raises RequestError: a picture cannot be read (or none can), or the cache cannot be written.
     """
     cache_dir = os.path.realpath(os.path.expanduser(cache_dir))
     identity = digest([pictures.source, pictures.root, pictures.split])[:8]
-    prefix = f"{pictures.label}_{image_channel}x{image_size}_{identity}"
+    prefix = f"{pictures.cache_name}_{image_channel}x{image_size}_{identity}"
     shape = (image_channel, image_size, image_size)
     path = os.path.join(cache_dir, f"{prefix}_{fingerprint(pictures, shape, skip_unreadable)}.npy")
-    images = open_cache(path, shape)
-    if images is not None:
-        return images
+    decoded = open_cache(path, shape, pictures.has_labels)
+    if decoded is not None:
+        return decoded
     try:
         with folder_made(cache_dir), exclusive(os.path.join(cache_dir, f".{prefix}.lock")):
-            if open_cache(path, shape) is None:  # another process may have built it while this one waited
+            # Asked again: another process may have built it while this one waited.
+            if open_cache(path, shape, pictures.has_labels) is None:
                 build(path, os.path.join(cache_dir, f".{prefix}.tmp"), pictures, shape, skip_unreadable, progress)
             for name in os.listdir(cache_dir):
                 if name.startswith(f"{prefix}_") and name.endswith(".npy") and name != os.path.basename(path):
@@ -57,14 +69,14 @@ def cached_pictures(
         raise RequestError(
             f"cannot write the decoded pictures to {cache_dir} ({reason_of(error)}); set data.cache_dir"
         ) from error
-    images = open_cache(path, shape)
-    assert images is not None, path
-    return images
+    decoded = open_cache(path, shape, pictures.has_labels)
+    assert decoded is not None, path
+    return decoded
 
 
 def fingerprint(pictures: PictureSet, shape: tuple[int, int, int], skip_unreadable: bool) -> str:
     """Changes with the names, sizes and times of the files, and with what is made of them."""
-    parts = [str(DECODE_VERSION), str(shape), str(skip_unreadable)]
+    parts = [str(DECODE_VERSION), str(shape), str(skip_unreadable), str(pictures.has_labels)]
     for name in pictures.files:
         try:
             status = os.stat(os.path.join(pictures.root, name))
@@ -79,13 +91,20 @@ def digest(parts: list[str]) -> str:
     return hashlib.sha256(os.fsencode("\0\0".join(parts))).hexdigest()
 
 
-def open_cache(path: str, shape: tuple[int, int, int]) -> np.ndarray | None:
-    """The cache file as a read-only memory map; None where it is missing or is not whole."""
+def open_cache(path: str, shape: tuple[int, int, int], has_labels: bool) -> Decoded | None:
+    """What the cache file holds; None where it is missing or is not whole."""
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
+        if images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0:
+            return None
+        with open(path, "rb") as file:
+            file.seek(images.offset + images.nbytes)
+            labels = np.lib.format.read_array(file, allow_pickle=False)
     except (EOFError, OSError, ValueError):
         return None
-    return images if images.dtype == np.uint8 and images.shape[1:] == shape and len(images) else None
+    if labels.dtype != np.int64 or labels.shape != ((len(images),) if has_labels else (0,)):
+        return None
+    return Decoded(images, labels if has_labels else None)
 
 
 def build(
@@ -95,15 +114,19 @@ def build(
 
     Written as a stream rather than through a memory map, where a full disk would be a SIGBUS instead of an OSError.
     """
-    items = [os.path.join(pictures.root, name) for name in pictures.files] if pictures.read is None else pictures.read()
+    items, labels = pictures.read()
+    if labels is not None:
+        check_labels(pictures, len(items), labels)
     try:
         with open(temporary, "wb") as file:
             write_header(file, (len(items), *shape))
             data_start = file.tell()
-            skipped = write_pictures(file, items, shape, skip_unreadable, f"decoding {pictures.label}", progress)
+            skipped = write_pictures(file, items, shape, skip_unreadable, f"decoding {pictures.cache_name}", progress)
             if len(skipped) == len(items):
                 first = f"{skipped[0].path} ({skipped[0].reason})"
                 raise RequestError(f"none of the {len(items)} pictures of {pictures.root} can be read; first: {first}")
+            kept = np.zeros(0, np.int64) if labels is None else np.delete(labels, [picture.index for picture in skipped])
+            np.lib.format.write_array(file, kept, allow_pickle=False)
             file.seek(0)
             write_header(file, (len(items) - len(skipped), *shape))
             assert file.tell() == data_start  # numpy leaves room for any count
@@ -115,6 +138,20 @@ def build(
             os.unlink(temporary)
     if skipped:
         report_skipped(skipped)
+
+
+def check_labels(pictures: PictureSet, picture_num: int, labels: np.ndarray) -> None:
+    """Raises RequestError unless there is a class for each picture, and a name for each class."""
+    if len(labels) != picture_num:
+        raise RequestError(
+            f"the files of {pictures.source} in {pictures.root} are damaged: {picture_num} pictures, {len(labels)} labels"
+        )
+    wrong = labels[(labels < 0) | (labels >= len(pictures.class_names))]
+    if len(wrong):
+        raise RequestError(
+            f"the files of {pictures.source} in {pictures.root} are damaged: a label of {wrong[0]}, where there are "
+            f"{len(pictures.class_names)} classes"
+        )
 
 
 def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -140,7 +177,8 @@ def write_pictures(
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.simplefilter("ignore", UserWarning)
         for start in range(0, len(items), block):  # in blocks: `map` would run ahead of the disk without bound
-            for result in pool.map(attempt, items[start : start + block]):
+            part = items[start : start + block]
+            for result in pool.map(attempt, range(start, start + len(part)), part):
                 if isinstance(result, np.ndarray):
                     file.write(result)
                 elif skip_unreadable:
@@ -154,20 +192,20 @@ def write_pictures(
     return skipped
 
 
-def decode(item: str | np.ndarray, image_size: int, image_channel: int) -> np.ndarray | Unreadable:
-    """One item of a set, a path or an array, as uint8 (C, S, S); or what is wrong with it."""
+def decode(index: int, item: str | np.ndarray, image_size: int, image_channel: int) -> np.ndarray | Unreadable:
+    """Item `index` of a set, a path or an array, as uint8 (C, S, S); or what is wrong with it."""
     if isinstance(item, np.ndarray):
         return decode_array(item, image_size, image_channel)
     try:
         return decode_file(item, image_size, image_channel)
     except UnreadablePictureError as error:
-        return Unreadable(item, str(error))
+        return Unreadable(index, item, str(error))
 
 
 def report_skipped(skipped: list[Unreadable]) -> None:
     """Lists the pictures that are left out, on stderr: the first few, and how many besides."""
     print(f"skipped {len(skipped)} unreadable pictures:", file=sys.stderr)
-    for path, reason in skipped[:SHOWN_PATHS]:
-        print(f"  {path} ({reason})", file=sys.stderr)
+    for picture in skipped[:SHOWN_PATHS]:
+        print(f"  {picture.path} ({picture.reason})", file=sys.stderr)
     if len(skipped) > SHOWN_PATHS:
         print(f"  and {len(skipped) - SHOWN_PATHS} more", file=sys.stderr)

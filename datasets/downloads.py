@@ -1,6 +1,7 @@
 """The sets that torchvision knows: where their files belong, how to get them, how to read them."""
 
 import http.client
+import importlib.util
 import os
 import shutil
 import socket
@@ -8,12 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from datasets.facts import FACTS
 from datasets.locks import exclusive
-from datasets.picture_set import Archive, PictureSet
+from datasets.picture_set import Archive, Items, PictureSet
 from utils.errors import RequestError
 from utils.files import folder_made
 
-FLOWER_NUM = 8189
+FLOWER_NUM = FACTS["flower102"].splits["train"]
 DEFAULT_ROOT = "data"
 STAGING = ".download"  # below the root; a file leaves it once its checksum is right, so no half file is ever in place
 SILENCE_SECONDS = 15  # a server that says nothing for so long counts as no network
@@ -24,39 +26,31 @@ def torchvision_root(data_path: str | None) -> str:
     return os.path.realpath(os.path.expanduser(DEFAULT_ROOT if data_path is None else data_path))
 
 
-def check_split(source: str, split: str, known: tuple[str, ...]) -> None:
-    """Raises RequestError where the set has no such split."""
-    if split not in known:
-        raise RequestError(f"{source} has no {split!r} split, only {' and '.join(map(repr, known))}")
-
-
-def find_mnist(source: str, class_name: str, data_path: str | None, split: str) -> PictureSet:
-    """MNIST or Fashion-MNIST: 60,000 pictures 28x28 for training, 10,000 for testing."""
+def find_mnist(source: str, data_path: str | None, split: str) -> PictureSet:
+    """MNIST or Fashion-MNIST, in torchvision's folders."""
     import torchvision.datasets  # takes a second, and most runs do without
 
-    check_split(source, split, ("train", "test"))
-    known = getattr(torchvision.datasets, class_name)
-    folder = f"{class_name}/raw"
+    facts = FACTS[source]
+    known = getattr(torchvision.datasets, facts.torchvision)
+    folder = f"{facts.torchvision}/raw"
     archives = []
     for name, md5 in known.resources:
         urls = tuple(mirror + name for mirror in known.mirrors)
         archives.append(Archive(f"{folder}/{name}", urls, md5, folder, [f"{folder}/{name.removesuffix('.gz')}"]))
     files = sorted(name for archive in archives for name in archive.files)
     root = torchvision_root(data_path)
-    read = partial(read_mnist, class_name, root, split)
-    return PictureSet(source, source, root, split, files, read, tuple(archives))
+    read = partial(read_mnist, facts.torchvision, root, split)
+    return PictureSet(source, source, root, split, files, read, facts.class_names, True, tuple(archives))
 
 
-def read_mnist(class_name: str, root: str, split: str, what: str = "data") -> np.ndarray:
-    """uint8 (N, 28, 28); with `what` "targets" the classes, int64 (N,).
-
-    Raises RequestError where a file is not what its header says.
-    """
+def read_mnist(class_name: str, root: str, split: str) -> Items:
+    """uint8 (N, 28, 28) and their classes. Raises RequestError where a file is not what its header says."""
     import torchvision.datasets
 
     known = getattr(torchvision.datasets, class_name)
     try:
-        return getattr(known(root, train=split == "train"), what).numpy()
+        content = known(root, train=split == "train")
+        return Items(content.data.numpy(), content.targets.numpy().astype(np.int64))
     # torchvision keeps no checksum of the unpacked files and reads them trustingly; a bad header fails anywhere.
     except (AssertionError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RequestError(
@@ -66,19 +60,19 @@ def read_mnist(class_name: str, root: str, split: str, what: str = "data") -> np
 
 
 def find_cifar10(data_path: str | None, split: str) -> PictureSet:
-    """CIFAR-10: 50,000 pictures 32x32 for training, 10,000 for testing."""
+    """CIFAR-10, in torchvision's folder."""
     from torchvision.datasets import CIFAR10
 
-    check_split("cifar10", split, ("train", "test"))
     names = [name for name, _ in CIFAR10.train_list + CIFAR10.test_list] + [CIFAR10.meta["filename"]]
     files = sorted(f"{CIFAR10.base_folder}/{name}" for name in names)
     archive = Archive(CIFAR10.filename, (CIFAR10.url,), CIFAR10.tgz_md5, ".", files)
-    root = torchvision_root(data_path)
-    return PictureSet("cifar10", "cifar10", root, split, files, partial(read_cifar10, root, split), (archive,))
+    root, class_names = torchvision_root(data_path), FACTS["cifar10"].class_names
+    read = partial(read_cifar10, root, split)
+    return PictureSet("cifar10", "cifar10", root, split, files, read, class_names, True, (archive,))
 
 
-def read_cifar10(root: str, split: str) -> np.ndarray:
-    """uint8 (N, 32, 32, 3). Raises RequestError, with their names, where files do not have their checksums."""
+def read_cifar10(root: str, split: str) -> Items:
+    """uint8 (N, 32, 32, 3) and their classes. Raises RequestError, with the names of files whose checksum is wrong."""
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
@@ -91,20 +85,50 @@ def read_cifar10(root: str, split: str) -> np.ndarray:
             f"{folder} has damaged files (wrong checksum): {listed(damaged)}; delete that folder and set data.download "
             f"to true, or put {CIFAR10.filename} from {CIFAR10.url} into {root}"
         )
-    return CIFAR10(root, train=split == "train").data
+    content = CIFAR10(root, train=split == "train")
+    return Items(content.data, np.array(content.targets, np.int64))
 
 
-def find_flower102(data_path: str | None, split: str) -> PictureSet:
-    """Oxford Flowers-102, the pictures of all three splits: 8,189 of many sizes, in the order of their numbers."""
+def find_flower102(data_path: str | None, split: str, require_labels: bool) -> PictureSet:
+    """Oxford Flowers-102, the pictures of all three splits: 8,189 of many sizes, in the order of their numbers.
+
+    The classes are in a file of their own, which is MATLAB's and needs scipy: they are read where both are there, and
+    the file is fetched only where `require_labels` asks for it. RequestError if it does and there is no scipy.
+    """
     from torchvision.datasets import Flowers102
 
-    check_split("flower102", split, ("train",))
-    files = [f"flowers-102/jpg/image_{number:05d}.jpg" for number in range(1, FLOWER_NUM + 1)]
-    # Only the pictures: torchvision's class also wants the labels, and scipy to read them.
-    name, md5 = Flowers102._file_dict["image"]
-    url = Flowers102._download_url_prefix + name
-    archive = Archive(f"flowers-102/{name}", (url,), md5, "flowers-102", files)
-    return PictureSet("flower102", "flower102", torchvision_root(data_path), split, files, archives=(archive,))
+    folder, root = "flowers-102", torchvision_root(data_path)
+    jpegs = [f"{folder}/jpg/image_{number:05d}.jpg" for number in range(1, FLOWER_NUM + 1)]
+
+    def archive(key: str, files: list[str] | None = None) -> Archive:
+        name, md5 = Flowers102._file_dict[key]
+        path = f"{folder}/{name}"
+        return Archive(path, (Flowers102._download_url_prefix + name,), md5, folder, files or [path])
+
+    archives, labels = (archive("image", jpegs),), archive("label")
+    has_scipy = importlib.util.find_spec("scipy") is not None
+    if require_labels and not has_scipy:
+        raise RequestError("the classes of flower102 are in a MATLAB file, which needs scipy: pip install scipy")
+    has_labels = require_labels or (has_scipy and os.path.isfile(os.path.join(root, labels.path)))
+    files = [*jpegs, labels.path] if has_labels else jpegs
+    read = partial(read_flower102, root, jpegs, labels if has_labels else None)
+    archives += (labels,) if has_labels else ()
+    class_names = FACTS["flower102"].class_names
+    return PictureSet("flower102", "flower102", root, split, files, read, class_names, has_labels, archives)
+
+
+def read_flower102(root: str, jpegs: list[str], label_file: Archive | None) -> Items:
+    """The paths of the pictures and, from the label file, their classes. RequestError if its checksum is wrong."""
+    paths = [os.path.join(root, name) for name in jpegs]
+    if label_file is None:
+        return Items(paths, None)
+    from scipy.io import loadmat
+    from torchvision.datasets.utils import check_integrity
+
+    path = os.path.join(root, label_file.path)
+    if not check_integrity(path, label_file.md5):
+        raise RequestError(f"{path} is damaged (wrong checksum); delete it, or get {label_file.urls[0]} and put it there")
+    return Items(paths, loadmat(path, variable_names=["labels"])["labels"].reshape(-1).astype(np.int64) - 1)
 
 
 def require_files(pictures: PictureSet, download: bool) -> None:
@@ -145,6 +169,10 @@ def unpack(pictures: PictureSet, archive: Archive, staging: str) -> None:
     path = os.path.join(pictures.root, archive.path)
     if not check_integrity(path, archive.md5):
         path = fetch(archive, staging)
+    if archive.files == [archive.path]:
+        os.makedirs(os.path.join(pictures.root, archive.unpack_to), exist_ok=True)
+        os.replace(path, os.path.join(pictures.root, archive.path))
+        return
     contents = os.path.join(staging, "contents")
     os.makedirs(contents, exist_ok=True)
     extract_archive(path, contents)
@@ -197,7 +225,7 @@ def missing_line(pictures: PictureSet) -> str:
     """Which files are missing, where they belong, and which archives a user could fetch by hand."""
     missing = missing_files(pictures)
     wanted = [archive for archive in needed_archives(pictures) if not is_in_place(pictures, archive)]
-    place = os.path.normpath(os.path.join(pictures.root, os.path.dirname(pictures.files[0])))
+    place = os.path.normpath(os.path.join(pictures.root, os.path.dirname(missing[0])))
     line = f"{pictures.source}: {listed([os.path.basename(name) for name in missing])} missing from {place}"
     if wanted:
         urls = ", ".join(archive.urls[0] for archive in wanted)

@@ -1,21 +1,22 @@
-"""From the data block of the YAML to one array of pictures."""
+"""From the data block of the YAML to one array of pictures and their labels."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from datasets.cache import cached_pictures
+from datasets.cache import load_cached
 from datasets.downloads import check_files, require_files
+from datasets.facts import FACTS
+from datasets.picture_set import PictureSet
 from datasets.sources import find_pictures
-from utils.errors import RequestError
 
 
 class LabelledImages(NamedTuple):
     """A split of a data set, decoded.
 
-    images: uint8 (N, C, H, W), a read-only memory map. labels: int64 (N,), 0 ... num_classes - 1, or None where the source has
-    none. class_names: one name a class.
+    images: uint8 (N, C, H, W), a read-only memory map. labels: int64 (N,), 0 ... num_classes - 1, or None where they
+    cannot be had. class_names: one name a class, () where there are no classes.
     """
 
     images: np.ndarray
@@ -27,10 +28,11 @@ class LabelledImages(NamedTuple):
 class ImageDataset:
     """A set of pictures on disk, as the data block of the YAML describes it: all of that block, and nothing else.
 
-    source: one of SOURCES. data_path: the folder of pictures ("folder"), the root of the downloads (torchvision's sets; None:
+    source: one of FACTS. data_path: the folder of pictures ("folder"), the root of the downloads (torchvision's sets; None:
     data/), or None (the embedded sets). image_size, image_channel: what every picture becomes, 1 grey or 3 RGB.
     horizontal_flip: whether a training mirrors half of them. download: fetch what is missing. skip_unreadable: list broken
-    pictures instead of refusing them. cache_dir: where the decoded pictures are kept.
+    pictures instead of refusing them. cache_dir: where the decoded pictures are kept. class_from_folder: each folder
+    directly below data_path is a class ("folder" only).
     """
 
     source: str
@@ -41,68 +43,59 @@ class ImageDataset:
     download: bool = True
     skip_unreadable: bool = False
     cache_dir: str = "data/cache"
+    class_from_folder: bool = False
 
-    def load(self, split: str = "train", progress: bool = True) -> LabelledImages:
-        """The pictures of a split; see `load_images`, also for what is refused."""
-        options = asdict(self)
-        del options["horizontal_flip"]
-        return LabelledImages(load_images(**options, split=split, progress=progress), None, ())
+    def load(self, split: str = "train", progress: bool = True, *, require_labels: bool = False) -> LabelledImages:
+        """Every picture of a split, and its class where it has one.
+
+        Sets are decoded into `cache_dir` when their files, the size or the channels have changed, and only then.
+        `progress` shows a bar, on a terminal. Safe to call from several processes at once: one decodes, the others wait.
+
+        Raises RequestError: no such source, split or folder, no pictures, files that are missing or cannot be downloaded,
+        a picture that cannot be read (unless `skip_unreadable`, which lists them on stderr), a cache that cannot be
+        written; with `require_labels`, also labels that cannot be had, and what would help.
+        """
+        assert self.image_channel in (1, 3), self.image_channel
+        assert self.image_size >= 1, self.image_size
+        pictures = self._find(split, require_labels)
+        if pictures.archives:
+            require_files(pictures, self.download)
+        images, labels = load_cached(
+            pictures, self.image_size, self.image_channel, self.skip_unreadable, self.cache_dir, progress
+        )
+        return LabelledImages(images, labels, pictures.class_names)
 
     def count(self) -> int:
-        """The number of training pictures that `load` would find, without reading them; see `check_source`."""
-        return check_source(self.source, self.data_path, download=self.download)
+        """The number of training pictures that `load` would find. Decodes, downloads and writes nothing.
+
+        Raises its RequestError where it would not find its files. Pictures that turn out to be unreadable are counted.
+        """
+        pictures = self._find("train")
+        if pictures.archives and not self.download:
+            check_files(pictures)
+        number = FACTS[self.source].splits["train"]
+        return len(pictures.files) if number is None else number
+
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class, in the order of the labels; () where there are none. Decodes and downloads nothing.
+
+        Raises RequestError for a folder that is not there or whose pictures are not all in subfolders.
+        """
+        return self._find("train").class_names
+
+    def num_classes(self) -> int:
+        """The number of `class_names`."""
+        return len(self.class_names())
 
     def has_split(self, split: str) -> bool:
-        """Whether this set, which is there, has such a split."""
-        try:
-            find_pictures(self.source, self.data_path, split)
-        except RequestError:
-            return False
-        return True
+        """Whether this set has such a split."""
+        return split in FACTS[self.source].splits
 
-
-def load_images(
-    *,
-    source: str,
-    data_path: str | None,
-    image_size: int,
-    image_channel: int,
-    download: bool,
-    skip_unreadable: bool,
-    cache_dir: str,
-    split: str = "train",
-    progress: bool = True,
-) -> np.ndarray:
-    """Every picture of a set: uint8 (N, C, image_size, image_size), a read-only memory map of the cache file.
-
-    `source` is one of SOURCES; `data_path` is the folder of pictures ("folder"), the root of the downloads
-    (torchvision's sets; None: data/), or None (the embedded sets). `image_channel` is 1 (grey) or 3 (RGB). Sets are
-    decoded into `cache_dir` when their files, the size or the channels have changed, and only then. `progress` shows a
-    bar, on a terminal. Safe to call from several processes at once: one decodes, the others wait.
-
-    Raises RequestError: no such source, split or folder, no pictures, files that are missing or cannot be downloaded, a
-    picture that cannot be read (unless `skip_unreadable`, which lists them on stderr), a cache that cannot be written.
-    """
-    assert image_channel in (1, 3), image_channel
-    assert image_size >= 1, image_size
-    pictures = find_pictures(source, data_path, split)
-    if pictures.archives:
-        require_files(pictures, download)
-    return cached_pictures(pictures, image_size, image_channel, skip_unreadable, cache_dir, progress)
-
-
-# Training pictures of the sets that may not be here yet.
-DOWNLOADED = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "flower102": 8_189}
-
-
-def check_source(source: str, data_path: str | None, *, download: bool) -> int:
-    """The number of training pictures that `load_images` would find. Decodes, downloads and writes nothing.
-
-    Raises its RequestError where it would not find its files. Pictures that turn out to be unreadable are counted.
-    """
-    pictures = find_pictures(source, data_path, "train")
-    if pictures.archives:
-        if not download:
-            check_files(pictures)
-        return DOWNLOADED[source]
-    return len(pictures.files) if pictures.read is None else len(pictures.read())
+    def _find(self, split: str, require_labels: bool = False) -> PictureSet:
+        return find_pictures(
+            self.source,
+            self.data_path,
+            split,
+            class_from_folder=self.class_from_folder,
+            require_labels=require_labels,
+        )

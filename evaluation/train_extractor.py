@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import trange
 
-from datasets import ImageDataset, load_labels, to_float
+from datasets import ImageDataset, to_float
 from evaluation.classifier import SIZE, Classifier, jitter, normalise_features
 from evaluation.extractor import CLASSIFIERS
 from utils.config import load_settings
@@ -67,9 +67,9 @@ def main(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     pictures, labels = {}, {}
     for split in ("train", "test"):
-        images = ImageDataset(**data.model_dump()).load(split).images
+        images, numbers, _ = ImageDataset(**data.model_dump()).load(split, require_labels=True)
         pictures[split] = to_float(torch.from_numpy(np.array(images)))
-        labels[split] = torch.from_numpy(load_labels(data.source, split, data.data_path)).long()
+        labels[split] = torch.from_numpy(numbers)
     print(f"Data:    {args.data_name}, {len(labels['train']):,} pictures; {len(labels['test']):,} held out")
     print(f"Output:  {output.absolute()}", flush=True)
     model = train(pictures["train"], labels["train"], args.epochs)

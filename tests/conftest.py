@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 import torch
 
-from datasets import ImageDataset, load_images
+from datasets import ImageDataset
 
 
 def pytest_collection_modifyitems(items):
@@ -18,19 +18,16 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
-def load(tmp_path):
-    """load_images with a cache of the test's own; folders of pictures are in tmp_path / "in"."""
-    return functools.partial(
-        load_images,
-        source="folder",
-        data_path=str(tmp_path / "in"),
-        image_size=8,
-        image_channel=3,
-        download=False,
-        skip_unreadable=False,
-        cache_dir=str(tmp_path / "cache"),
-        progress=False,
-    )
+def dataset(tmp_path):
+    """ImageDataset with a cache of the test's own; folders of pictures are in tmp_path / "in"."""
+    options = {"source": "folder", "data_path": str(tmp_path / "in"), "image_size": 8, "download": False}
+    return functools.partial(ImageDataset, **options, cache_dir=str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def load(dataset):
+    """The pictures of such a data set: uint8 (N, C, H, W)."""
+    return lambda split="train", **options: dataset(**options).load(split, progress=False).images
 
 
 @pytest.fixture

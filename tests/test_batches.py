@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import SOURCES, Batches
+from datasets import Batches
 from tests.pictures import CPU
 
 # Batches
@@ -21,12 +21,13 @@ def pictures_of(count: int, size: int = 4) -> np.ndarray:
 def test_a_batch_is_a_function_of_seed_and_number(resident_bytes):
     images = pictures_of(10)
     make = functools.partial(Batches, images, 4, horizontal_flip=True, device=CPU, resident_bytes=resident_bytes)
-    forwards = [make(seed=3)[k].clone() for k in range(6)]
+    forwards = [make(seed=3)[k].images.clone() for k in range(6)]
     one = make(seed=3)
     for k in (5, 0, 3, 3, 1, 4, 2, 0):
-        assert torch.equal(one[k], forwards[k]) and one[k].dtype == torch.uint8 and one[k].shape == (4, 3, 4, 4)
-    assert not all(torch.equal(make(seed=4)[k], forwards[k]) for k in range(6))
-    assert torch.equal(make(seed=3)[10**9], one[10**9])
+        assert torch.equal(one[k].images, forwards[k]) and one[k].labels is None
+        assert one[k].images.dtype == torch.uint8 and one[k].images.shape == (4, 3, 4, 4)
+    assert not all(torch.equal(make(seed=4)[k].images, forwards[k]) for k in range(6))
+    assert torch.equal(make(seed=3)[10**9].images, one[10**9].images)
 
 
 @pytest.mark.parametrize("count, batch_size", [(10, 4), (7, 7), (3, 8), (1, 5), (5, 1)])
@@ -44,7 +45,7 @@ def test_batches_are_the_pictures_of_their_indices():
     images = pictures_of(10)
     batches = Batches(images, 4, 0, False, CPU)
     for k in range(5):
-        assert np.array_equal(batches[k].numpy(), images[batches.indices(k).numpy()])
+        assert np.array_equal(batches[k].images.numpy(), images[batches.indices(k).numpy()])
         assert not batches.flips(k).any()
 
 
@@ -53,7 +54,7 @@ def test_flips_are_mirror_images_of_about_half():
     batches = Batches(images, 50, 0, True, CPU)
     mirrored = 0
     for k in range(8):
-        for picture, index, flip in zip(batches[k].numpy(), batches.indices(k), batches.flips(k)):
+        for picture, index, flip in zip(batches[k].images.numpy(), batches.indices(k), batches.flips(k)):
             assert np.array_equal(picture, images[index][:, :, ::-1] if flip else images[index])
             mirrored += bool(flip)
     assert 150 < mirrored < 250  # of 400; the standard deviation is 10
@@ -71,17 +72,32 @@ def test_resident_and_streamed_batches_are_identical(load, tmp_path, device):
     streamed = Batches(images, 96, 1, True, device, resident_bytes=0)
     reference = Batches(images, 96, 1, True, CPU)
     for k in [*range(25), 3, 100, 101]:
-        assert streamed[k].device.type == device.type
-        assert torch.equal(resident[k], streamed[k]) and torch.equal(resident[k].cpu(), reference[k])
+        ours, theirs, expected = resident[k].images, streamed[k].images, reference[k].images
+        assert theirs.device.type == device.type
+        assert torch.equal(ours, theirs) and torch.equal(ours.cpu(), expected)
+
+
+@pytest.mark.parametrize("resident_bytes", [None, 0])
+@pytest.mark.parametrize("device", devices(), ids=str)
+def test_labels_go_with_their_pictures(device, resident_bytes):
+    """Picture i is all of value i and its label is 7 i: flips and rows leave the pairs together."""
+    images = np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, axis=1).repeat(4, axis=2).repeat(4, axis=3)
+    labels = 7 * np.arange(10)
+    for rows in (slice(None), slice(1, 4)):
+        options = {"rows": rows, "resident_bytes": resident_bytes}
+        batches = Batches(images, 6, 0, True, device, labels=labels, **options)
+        plain = Batches(images, 6, 0, True, device, **options)
+        for k in (0, 1, 2, 50, 3):
+            batch = batches[k]
+            assert batch.labels.dtype == torch.int64 and batch.labels.device.type == device.type
+            assert torch.equal(batch.labels.cpu(), 7 * batches.indices(k))
+            assert torch.equal(batch.images[:, 0, 0, 0].long() * 7, batch.labels)
+            assert torch.equal(batch.images, plain[k].images) and plain[k].labels is None
 
 
 def test_a_batch_may_be_changed_without_changing_the_set():
     for resident_bytes in (None, 0):
         batches = Batches(pictures_of(4), 4, 0, False, CPU, resident_bytes=resident_bytes)
-        before = batches[0].clone()
-        batches[0].zero_()
-        assert torch.equal(batches[0], before)
-
-
-def test_sources_are_these():
-    assert list(SOURCES) == ["folder", "mnist_mini", "emoji", "mnist", "fashion_mnist", "cifar10", "flower102"]
+        before = batches[0].images.clone()
+        batches[0].images.zero_()
+        assert torch.equal(batches[0].images, before)

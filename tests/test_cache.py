@@ -75,14 +75,13 @@ def test_a_killed_build_leaves_no_cache(folder, tmp_path, load):
         solid(number, mode="L").save(folder / f"{number}.png")
     script = (
         "import os, signal, sys, datasets.cache as cache\n"
-        "from datasets import load_images\n"
+        "from datasets import ImageDataset\n"
         "cache.BLOCK_BYTES, whole = 1, cache.decode_file\n"
         "def decode(path, *shape):\n"
         "    if path.endswith('3.png'): os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return whole(path, *shape)\n"
         "cache.decode_file = decode\n"
-        "load_images(source='folder', data_path=sys.argv[1], image_size=8, image_channel=3, download=False,\n"
-        "            skip_unreadable=False, cache_dir=sys.argv[2], progress=False)\n"
+        "ImageDataset('folder', sys.argv[1], image_size=8, cache_dir=sys.argv[2]).load()\n"
     )
     command = [sys.executable, "-c", script, str(folder), str(tmp_path / "cache")]
     root = Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ from PIL import Image
 import datasets.cache
 import datasets.decode
 import datasets.downloads
-from datasets import check_source, load_labels, to_float, to_uint8
+from datasets import ImageDataset, to_float, to_uint8
 from tests.pictures import BLUE, GREEN, RED, cache_files, message, solid
 from utils.errors import RequestError
 
@@ -238,7 +238,7 @@ def test_a_folder_without_pictures_says_so(load, folder, tmp_path):
     assert "only other files" in message(error) and "notes.txt" in message(error)
     for path, problem in ((tmp_path / "nowhere", "does not exist"), (folder / "notes.txt", "is a file")):
         with pytest.raises(RequestError) as error:
-            check_source("folder", str(path), download=False)
+            ImageDataset("folder", str(path)).count()
         assert problem in message(error) and str(path) in message(error)
     for request in ({"data_path": None}, {"split": "test"}, {"source": "Mnist"}):
         with pytest.raises(RequestError):
@@ -250,29 +250,25 @@ def test_a_folder_without_pictures_says_so(load, folder, tmp_path):
 
 def test_digits_are_the_file_s_own_bytes_and_the_last_1000_are_held_out(load):
     with np.load(Path(datasets.__file__).parent / "assets" / "mnist_mini.npz", allow_pickle=False) as arrays:
-        digits, labels = arrays["images"], arrays["labels"]
+        digits = arrays["images"]
     digit = functools.partial(load, source="mnist_mini", data_path=None, image_size=28, image_channel=1)
     train, test = digit(), digit(split="test")
     assert train.shape == (7000, 1, 28, 28) and test.shape == (1000, 1, 28, 28)
     assert np.array_equal(train[:, 0], digits[:7000]) and np.array_equal(test[:, 0], digits[7000:])
-    assert np.array_equal(load_labels("mnist_mini"), labels[:7000])
-    assert np.array_equal(load_labels("mnist_mini", "test"), labels[7000:]) and labels.dtype == np.uint8
 
 
 def test_emoji(load):
     images = load(source="emoji", data_path=None, image_size=64)
     with np.load(Path(datasets.__file__).parent / "assets" / "emoji_64.npz", allow_pickle=False) as arrays:
         assert np.array_equal(images, arrays["images"].transpose(0, 3, 1, 2))
-    assert len(load_labels("emoji", "train")) == len(images) == 1911
     for options in ({"split": "test"}, {"data_path": "here"}):
         with pytest.raises(RequestError):
             load(**{"source": "emoji", "data_path": None, **options})
 
 
-def test_check_source_counts_the_training_pictures(folder):
-    assert check_source("mnist_mini", None, download=False) == 7000
-    assert check_source("emoji", None, download=False) == 1911
-    assert check_source("mnist", str(folder), download=True) == 60_000
+def test_the_training_pictures_are_counted_before_they_are_read(folder):
+    assert ImageDataset("mnist_mini").count() == 7000 and ImageDataset("emoji").count() == 1911
+    assert ImageDataset("mnist", str(folder)).count() == 60_000
     solid(RED).save(folder / "a.png")
     (folder / "b.png").write_bytes(b"?")
-    assert check_source("folder", str(folder), download=False) == 2
+    assert ImageDataset("folder", str(folder)).count() == 2

@@ -4,10 +4,8 @@ import functools
 import gzip
 import hashlib
 import http.server
-import pickle
 import tarfile
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,31 +14,20 @@ import torchvision.datasets
 import datasets.cache
 import datasets.decode
 import datasets.downloads
-from datasets import check_source, load_labels
-from tests.pictures import message, solid, write_idx
+from datasets import ImageDataset
+from tests.pictures import cifar_pixels, digits_of, message, write_cifar10, write_flowers, write_mnist
 from utils.errors import RequestError
 
 # Torchvision's sets
-
-
-def digits_of(seed: int, count: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), np.uint8)
-
-
-def write_mnist(raw: Path) -> None:
-    for seed, (name, count) in enumerate((("train", 5), ("t10k", 3))):
-        write_idx(raw / f"{name}-images-idx3-ubyte", digits_of(seed, count))
-        write_idx(raw / f"{name}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8))
 
 
 @pytest.mark.parametrize("source, name", [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
 def test_idx_files(load, tmp_path, source, name):
     write_mnist(tmp_path / name / "raw")
     grey = functools.partial(load, source=source, data_path=str(tmp_path), image_size=28, image_channel=1)
-    check_source(source, str(tmp_path), download=False)
+    ImageDataset(source, str(tmp_path), download=False).count()
     assert np.array_equal(grey()[:, 0], digits_of(0, 5))
     assert np.array_equal(grey(split="test")[:, 0], digits_of(1, 3))
-    assert np.array_equal(load_labels(source, "train", str(tmp_path)), np.arange(5, dtype=np.uint8))
     assert np.array_equal(grey(image_channel=3), digits_of(0, 5)[:, None].repeat(3, axis=1))
     assert grey(image_size=32).shape == (5, 1, 32, 32)
     with pytest.raises(RequestError, match="'train' and 'test'"):
@@ -50,28 +37,6 @@ def test_idx_files(load, tmp_path, source, name):
     with pytest.raises(RequestError) as error:
         grey()
     assert "damaged" in message(error) and str(path.parent) in message(error)
-
-
-def write_cifar10(root: Path, monkeypatch) -> Path:
-    """Two pictures in each of data_batch_1 … 5 and test_batch; torchvision is told their checksums."""
-    known = torchvision.datasets.CIFAR10
-    folder = root / known.base_folder
-    folder.mkdir(parents=True)
-    sums = {}
-    for seed, name in enumerate([f"data_batch_{number}" for number in range(1, 6)] + ["test_batch", "batches.meta"]):
-        rows = np.random.default_rng(seed).integers(0, 256, (2, 3072), np.uint8)
-        content = {"label_names": ["a"]} if name == "batches.meta" else {"data": rows, "labels": [0, 1]}
-        (folder / name).write_bytes(pickle.dumps(content))
-        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
-    monkeypatch.setattr(known, "train_list", [[f"data_batch_{n}", sums[f"data_batch_{n}"]] for n in range(1, 6)])
-    monkeypatch.setattr(known, "test_list", [["test_batch", sums["test_batch"]]])
-    monkeypatch.setattr(known, "meta", {**known.meta, "md5": sums["batches.meta"]})
-    return folder
-
-
-def cifar_pixels(seeds) -> np.ndarray:
-    rows = [np.random.default_rng(seed).integers(0, 256, (2, 3072), np.uint8) for seed in seeds]
-    return np.concatenate(rows).reshape(-1, 3, 32, 32)
 
 
 def test_cifar10(load, tmp_path, monkeypatch):
@@ -88,10 +53,7 @@ def test_cifar10(load, tmp_path, monkeypatch):
 
 def test_flowers_are_every_picture_in_the_order_of_their_numbers(load, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.downloads, "FLOWER_NUM", 3)
-    folder = tmp_path / "flowers-102" / "jpg"
-    folder.mkdir(parents=True)
-    for number in (3, 1, 2):
-        solid(60 * number, (20, 12), "L").convert("RGB").save(folder / f"image_{number:05d}.jpg", quality=100)
+    folder = write_flowers(tmp_path)
     flowers = functools.partial(load, source="flower102", data_path=str(tmp_path))
     assert np.abs(flowers()[:, 0, 4, 4].astype(int) - [60, 120, 180]).max() <= 1
     with pytest.raises(RequestError, match="'test' split"):
@@ -121,11 +83,11 @@ def test_missing_files_are_named_with_place_and_url(load, tmp_path, no_network, 
     assert ("no route to host" in text) == download and ("set data.download" in text) != download
     assert list(root.rglob("*")) == []  # no half files
     if download:
-        check_source(source, str(root), download=True)
+        ImageDataset(source, str(root)).count()
     else:
         assert not root.exists()
         with pytest.raises(RequestError):
-            check_source(source, str(root), download=False)
+            ImageDataset(source, str(root), download=False).count()
 
 
 def test_data_path_none_is_the_data_folder(load, tmp_path, monkeypatch):
@@ -146,7 +108,7 @@ def test_archives_put_there_by_hand_are_unpacked(load, tmp_path, monkeypatch, no
         path.unlink()
         resources.append((name, hashlib.md5((raw / name).read_bytes()).hexdigest()))
     monkeypatch.setattr(known, "resources", resources)
-    check_source("mnist", str(tmp_path), download=False)
+    ImageDataset("mnist", str(tmp_path), download=False).count()
     assert not list(raw.glob("*ubyte"))  # checking changes nothing
     images = load(source="mnist", data_path=str(tmp_path), image_size=28, image_channel=1)
     assert np.array_equal(images[:, 0], digits_of(0, 5))

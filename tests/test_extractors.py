@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from datasets import load_labels
+from datasets import ImageDataset
 from evaluation import train_extractor
 from evaluation.classifier import Classifier, normalise_features
 from evaluation.extractor import as_tensor, extractor_for, load_extractor
@@ -23,7 +23,7 @@ from utils.errors import RequestError
 
 
 def test_the_shipped_extractor_reads_digits_it_has_not_seen(extractor, reference):
-    labels = torch.from_numpy(load_labels("mnist_mini", "test")).long()
+    labels = torch.from_numpy(ImageDataset("mnist_mini", image_size=28, image_channel=1).load("test").labels)
     right = (reference.held_out.features.logits.argmax(dim=1) == labels).double().mean().item()
     assert right >= 0.98
     path = "checkpoints/digits_extractor.safetensors"

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import datasets.cache
-from datasets import check_source, load_images
+from datasets import ImageDataset
 from tests.processes import run as script
 from tests.test_checkpoints import Mark
 from tests.training import advance, make_trainer
@@ -103,9 +103,8 @@ def test_a_checkpoint_says_nothing_of_where_to_write(tmp_path, monkeypatch):
 
 
 def load(folder, **options):
-    defaults = {"source": "folder", "data_path": str(folder), "image_size": 8, "image_channel": 3, "download": False,
-                "skip_unreadable": False, "cache_dir": f"{folder}.cache", "progress": False}  # fmt: skip
-    return load_images(**defaults | options)
+    defaults = {"source": "folder", "data_path": str(folder), "image_size": 8, "cache_dir": f"{folder}.cache"}
+    return ImageDataset(**defaults | options).load(progress=False).images
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -226,7 +225,7 @@ def test_permissions_are_named():
             (folder / "below").chmod(0o700)
             folder.chmod(0)
             with pytest.raises(RequestError, match="cannot list .*in: Permission denied"):
-                check_source("folder", str(folder), download=False)
+                ImageDataset("folder", str(folder)).count()
             folder.chmod(0o700)
             (base / "cache").mkdir(mode=0o500)
             with pytest.raises(RequestError, match="Permission denied.*data.cache_dir"):

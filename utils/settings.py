@@ -37,7 +37,7 @@ class Block(BaseModel):
 
 
 class DataSettings(Block):
-    """To `datasets.load_images` and `datasets.Batches`."""
+    """To `datasets.ImageDataset`, whole."""
 
     source: Literal["folder", "mnist_mini", "emoji", "mnist", "fashion_mnist", "cifar10", "flower102"] = Field(
         "folder", description="Where the pictures come from; folder: every picture below data_path."
@@ -51,6 +51,7 @@ class DataSettings(Block):
     download: bool = Field(True, description="Fetch a missing torchvision set; false reads what is there.")
     skip_unreadable: bool = Field(False, description="Skip and list broken pictures of a folder, instead of stopping.")
     cache_dir: PathText = Field("data/cache", description="Where the decoded pictures are kept.")
+    class_from_folder: bool = Field(False, description="Each folder directly below data_path is a class of its name.")
 
 
 class ModelSettings(Block):
