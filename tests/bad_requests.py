@@ -87,10 +87,18 @@ def write_configs(place: Path) -> None:
     configs = {
         "list": "- 1\n",
         "open": "a: [",
-        "twice": yaml_entry("run: {seed: 1, seed: 2}"),
+        "twice": yaml_entry("run: {seed: 1,\n          device: cpu,\n          seed: 2}"),
         "deep": "[" * 1000,
         "number": "Train_Data: 3",
         "names": "Train_Data: {1: {}, 2: {}}",
+        "on": "Train_Data:\n  on: {}\n",
+        "merge": "Train_Setting: &a {train: {batch_size: 4}}\nTrain_Data:\n  Mine: {<<: *a}\n",
+        "octal": yaml_entry("data: {image_size: 010}"),
+        "clock": yaml_entry("train: {train_epoch: 1:30}"),
+        "misplaced": yaml_entry("data: {batch_size: 4}"),
+        "shallow": "Train_Data:\n  Mine:\n  data:\n    data_path: /nowhere\n",
+        "outside": "Train_Data:\nMine:\n  data: {data_path: /nowhere}\n",
+        "bare": "train: {batch_size: 4}\n",
         "tag": "Train_Data: !!map x",
         "date": "Train_Data: 2020-13-45",
         "python": "Train_Data: !!python/object/apply:os.system ['touch mark']",
@@ -103,6 +111,7 @@ def write_configs(place: Path) -> None:
     for name, text in configs.items():
         (place / f"{name}.yaml").write_text(text)
     (place / "latin.yaml").write_bytes("# Übergröße\n".encode("latin-1"))
+    (place / "gbk.yaml").write_bytes("Train_Data:\n  花: {}\n".encode("gbk"))
     (place / "large.yaml").write_bytes(b"# \n" * 200_000)
     os.mkfifo(place / "pipe.yaml")
     (place / "loop.yaml").symlink_to(place / "loop.yaml")
@@ -120,6 +129,9 @@ TRAININGS = {
     "empty data set": (["--data_name", ""], ["data set ''", "Mnist_Mini"]),
     "unknown option": ([*TRAIN, "--sed", "1"], ["--sed", "did you mean --seed?"]),
     "abbreviated option": ([*TRAIN, "--max", "1"], ["--max", "--help"]),
+    "setting as an option": ([*TRAIN, "--learning_rate", "1e-4"], ["--learning_rate is not known", "--set train.learning_rate=VALUE"]),
+    "setting with its value": ([*TRAIN, "--batch_size=4"], ["--batch_size=4 is not known", "--set train.batch_size=VALUE"]),
+    "set to an octal number": ([*TRAIN, *sets("train.batch_size=010")], ["--set train.batch_size=010", "write 8"]),
     "stray word": ([*TRAIN, "quickly"], ["quickly", "--help"]),
     "option without its value": ([*TRAIN, "--seed"], ["--seed", "expected one argument"]),
     "seed that is no number": ([*TRAIN, "--seed", "abc"], ["--seed", "not a whole number", "abc"]),
@@ -178,14 +190,28 @@ TRAININGS = {
     "config that is a folder": ([*TRAIN, "--config", "{place}"], ["{place}", "is no file", "--config"]),
     "config that is a FIFO": ([*TRAIN, "--config", "{place}/pipe.yaml"], ["pipe.yaml", "is no file"]),
     "config that is a loop": ([*TRAIN, "--config", "{place}/loop.yaml"], ["loop.yaml", "symbolic links"]),
-    "config that is a picture": ([*TRAIN, "--config", "{place}/picture.png"], ["picture.png", "YAML"]),
+    "config that is a picture": ([*TRAIN, "--config", "{place}/picture.png"], ["picture.png", "not UTF-8", "YAML"]),
     "config that is large": ([*TRAIN, "--config", "{place}/large.yaml"], ["large.yaml", "larger than"]),
-    "config that is no UTF-8": ([*TRAIN, "--config", "{place}/latin.yaml"], ["latin.yaml", "utf-8"]),
+    "config that is no UTF-8": ([*TRAIN, "--config", "{place}/latin.yaml"], ["latin.yaml", "not UTF-8 text (line 1)", "save it again as UTF-8"]),
+    "config in GBK": ([*TRAIN, "--config", "{place}/gbk.yaml"], ["gbk.yaml", "not UTF-8 text (line 2)", "save it again as UTF-8"]),
     **{
         f"config: {name}": ([*TRAIN, "--config", f"{{place}}/{name}.yaml"], [f"{name}.yaml", word])
-        for name, word in {"list": "Train_Setting", "open": "YAML", "deep": "nested", "number": "mapping", "empty": "Train_Setting", "names": "it has none", "tag": "YAML", "date": "month", "python": "YAML", "laughs": "'a' is not known", "merges": "merge"}.items()
+        for name, word in {"list": "Train_Setting", "open": "YAML", "deep": "nested", "number": "mapping", "empty": "Train_Setting", "names": "quote it: '1'", "tag": "YAML", "date": "month", "python": "YAML", "laughs": "'a' is not known", "merges": "merge"}.items()
     },
-    "key given twice": (["--data_name", "Mine", "--config", "{place}/twice.yaml"], ["seed", "given twice"]),
+    "key given twice": (["--data_name", "Mine", "--config", "{place}/twice.yaml"], ["seed", "given twice", "line 5"]),
+    **{
+        f"config: {name}": (["--data_name", "Mine", "--config", f"{{place}}/{name}.yaml"], [f"{name}.yaml", *words])
+        for name, words in {
+            "on": ["line 2", "the key on is read as bool", "quote it: 'on'"],
+            "merge": ["line 3", "merge keys (<<) are not supported", "write the keys out"],
+            "octal": ["line 3", "010 would be read as 8", "write 8"],
+            "clock": ["line 3", "1:30 would be read as 90", "write 90"],
+            "misplaced": ["'batch_size' is not known", "did you mean train.batch_size?"],
+            "shallow": ["Train_Data.data is a block", "indent it one level more"],
+            "outside": ["'Mine' is not known", "indent it below Train_Data"],
+            "bare": ["'train' is not known", "indent it below Train_Setting"],
+        }.items()
+    },
     # the pictures
     "folder that is missing": (["--data_name", "Mine", "--config", "{place}/nowhere.yaml"], ["/nowhere", "does not exist"]),
     **{
