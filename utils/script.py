@@ -16,7 +16,6 @@ from typing import NoReturn, TextIO
 
 from utils.errors import RequestError, explain_failure, is_lost_rank, one_line
 
-
 SCHEMA = Path(__file__).resolve().parent.parent / "config.schema.json"
 
 
