@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
         choices=["true", "false", "dynamic"],
         help="clip the predicted x_0 while drawing (the checkpoint's diffusion.clip_denoised)",
     )
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
     parser.add_argument(
         "--precision",
         choices=["auto", "fp32", "tf32", "bf16", "fp16"],

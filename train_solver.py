@@ -14,7 +14,7 @@ from utils.script import Arguments
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Arguments(__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0], takes_settings=True)
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
     parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
     parser.add_argument(
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     resume = "auto: go on with the run in save_dir, if there is one; never: refuse if there is one"
     parser.add_argument("--resume", choices=["auto", "never"], default="auto", help=resume)
     parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")
     parser.add_argument("--dry_run", action="store_true", help="print what would be done, and stop")
     return parser.parse_args()

@@ -17,6 +17,8 @@ LOSS_TYPES = ("l1", "l2", "huber")
 VARIANCES = ("fixed_small", "fixed_large", "learned")
 CLIPS = (True, False, "dynamic")
 
+WITHOUT_FLOAT64 = ("mps",)  # types of devices
+
 HUBER_C = 0.1  # pseudo-Huber: quadratic below about this distance, linear above
 THRESHOLD_QUANTILE = 0.995  # dynamic thresholding (Saharia et al. 2022, App. D)
 VLB_WEIGHT = 0.001  # lambda of L_hybrid (Nichol and Dhariwal 2021, Eq. 16)
@@ -34,7 +36,8 @@ class GaussianDiffusion(nn.Module):
 
     Wherever a method takes `t`, it is an int (all pictures at the same step; the coefficients are then plain floats and
     nothing waits for the device) or a (B,) integer tensor on the pictures' device. `t = 0` means one step of noise,
-    `t_prev = -1` means clean. The tables are float64 and are not part of the state_dict.
+    `t_prev = -1` means clean. The table is float64, on whatever device `t` is, but on Apple's GPUs, which have no float64:
+    there the coefficients are computed on the CPU. It is not part of the state_dict, and neither `.to` nor `.half` change it.
 
     Args:
         betas: (T,) variances of the single steps, each in (0, 1), the last also 1; see `make_betas`.
@@ -94,15 +97,20 @@ class GaussianDiffusion(nn.Module):
 
         # Entry t + 1 belongs to timestep t, so that entry 0 is the clean picture's (t = -1): no case for the last step.
         alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, dim=0)])
-        # Not persistent: a checkpoint must never override the schedule that was configured.
-        self.register_buffer("_alpha_bar", alpha_bar, persistent=False)
+        # No buffer: a checkpoint must never override the schedule that was configured, and not every device has float64.
+        self._alpha_bar = alpha_bar
+        self._alpha_bar_on: dict[torch.device, Tensor] = {}  # the same on each device that asked for it
         self._alpha_bar_floats = alpha_bar.tolist()
 
     def alpha_bar(self, t: int | Tensor) -> float | Tensor:
-        """alpha_bar_t, float64; 1 for t = -1. A float for an int t, else (B, 1, 1, 1)."""
+        """alpha_bar_t, float64; 1 for t = -1. A float for an int t, else (B, 1, 1, 1), on t's device or the CPU (mps)."""
         if isinstance(t, int):
             return self._alpha_bar_floats[t + 1]
-        return self._alpha_bar[t + 1].view(-1, 1, 1, 1)
+        if t.device.type in WITHOUT_FLOAT64:
+            t = t.cpu()
+        if t.device not in self._alpha_bar_on:
+            self._alpha_bar_on[t.device] = self._alpha_bar.to(t.device)
+        return self._alpha_bar_on[t.device][t + 1].view(-1, 1, 1, 1)
 
     def timestep_pairs(self, steps: int, spacing: str = "uniform") -> list[tuple[int, int]]:
         """The jumps (t, t_prev) of a sampler with so many steps on this schedule; see `timestep_pairs`."""
@@ -174,7 +182,7 @@ class GaussianDiffusion(nn.Module):
             small, large = math.log(floor if t_prev < 0 else beta_tilde), math.log(beta)
             large_or_last = small if t_prev < 0 else large
         else:
-            last = t_prev.view(beta.shape) < 0
+            last = t_prev.view(beta.shape).to(beta.device) < 0
             small, large = torch.where(last, floor, beta_tilde).log(), beta.log()
             large_or_last = torch.where(last, small, large)
         if self.variance == "fixed_small":
@@ -209,9 +217,7 @@ class GaussianDiffusion(nn.Module):
         losses = _distance(estimate, target, self.loss_type).flatten(1).mean(dim=1)
         if self.weighting != "none":
             snr = self.alpha_bar(t).flatten() / (1 - self.alpha_bar(t).flatten())
-            losses = losses * loss_weight(self.weighting, self.objective, snr, **self.weighting_options).to(
-                losses.dtype
-            )
+            losses = losses * _like(loss_weight(self.weighting, self.objective, snr, **self.weighting_options), losses)
         if fraction is not None:
             frozen = torch.cat([estimate.detach(), fraction], dim=1)
             losses = losses + VLB_WEIGHT * self.timestep_num * self.bound_terms(frozen, x_0, x_t, t)
@@ -267,9 +273,10 @@ def _dynamic_threshold(x_0: Tensor) -> Tensor:
 
 def _on_device(value: float | Tensor, x: Tensor) -> Tensor:
     """A float64 value as a tensor like x; a number is filled in there, rather than copied from the CPU."""
-    return x.new_full((), value) if isinstance(value, float) else value.to(x)
+    return x.new_full((), value) if isinstance(value, float) else _like(value, x)
 
 
 def _like(coefficient: float | Tensor, x: Tensor) -> float | Tensor:
-    """A float64 coefficient in x's precision (a Python float already takes it)."""
-    return coefficient if isinstance(coefficient, float) else coefficient.to(x.dtype)
+    """A float64 coefficient in x's precision and on its device (a Python float already takes both)."""
+    # The precision first: the device may have no float64.
+    return coefficient if isinstance(coefficient, float) else coefficient.to(x.dtype).to(x.device)

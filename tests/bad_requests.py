@@ -1,111 +1,13 @@
-"""The tables of requests that cannot be met, and the files that they name. The tests are in test_bad_requests.py."""
+"""The tables of requests that cannot be met. The files that they name are made by bad_files.py; the tests are in
+test_bad_requests.py."""
 
-import json
 import os
 from pathlib import Path
-
-import torch
-from PIL import Image
-from safetensors.torch import load_file, save_file
-
-from tests.training import advance, make_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = str(ROOT / "config.yaml")
 TRAIN = ["--data_name", "Mnist_Mini"]
 SHIPPED = ["--model_path", str(ROOT / "checkpoints/mnist_mini.safetensors")]
-
-
-def yaml_entry(text: str) -> str:
-    return f"Train_Data:\n  Mine:\n    {text}\n"
-
-
-def write_checkpoints(place: Path) -> None:
-    """A small model that works, and files that nearly do."""
-    trainer = make_trainer()
-    advance(trainer, 1)
-    trainer.save(place / "run")
-    good, settings = load_file(place / "run/model.safetensors"), trainer.settings.model_dump()
-    first = next(iter(good))
-
-    def save(name, weights=good, text=None, **changes):
-        save_file(weights, place / name, {"settings": text or json.dumps(merged(settings, changes)), "step": "1"})
-
-    save("huge.safetensors", model={"base_channels": 8192, "channel_mult": [64, 64]})
-    save("wide.safetensors", data={"image_size": 10**6})
-    save("patient.safetensors", diffusion={"timestep_num": 10**12})
-    save("endless.safetensors", model={"num_res_blocks": 10**9})
-    save("extra.safetensors", model={"evil": 1})
-    save("typed.safetensors", model={"base_channels": "8"})
-    save("steered.safetensors", data_name="\x1b[2Jcleared")
-    save("odd.safetensors", model={"base_channels": 16})
-    save("nan_setting.safetensors", text=json.dumps(merged(settings, {"train": {"learning_rate": float("nan")}})))
-    save("deep.safetensors", text="[" * 100_000)
-    save("cut.safetensors", text="{")
-    save("integers.safetensors", {**good, first: good[first].to(torch.int32)})
-    save("infinite.safetensors", {**good, first: torch.full_like(good[first], torch.inf)})
-    save("too_large.safetensors", {**good, first: torch.full_like(good[first], 1e300, dtype=torch.float64)})
-    save("lacking.safetensors", {name: tensor for name, tensor in good.items() if name != first})
-    save_file(good, place / "bare.safetensors")
-    save_file(good, place / "step.safetensors", {"settings": trainer.settings.model_dump_json(), "step": "many"})
-    for name, header in {"long_header": 2**62, "claims": 10**9}.items():
-        (place / f"{name}.safetensors").write_bytes(header.to_bytes(8, "little") + b"{}")
-    (place / "truncated.safetensors").write_bytes((place / "run/model.safetensors").read_bytes()[:-100])
-    (place / "empty.safetensors").write_bytes(b"")
-    Image.new("L", (8, 8)).save(place / "picture.png")
-    state = torch.load(place / "run/trainer_state.pt", weights_only=True)
-    vast = {name: torch.zeros(1).expand(10**6, 10**6) for name in ("a", "b")}
-    for name, content in {
-        "list": [1, 2],
-        "half": {**state, "ema": None},
-        "stepless": {key: value for key, value in state.items() if key != "step"},
-        "vast": {**state, "ema": vast},
-        "other": {"unet_model": {"a": torch.zeros(1)}},
-    }.items():
-        torch.save(content, place / f"{name}.pt")
-    (place / "truncated.pt").write_bytes((place / "run/trainer_state.pt").read_bytes()[:-1000])
-    (place / "text.pt").write_text("hello\nworld\n")
-
-
-def merged(settings: dict, changes: dict) -> dict:
-    return settings | {
-        key: {**settings[key], **value} if isinstance(value, dict) else value for key, value in changes.items()
-    }
-
-
-def write_pictures(place: Path) -> None:
-    """Folders of pictures without a picture."""
-    for name in ("none", "texts", "broken"):
-        (place / name).mkdir()
-    (place / "texts/notes.txt").write_text("not a picture")
-    (place / "broken/a.png").write_text("a text that is called a picture")
-    (place / "broken/b.png").write_bytes(b"")
-
-
-def write_configs(place: Path) -> None:
-    """Configurations that are none."""
-    configs = {
-        "list": "- 1\n",
-        "open": "a: [",
-        "twice": yaml_entry("run: {seed: 1, seed: 2}"),
-        "deep": "[" * 1000,
-        "number": "Train_Data: 3",
-        "names": "Train_Data: {1: {}, 2: {}}",
-        "tag": "Train_Data: !!map x",
-        "date": "Train_Data: 2020-13-45",
-        "python": "Train_Data: !!python/object/apply:os.system ['touch mark']",
-        "empty": "",
-        "laughs": "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi")),
-        "merges": "a: &a {k: 1}\n" + "".join(f"{b}: &{b} {{<<: [{','.join([f'*{a}'] * 9)}]}}\n" for a, b in zip("abcdefgh", "bcdefghi")),
-        "good": yaml_entry(f"data: {{data_path: {place}/broken}}"),
-        "nowhere": yaml_entry("data: {data_path: /nowhere}"),
-    }  # fmt: skip
-    for name, text in configs.items():
-        (place / f"{name}.yaml").write_text(text)
-    (place / "latin.yaml").write_bytes("# Übergröße\n".encode("latin-1"))
-    (place / "large.yaml").write_bytes(b"# \n" * 200_000)
-    os.mkfifo(place / "pipe.yaml")
-    (place / "loop.yaml").symlink_to(place / "loop.yaml")
 
 
 def sets(*overrides):
@@ -120,6 +22,9 @@ TRAININGS = {
     "empty data set": (["--data_name", ""], ["data set ''", "Mnist_Mini"]),
     "unknown option": ([*TRAIN, "--sed", "1"], ["--sed", "did you mean --seed?"]),
     "abbreviated option": ([*TRAIN, "--max", "1"], ["--max", "--help"]),
+    "setting as an option": ([*TRAIN, "--learning_rate", "1e-4"], ["--learning_rate is not known", "--set train.learning_rate=VALUE"]),
+    "setting with its value": ([*TRAIN, "--batch_size=4"], ["--batch_size=4 is not known", "--set train.batch_size=VALUE"]),
+    "set to an octal number": ([*TRAIN, *sets("train.batch_size=010")], ["--set train.batch_size=010", "write 8"]),
     "stray word": ([*TRAIN, "quickly"], ["quickly", "--help"]),
     "option without its value": ([*TRAIN, "--seed"], ["--seed", "expected one argument"]),
     "seed that is no number": ([*TRAIN, "--seed", "abc"], ["--seed", "not a whole number", "abc"]),
@@ -178,14 +83,28 @@ TRAININGS = {
     "config that is a folder": ([*TRAIN, "--config", "{place}"], ["{place}", "is no file", "--config"]),
     "config that is a FIFO": ([*TRAIN, "--config", "{place}/pipe.yaml"], ["pipe.yaml", "is no file"]),
     "config that is a loop": ([*TRAIN, "--config", "{place}/loop.yaml"], ["loop.yaml", "symbolic links"]),
-    "config that is a picture": ([*TRAIN, "--config", "{place}/picture.png"], ["picture.png", "YAML"]),
+    "config that is a picture": ([*TRAIN, "--config", "{place}/picture.png"], ["picture.png", "not UTF-8", "YAML"]),
     "config that is large": ([*TRAIN, "--config", "{place}/large.yaml"], ["large.yaml", "larger than"]),
-    "config that is no UTF-8": ([*TRAIN, "--config", "{place}/latin.yaml"], ["latin.yaml", "utf-8"]),
+    "config that is no UTF-8": ([*TRAIN, "--config", "{place}/latin.yaml"], ["latin.yaml", "not UTF-8 text (line 1)", "save it again as UTF-8"]),
+    "config in GBK": ([*TRAIN, "--config", "{place}/gbk.yaml"], ["gbk.yaml", "not UTF-8 text (line 2)", "save it again as UTF-8"]),
     **{
         f"config: {name}": ([*TRAIN, "--config", f"{{place}}/{name}.yaml"], [f"{name}.yaml", word])
-        for name, word in {"list": "Train_Setting", "open": "YAML", "deep": "nested", "number": "mapping", "empty": "Train_Setting", "names": "it has none", "tag": "YAML", "date": "month", "python": "YAML", "laughs": "'a' is not known", "merges": "merge"}.items()
+        for name, word in {"list": "Train_Setting", "open": "YAML", "deep": "nested", "number": "mapping", "empty": "Train_Setting", "names": "quote it: '1'", "tag": "YAML", "date": "month", "python": "YAML", "laughs": "'a' is not known", "merges": "merge"}.items()
     },
-    "key given twice": (["--data_name", "Mine", "--config", "{place}/twice.yaml"], ["seed", "given twice"]),
+    "key given twice": (["--data_name", "Mine", "--config", "{place}/twice.yaml"], ["seed", "given twice", "line 5"]),
+    **{
+        f"config: {name}": (["--data_name", "Mine", "--config", f"{{place}}/{name}.yaml"], [f"{name}.yaml", *words])
+        for name, words in {
+            "on": ["line 2", "the key on is read as bool", "quote it: 'on'"],
+            "merge": ["line 3", "merge keys (<<) are not supported", "write the keys out"],
+            "octal": ["line 3", "010 would be read as 8", "write 8"],
+            "clock": ["line 3", "1:30 would be read as 90", "write 90"],
+            "misplaced": ["'batch_size' is not known", "did you mean train.batch_size?"],
+            "shallow": ["Train_Data.data is a block", "indent it one level more"],
+            "outside": ["'Mine' is not known", "indent it below Train_Data"],
+            "bare": ["'train' is not known", "indent it below Train_Setting"],
+        }.items()
+    },
     # the pictures
     "folder that is missing": (["--data_name", "Mine", "--config", "{place}/nowhere.yaml"], ["/nowhere", "does not exist"]),
     **{

@@ -19,18 +19,8 @@ import torch
 
 import test_solver
 import train_solver
-from tests.bad_requests import (
-    CONFIG,
-    DRAWINGS,
-    ROOT,
-    SHIPPED,
-    TRAIN,
-    TRAININGS,
-    sets,
-    write_checkpoints,
-    write_configs,
-    write_pictures,
-)
+from tests.bad_files import write_checkpoints, write_configs, write_pictures
+from tests.bad_requests import CONFIG, DRAWINGS, ROOT, SHIPPED, TRAIN, TRAININGS, sets
 from utils.checkpoints import load_state
 from utils.script import run_script
 

@@ -163,6 +163,24 @@ def test_mistakes_on_the_command_line_name_the_override(override, words):
         assert word in str(error.value)
 
 
+def test_config_yaml_is_looked_for_beside_the_scripts_too(tmp_path, monkeypatch):
+    here = load_settings("config.yaml", "Emoji")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings("config.yaml", "Emoji") == here
+    write(tmp_path, "Train_Data: {Emoji: {data: {source: emoji}, run: {seed: 7}}}")
+    assert load_settings("config.yaml", "Emoji").run.seed == 7
+
+
+@pytest.mark.parametrize("text, number", [("0x10", 16), ("1_000", 1000), ("0", 0), ("-0", 0), ("10", 10)])
+def test_numbers_that_yaml_reads_as_one_would(tmp_path, text, number):
+    assert load_settings("config.yaml", "Emoji", [f"run.seed={text}"]).run.seed == number
+
+
+def test_an_entry_may_have_a_block_s_name_or_a_quoted_number(tmp_path):
+    path = write(tmp_path, "Train_Data: {data: {data: {source: emoji}}, '2024': {data: {source: emoji}, run: {seed: 3}}}")
+    assert load_settings(path, "data").data.source == "emoji" and load_settings(path, "2024").run.seed == 3
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(RequestError, match=r"nowhere\.yaml cannot be read"):
         load_settings("nowhere.yaml", "Emoji")

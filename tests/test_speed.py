@@ -17,7 +17,7 @@ from tests.training import advance, make_trainer
 from training.state import write_snapshot
 from utils.background import Background
 from utils.checkpoints import STATE_FILE, load_checkpoint, load_state
-from utils.device import at_precision, compile_in_place, pick_channels_last, pick_compile, pick_precision
+from utils.device import at_precision, compile_in_place, pick_channels_last, pick_compile, pick_device, pick_precision
 from utils.errors import RequestError
 from utils.pictures import read_png, save_png, save_pngs
 
@@ -35,6 +35,20 @@ def test_bf16_on_the_cpus_that_have_it(monkeypatch, flags, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
     assert pick_precision("auto", CPU) == expected
     assert pick_precision("bf16", CPU) == "bf16" and pick_precision("fp32", CPU) == "fp32"
+
+
+@pytest.mark.parametrize(
+    "cuda, mps, expected", [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu"), (True, False, "cuda")]
+)
+def test_auto_takes_cuda_then_apples_gpu_then_the_cpu(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device("auto") == torch.device(expected) and pick_device("cpu") == CPU
+    for name, there in (("cuda", cuda), ("mps", mps)):
+        if not there:
+            with pytest.raises(RequestError, match=f"--device {name}: PyTorch sees no .*; use --device cpu or auto"):
+                pick_device(name)
+    assert pick_precision("auto", torch.device("mps")) == "fp32"
 
 
 @pytest.mark.parametrize("precision, tf32", [("fp32", False), ("tf32", True), ("bf16", True)])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datasets import to_float
 from diffusion import Prediction
+from utils.device import float64_on
 from utils.distributed import Ranks
 
 NEVER = 2**62  # the step of a mishap that has not come
@@ -27,10 +28,9 @@ class Doctor:
 
     def __init__(self, timestep_num: int, device: torch.device):
         self.timestep_num = timestep_num
-        self.sums = torch.zeros(
-            4, 2, dtype=torch.float64, device=device
-        )  # by quarter of t: of the losses, and how many
-        self.gradients = torch.zeros(2, dtype=torch.float64, device=device)  # of the gradient's norm, and how many
+        exact = float64_on(device)
+        self.sums = torch.zeros(4, 2, dtype=exact, device=device)  # by quarter of t: of the losses, and how many
+        self.gradients = torch.zeros(2, dtype=exact, device=device)  # of the gradient's norm, and how many
         self.mishap = torch.tensor(NEVER, device=device)  # the first step whose gradient was not finite
         self.counts = [0.0] * 4  # how many losses each quarter had in the last figures
         self.best = [math.inf] * 5  # the lowest mean losses so far: all t, and each quarter
@@ -102,7 +102,8 @@ class Doctor:
     def load_state_dict(self, state: dict) -> None:
         """What `state_dict` gave."""
         for name in ("sums", "gradients", "mishap"):
-            setattr(self, name, state[name].to(self.sums.device, copy=True))
+            ours = getattr(self, name)
+            setattr(self, name, state[name].to(ours.dtype).to(ours.device, copy=True))
         self.best = list(state["best"])
 
 

@@ -2,9 +2,9 @@
 
 import difflib
 import os
+import re
 import reprlib
-from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from utils.errors import RequestError, reason_of
 from utils.settings import Blocks, ConfigFile, Settings
 
+ROOT = Path(__file__).resolve().parent.parent  # where the scripts and their config.yaml are
 LARGEST_FILE = 2**18  # bytes: of another file, YAML's reader would make minutes of work
 SHOWN_MISTAKES = 5
 # What YAML's reader raises for a text: its own errors, nesting without end, and for a value that is not what its tag says
@@ -27,9 +28,12 @@ def load_settings(
 ) -> Settings:
     """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
 
+    A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
     """
+    if config == "config.yaml" and not os.path.exists(config):
+        config = str(ROOT / config)
     document = {key: {} if value is None else value for key, value in read_yaml(config).items()}
     _check_keys(document, ConfigFile, config)
     defaults = (f"{config}: Train_Setting", document.get("Train_Setting", {}))
@@ -37,8 +41,13 @@ def load_settings(
     entries = document.get("Train_Data", {})
     if not isinstance(entries, dict):
         raise RequestError(f"{config}: Train_Data must be a mapping of data sets' names, not {_short(entries)}")
+    for name, entry in entries.items():
+        if name in Blocks.model_fields and isinstance(entry, dict) and _is_block(entry, name):
+            raise RequestError(
+                f"{config}: Train_Data.{name} is a block, not a data set: indent it one level more, below its entry's name"
+            )
     if data_name not in entries:
-        known = {name: name for name in entries if isinstance(name, str)}
+        known = {name: name for name in entries}
         raise RequestError(
             f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; "
             f"it has {', '.join(known) or 'none'}"
@@ -72,6 +81,9 @@ def read_yaml(path: str) -> dict:
         document = _parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(f"the configuration {path} cannot be read: {reason_of(error)}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise RequestError(f"{path} is not UTF-8 text (line {line}): if it is YAML, save it again as UTF-8") from None
     except UNREADABLE as error:
         raise RequestError(f"{path} is no valid YAML: {_why(error)}") from None
     if not isinstance(document, dict):
@@ -116,16 +128,47 @@ def explain(error: ValidationError, places: dict[tuple[str, ...], str], default_
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error: the second would silently win. Merge keys (<<) are not known."""
+    """YAML without its traps: each is an error that names its line.
+
+    A key given twice (the second would silently win), a key that is no text, merge keys (<<), and the numbers that only
+    YAML 1.1 knows: 010 would be 8, and 1:30 would be 90.
+    """
 
     def construct_mapping(self, node, deep=False):
         if not isinstance(node, yaml.MappingNode):
-            raise yaml.constructor.ConstructorError(None, None, "a tag says it is a mapping", node.start_mark)
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, count in Counter(key for key in keys if isinstance(key, Hashable)).items():
-            if count > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} is given twice", node.start_mark)
+            raise _mistake(node, "a tag says it is a mapping")
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _mistake(key, "a key must be a name, not a list or a mapping")
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise _mistake(key, "merge keys (<<) are not supported; write the keys out")
+            if key.tag != "tag:yaml.org,2002:str":
+                what = key.tag.rpartition(":")[2]
+                raise _mistake(key, f"the key {key.value} is read as {what}, not as a name; quote it: '{key.value}'")
+            if key.value in seen:
+                raise _mistake(key, f"the key {key.value} is given twice")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_number(self, node):
+        """An int or a float, by its tag."""
+        text = self.construct_scalar(node)
+        kind = node.tag.rpartition(":")[2]
+        number = self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_float(node)
+        if ":" in text or re.fullmatch(r"[-+]?0[0-7_]+", text):
+            raise _mistake(
+                node, f"{text} would be read as {number}: write {number}, or quote it if it is a text: '{text}'"
+            )
+        return number
+
+
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.construct_number)
+
+
+def _mistake(node: yaml.Node, message: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)
 
 
 def _parse_yaml(text: str) -> object:
@@ -169,7 +212,9 @@ def _check_keys(layer: object, model: type[BaseModel], place: str) -> None:
     for key, value in layer.items():
         field = model.model_fields.get(key)
         if field is None:
-            raise RequestError(f"{place}: the key {_short(key)} is not known{_nearest(key, _places(model))}")
+            hint = _indentation(key, value) if model is ConfigFile else ""
+            hint = hint or _nearest(key, _places(model))
+            raise RequestError(f"{place}: the key {_short(key)} is not known{hint}")
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and model is not ConfigFile:
             _check_keys(
                 {} if value is None else value, field.annotation, place if place.startswith("--") else f"{place}.{key}"
@@ -179,8 +224,27 @@ def _check_keys(layer: object, model: type[BaseModel], place: str) -> None:
 def _places(model: type[BaseModel]) -> dict[str, str]:
     """What may have been meant by a key of `model`: its own keys, and those of every block as `block.key`."""
     blocks = {name: field.annotation for name, field in Blocks.model_fields.items()}
-    elsewhere = {key: f"{name}.{key}" for name, block in blocks.items() for key in block.model_fields}
+    elsewhere: dict[str, str] = {}
+    for name, block in blocks.items():
+        for key in block.model_fields:
+            elsewhere.setdefault(key, f"{name}.{key}")  # batch_size: rather train's than sample's
     return elsewhere | {key: key for key in model.model_fields}
+
+
+def _is_block(value: object, name: str) -> bool:
+    """Whether `value` holds keys of the block `name`, and no block: it was meant to be that block."""
+    if not isinstance(value, dict) or any(key in Blocks.model_fields for key in value):
+        return False
+    return any(key in Blocks.model_fields[name].annotation.model_fields for key in value)
+
+
+def _indentation(key: object, value: object) -> str:
+    """What is wrong with a top-level key that is a block or an entry: its indentation."""
+    if key in Blocks.model_fields:
+        return f"; {key} is a block: indent it below Train_Setting, or below an entry of Train_Data"
+    if isinstance(value, dict) and any(name in Blocks.model_fields for name in value):
+        return "; if it is a data set, indent it below Train_Data"
+    return ""
 
 
 def _nearest(word: object, known: dict[str, object]) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -18,12 +19,19 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`: the GPU if there is one. RequestError if a GPU is asked for and there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RequestError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or auto")
+    """`auto`: a CUDA device, else Apple's GPU (`mps`), else the CPU. RequestError if what is asked for is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = next(kind for kind, there in available.items() if there)
+    if not available[name]:
+        what = "CUDA device" if name == "cuda" else "GPU of Apple's"
+        raise RequestError(f"--device {name}: PyTorch sees no {what} here; use --device cpu or auto")
     return torch.device(name)
+
+
+def float64_on(device: torch.device) -> torch.dtype:
+    """float64, or float32 where the device has no float64 (Apple's GPUs)."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
@@ -55,6 +63,8 @@ def pick_precision(name: str, device: torch.device) -> str:
     """
     if name != "auto":
         return name
+    if device.type == "mps":
+        return "fp32"  # nothing else was measured there
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if cpu_has_bf16() else "fp32"
@@ -122,7 +132,7 @@ def check_training_memory(parameters: int, device: torch.device) -> None:
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory
     else:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        memory = psutil.virtual_memory().total  # Apple's GPUs share it
     if 20 * parameters > memory:
         raise RequestError(
             f"the network has {parameters:,} parameters: to train it takes {20 * parameters / 2**30:,.0f} GiB at the least, "

@@ -28,7 +28,7 @@ class Ranks:
     """
 
     def __init__(self, device: str):
-        """`device` is auto, cpu or cuda. Joins torchrun's process group, if torchrun started this process.
+        """`device` is auto, cpu, cuda or mps. Joins torchrun's process group, if torchrun started this process.
 
         RequestError if the device cannot be had.
         """
@@ -38,6 +38,8 @@ class Ranks:
         self._ddp: DistributedDataParallel | None = None
         if self.size == 1:
             return
+        if self.device.type == "mps":
+            raise RequestError("torchrun shares nothing out on Apple's GPU: use --device cpu, or one process")
         if self.device.type == "cuda":
             local_rank = int(os.environ["LOCAL_RANK"])
             if local_rank >= torch.cuda.device_count():

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,11 +43,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         with refuse_unwritable(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            with open(temporary, "rb+") as file:  # for writing, or Windows refuses
+                os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(temporary, 0o666 & ~umask)  # as any new file: some writers make theirs for the owner alone
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
             os.replace(temporary, path)
     finally:
         with suppress(OSError):
@@ -55,8 +56,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 def _why_not(folder: Path, error: Exception) -> str:
     """Why torch or safetensors could not write into `folder`: its disk is full, or else what they say themselves."""
-    room = os.statvfs(folder)
-    if room.f_bavail * room.f_frsize < LEAST_ROOM:
+    if shutil.disk_usage(folder).free < LEAST_ROOM:
         return reason_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     return f"{' '.join(str(error).split())}; is there room on that disk, and may files be that large (ulimit -f)?"
 

@@ -5,21 +5,27 @@ Imports nothing that takes time: --help and a mistyped option answer at once.
 
 import argparse
 import difflib
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from utils.errors import RequestError, explain_failure, is_lost_rank, one_line
+
+SCHEMA = Path(__file__).resolve().parent.parent / "config.schema.json"
 
 
 class Arguments(argparse.ArgumentParser):
     """An ArgumentParser whose complaint is one line, and which guesses at no abbreviation."""
 
-    def __init__(self, description: str):
+    def __init__(self, description: str, *, takes_settings: bool = False):
+        """`takes_settings`: whether there is a --set, to which an option that is a setting's name is told to belong."""
         super().__init__(description=description, allow_abbrev=False)
+        self.takes_settings = takes_settings
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
         """As ever; exits with status 2 and one line for anything that is not known."""
@@ -28,7 +34,10 @@ class Arguments(argparse.ArgumentParser):
             signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
         known, rest = self.parse_known_args(args, namespace)
         if rest:
-            near = difflib.get_close_matches(rest[0].split("=")[0], self._option_string_actions, n=1)
+            option = rest[0].split("=")[0]
+            near = difflib.get_close_matches(option, self._option_string_actions, n=1)
+            if self.takes_settings and option.removeprefix("--") in (places := setting_places()):
+                near = [f"--set {places[option.removeprefix('--')]}=VALUE"]
             self.error(f"{rest[0]} is not known" + (f"; did you mean {near[0]}?" if near else ""))
         return known
 
@@ -36,6 +45,16 @@ class Arguments(argparse.ArgumentParser):
         """`error: --sample_num: not a whole number: 'abc'; python test_solver.py --help shows every option`."""
         message = message.removeprefix("argument ").replace("invalid int value", "not a whole number")
         self.exit(2, f"error: {one_line(message)}; python {self.prog} --help shows every option\n")
+
+
+def setting_places() -> dict[str, str]:
+    """Each setting's name -> BLOCK.NAME, of the first block that has it. From the schema: the settings would load torch."""
+    blocks = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
+    places: dict[str, str] = {}
+    for block, value in blocks["Blocks"]["properties"].items():
+        for name in blocks[value["$ref"].rpartition("/")[2]]["properties"]:
+            places.setdefault(name, f"{block}.{name}")
+    return places
 
 
 class StopSignal:

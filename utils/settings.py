@@ -156,7 +156,9 @@ class RunSettings(Block):
         None, description="Where the run is kept; null: train_results/ and the data set's name."
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto: a CUDA device, else Apple's GPU (mps), else the CPU."
+    )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto",
         description="Of the network's arithmetic; auto: bf16 where the device has it natively.",
