@@ -5,6 +5,7 @@ import sys
 import pytest
 import yaml
 
+from models import parameter_count
 from utils.config import differences, load_settings, to_yaml
 from utils.errors import RequestError
 from utils.settings import Blocks, ConfigFile, Settings
@@ -191,3 +192,29 @@ def test_help_answers_without_torch():
         done = subprocess.run([sys.executable, "-X", "importtime", script, "--help"], capture_output=True, text=True)
         assert done.returncode == 0 and "usage" in done.stdout
         assert "torch" not in done.stderr and "numpy" not in done.stderr
+
+
+def test_without_a_gpu_the_sizes_of_cpu_setting_stand_below_the_entry_and_above_the_defaults(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "Train_Setting: {model: {base_channels: 128}, train: {batch_size: 128}}\n"
+        "CPU_Setting: {model: {base_channels: 32, channel_mult: [1, 2]}, train: {batch_size: 16}}\n"
+        "Train_Data: {Mine: {data: {data_path: x}}, Own: {data: {data_path: x}, model: {base_channels: 64}}}\n"
+    )
+    sizes = {
+        (name, on_cpu): (settings.model.base_channels, settings.train.batch_size)
+        for name in ("Mine", "Own")
+        for on_cpu in (False, True)
+        for settings in [load_settings(str(config), name, on_cpu=on_cpu)]
+    }
+    assert sizes == {("Mine", False): (128, 128), ("Mine", True): (32, 16), ("Own", False): (64, 128), ("Own", True): (64, 16)}
+    config.write_text("CPU_Setting: {model: {base_chanels: 32}}\nTrain_Data: {Mine: {data: {data_path: x}}}\n")
+    with pytest.raises(RequestError, match="CPU_Setting.model.*base_chanels.*did you mean base_channels"):
+        load_settings(str(config), "Mine", on_cpu=True)
+
+
+@pytest.mark.parametrize("name", ["Mnist_Mini", "Emoji", "Mnist", "Fashion_Mnist", "Cifar10", "Flower102", "StyleGAN_Face"])
+def test_every_entry_has_a_network_that_fits_its_pictures_with_and_without_a_gpu(name):
+    on_gpu, on_cpu = load_settings("config.yaml", name), load_settings("config.yaml", name, on_cpu=True)
+    parameters = [parameter_count(settings.model_arguments()) for settings in (on_gpu, on_cpu)]
+    assert parameters[1] <= parameters[0]

@@ -24,10 +24,16 @@ Layer = tuple[str, dict]  # where it was written, and what
 
 
 def load_settings(
-    config: str, data_name: str, overrides: Sequence[str] = (), flags: dict[str, object] | None = None
+    config: str,
+    data_name: str,
+    overrides: Sequence[str] = (),
+    flags: dict[str, object] | None = None,
+    *,
+    on_cpu: bool = False,
 ) -> Settings:
     """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
 
+    `on_cpu`: for a training without a GPU, CPU_Setting lies between the first two, where the file has one.
     A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
@@ -36,8 +42,10 @@ def load_settings(
         config = str(ROOT / config)
     document = {key: {} if value is None else value for key, value in read_yaml(config).items()}
     _check_keys(document, ConfigFile, config)
-    defaults = (f"{config}: Train_Setting", document.get("Train_Setting", {}))
-    _check_keys(defaults[1], Blocks, defaults[0])
+    names = ("Train_Setting", "CPU_Setting") if on_cpu else ("Train_Setting",)
+    defaults = [(f"{config}: {name}", document.get(name, {})) for name in names]
+    for place, layer in defaults:
+        _check_keys(layer, Blocks, place)
     entries = document.get("Train_Data", {})
     if not isinstance(entries, dict):
         raise RequestError(f"{config}: Train_Data must be a mapping of data sets' names, not {_short(entries)}")
@@ -53,7 +61,7 @@ def load_settings(
             f"it has {', '.join(known) or 'none'}"
         )
     layers = [
-        defaults,
+        *defaults,
         (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name]),
         *(_layer_from_text(text) for text in overrides),
         *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in (flags or {}).items() if value is not None),

@@ -219,6 +219,7 @@ class ConfigFile(Block):
     """config.yaml as a whole."""
 
     Train_Setting: Blocks = Field(Blocks(), description="The defaults.")
+    CPU_Setting: Blocks = Field(Blocks(), description="For a training without a GPU, over the defaults: smaller sizes.")
     Train_Data: dict[str, Blocks] = Field({}, description="One entry a data set; each overrides any key of any block.")
 
 
