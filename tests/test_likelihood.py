@@ -3,13 +3,15 @@
 import json
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
 
-from datasets import to_uint8
+from datasets import to_float, to_uint8
 from diffusion import build_diffusion
+from diffusion.variational import discretized_gaussian_log_likelihood
 from evaluation.likelihood import make_strata, variational_bound
 from tests.oracles import GaussianOracle
 from tests.processes import done, files, refused, run
@@ -50,11 +52,37 @@ def closed_form(diffusion, mean: float, std: float) -> tuple[float, list[float],
     first, second = alpha_bar[1:3]
     sigma = math.sqrt((1 - second / first) * (1 - first) / (1 - second))
     error = np.linspace(-8, 8, 20_001) * math.sqrt(terms[0])
-    bits = -np.log2(np.maximum(norm.cdf((error + 1 / 255) / sigma) - norm.cdf((error - 1 / 255) / sigma), 1e-12))
+    lower, upper = (norm.logcdf((-np.abs(error) + side / 255) / sigma) for side in (-1, 1))
+    bits = -(upper + np.log1p(-np.exp(lower - upper))) / np.log(2)
     density = norm.pdf(error, scale=math.sqrt(terms[0]))
     last = alpha_bar[-1]
     prior = 0.5 * (last * (mean**2 + std**2) - last - math.log1p(-last)) / math.log(2)
     return np.trapezoid(bits * density, error), terms[1:], prior
+
+
+@pytest.mark.parametrize("mean, std", [(0.0, 0.3), (-1.0, 0.05), (0.97, 0.01), (0.2, 3.0), (0.3, 1e-3)])
+@pytest.mark.parametrize("dtype, rtol", [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+def test_the_decoder_is_exact_however_improbable_a_grey_value_is(mean, std, dtype, rtol):
+    """Against 60 digits: log probabilities down to -840,000 nats, where a floor of 1e-12 would say -27.6."""
+    grey = to_float(torch.arange(0, 256, 5, dtype=torch.uint8)).to(dtype)
+    log_std = torch.full_like(grey, math.log(std), requires_grad=True)
+    found = discretized_gaussian_log_likelihood(grey, torch.full_like(grey, mean), log_std)
+    expected = []
+    with mpmath.workdps(60):
+        for value in grey.tolist():
+            lower, upper = ((value - mpmath.mpf(mean) + mpmath.mpf(side) / 255) / std for side in (-1, 1))
+            if lower > 0:
+                lower, upper = -upper, -lower
+            if value == 1:  # the bins of both ends reach to infinity
+                p = mpmath.erfc((mpmath.mpf(254) / 255 - mean) / std / mpmath.sqrt(2)) / 2
+            elif value == -1:
+                p = mpmath.erfc((mpmath.mpf(254) / 255 + mean) / std / mpmath.sqrt(2)) / 2
+            else:
+                p = (mpmath.erfc(-upper / mpmath.sqrt(2)) - mpmath.erfc(-lower / mpmath.sqrt(2))) / 2
+            expected.append(float(mpmath.log(p)))
+    torch.testing.assert_close(found.detach(), torch.tensor(expected, dtype=dtype), rtol=rtol, atol=rtol)
+    found.sum().backward()
+    assert log_std.grad.isfinite().all()
 
 
 def test_the_bound_of_gaussian_data_is_the_closed_form():
