@@ -1,10 +1,10 @@
 """Batch k as a function of (seed, k): nothing to save, nothing to fast-forward, the same on every device."""
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -16,7 +16,7 @@ def resident_limit(device: torch.device) -> int:
     """How many bytes of pictures may stay on the device: a quarter of a GPU's free memory, or of the machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    return psutil.virtual_memory().total // 4
 
 
 class Batch(NamedTuple):

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -17,10 +18,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from datasets.decode import UnreadablePictureError, decode_array, decode_file
-from datasets.locks import exclusive
 from datasets.picture_set import PictureSet
 from utils.errors import RequestError, reason_of
-from utils.files import folder_made
+from utils.files import exclusive, folder_made
 
 DECODE_VERSION = 2  # raise it when the same file would give other pixels: it makes every cache anew
 BLOCK_BYTES = 64 * 2**20  # of decoded pictures held at once
@@ -64,7 +64,8 @@ def load_cached(
                 build(path, os.path.join(cache_dir, f".{prefix}.tmp"), pictures, shape, skip_unreadable, progress)
             for name in os.listdir(cache_dir):
                 if name.startswith(f"{prefix}_") and name.endswith(".npy") and name != os.path.basename(path):
-                    os.unlink(os.path.join(cache_dir, name))  # of what the files were before
+                    with suppress(OSError):  # Windows does not remove what another process has mapped: the next may
+                        os.unlink(os.path.join(cache_dir, name))  # of what the files were before
     except OSError as error:
         raise RequestError(
             f"cannot write the decoded pictures to {cache_dir} ({reason_of(error)}); set data.cache_dir"
@@ -79,7 +80,7 @@ def fingerprint(pictures: PictureSet, shape: tuple[int, int, int], skip_unreadab
     parts = [str(DECODE_VERSION), str(shape), str(skip_unreadable), str(pictures.has_labels)]
     for name in pictures.files:
         try:
-            status = os.stat(os.path.join(pictures.root, name))
+            status = os.stat(pictures.path(name))
             parts.append(f"{name}\0{status.st_size}\0{status.st_mtime_ns}")
         except OSError:
             parts.append(name)  # a link that leads nowhere, until it does

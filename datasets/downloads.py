@@ -10,10 +10,9 @@ from functools import partial
 import numpy as np
 
 from datasets.facts import FACTS
-from datasets.locks import exclusive
 from datasets.picture_set import Archive, Items, PictureSet
 from utils.errors import RequestError
-from utils.files import folder_made
+from utils.files import exclusive, folder_made
 
 FLOWER_NUM = FACTS["flower102"].splits["train"]
 DEFAULT_ROOT = "data"
@@ -166,18 +165,18 @@ def unpack(pictures: PictureSet, archive: Archive, staging: str) -> None:
     """Puts an archive's contents in their place, each moved there whole. Downloads it unless it is there."""
     from torchvision.datasets.utils import check_integrity, extract_archive
 
-    path = os.path.join(pictures.root, archive.path)
+    path = pictures.path(archive.path)
     if not check_integrity(path, archive.md5):
         path = fetch(archive, staging)
     if archive.files == [archive.path]:
-        os.makedirs(os.path.join(pictures.root, archive.unpack_to), exist_ok=True)
-        os.replace(path, os.path.join(pictures.root, archive.path))
+        os.makedirs(pictures.path(archive.unpack_to), exist_ok=True)
+        os.replace(path, pictures.path(archive.path))
         return
     contents = os.path.join(staging, "contents")
     os.makedirs(contents, exist_ok=True)
     extract_archive(path, contents)
     for folder, _, names in os.walk(contents):
-        target = os.path.join(pictures.root, archive.unpack_to, os.path.relpath(folder, contents))
+        target = os.path.join(pictures.path(archive.unpack_to), os.path.relpath(folder, contents))
         os.makedirs(target, exist_ok=True)
         for name in names:
             os.replace(os.path.join(folder, name), os.path.join(target, name))
@@ -205,7 +204,7 @@ def fetch(archive: Archive, staging: str) -> str:
 
 def missing_files(pictures: PictureSet) -> list[str]:
     """The files of the set that are not there."""
-    return [name for name in pictures.files if not os.path.isfile(os.path.join(pictures.root, name))]
+    return [name for name in pictures.files if not os.path.isfile(pictures.path(name))]
 
 
 def needed_archives(pictures: PictureSet) -> list[Archive]:
@@ -218,19 +217,19 @@ def is_in_place(pictures: PictureSet, archive: Archive) -> bool:
     """Whether the archive lies, whole, where a user would put it."""
     from torchvision.datasets.utils import check_integrity
 
-    return check_integrity(os.path.join(pictures.root, archive.path), archive.md5)
+    return check_integrity(pictures.path(archive.path), archive.md5)
 
 
 def missing_line(pictures: PictureSet) -> str:
     """Which files are missing, where they belong, and which archives a user could fetch by hand."""
     missing = missing_files(pictures)
     wanted = [archive for archive in needed_archives(pictures) if not is_in_place(pictures, archive)]
-    place = os.path.normpath(os.path.join(pictures.root, os.path.dirname(missing[0])))
+    place = os.path.dirname(pictures.path(missing[0]))
     line = f"{pictures.source}: {listed([os.path.basename(name) for name in missing])} missing from {place}"
     if wanted:
         urls = ", ".join(archive.urls[0] for archive in wanted)
         them = "it" if len(wanted) == 1 else "them"
-        line += f"; get {urls} and put {them} into {os.path.dirname(os.path.join(pictures.root, wanted[0].path))}"
+        line += f"; get {urls} and put {them} into {os.path.dirname(pictures.path(wanted[0].path))}"
     return line
 
 

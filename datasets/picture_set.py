@@ -1,5 +1,6 @@
 """What a source hands over: the files of a set, not yet decoded."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -38,3 +39,7 @@ class PictureSet(NamedTuple):
     class_names: tuple[str, ...]  # one a class, in the order of the labels
     has_labels: bool  # whether `read` gives labels
     archives: tuple[Archive, ...] = ()  # none: nothing to download
+
+    def path(self, name: str) -> str:
+        """Where a file of the set lies, as the system writes it."""
+        return os.path.normpath(os.path.join(self.root, name))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from utils.errors import RequestError, reason_of
@@ -71,6 +72,18 @@ def check_writable(folder: Path, option: str) -> None:
         if not os.access(place, os.W_OK | os.X_OK):
             raise RequestError(f"{option} {folder}: {place} cannot be written to; choose another place")
         break
+
+
+@contextmanager
+def exclusive(path: str) -> Iterator[None]:
+    """Waits for the lock on the file at `path`, and removes the file when done. A process that dies gives it up."""
+    with FileLock(path):
+        try:
+            yield
+        finally:
+            # Whoever waits for the file sees that it is gone (filelock 3.21). Windows refuses, and filelock removes it.
+            with suppress(OSError):
+                os.unlink(path)
 
 
 @contextmanager
