@@ -115,6 +115,7 @@ from utils.distributed import Ranks, silence_other_ranks
 from utils.errors import RequestError
 from utils.files import check_writable
 from utils.script import run_script
+from utils.version import VERSION
 from sampling.trained import load_trained, parse_sampler
 
 SHARED_MODES = ("random_gen",)  # whose work torchrun's processes share out
@@ -147,6 +148,7 @@ def main(args: argparse.Namespace) -> int:
     texts = args.sample_info or [models[0].settings.sample.sample_info]
     least = min(model.settings.diffusion.timestep_num for model in models)
     samplers = [parse_sampler(text, least) for text in texts]
+    print(f"Version: {VERSION}")
     for trained in models:
         print(f"Model:   {trained.path}: {trained.settings.data_name}, step {trained.step:,}, {trained.weights} weights")
     chain = "every step of the training" if args.test_mode == "likelihood" else ", ".join(map(str, samplers))

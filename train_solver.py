@@ -65,6 +65,7 @@ from training.run_log import Pace, RunLog
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed, generator
 from utils.settings import Settings, TrainSettings
+from utils.version import VERSION
 from training.state import TrainerState, claimed, find_state, write_snapshot, write_weights
 
 
@@ -274,6 +275,7 @@ def print_plan(
     shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
     where = f"{ranks.device.type} in {precision_of(settings, ranks)}"
     shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
+    print(f"Version: {VERSION}")
     print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
     print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
     print(

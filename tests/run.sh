@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests, making the environment first if need be. Arguments go to pytest: bash tests/run.sh -m slow
+# Runs the tests. What is missing of requirements-dev.txt is added to the virtual environment at hand if that meets
+# requirements.txt, else to .venv, which is made if need be. Arguments go to pytest: bash tests/run.sh -m slow
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . utils/environment.sh

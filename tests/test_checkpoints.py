@@ -5,13 +5,15 @@ import pickle
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from models import build_model
 from tests.training import advance, find, make_trainer
-from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, load_checkpoint
+from utils import version
+from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint
 from utils.errors import RequestError
 from utils.untrusted import load_weights
+from utils.version import VERSION
 
 
 @pytest.fixture
@@ -45,6 +47,33 @@ def test_the_weights_file_holds_ema_weights_and_its_settings(run):
         assert found.settings == trainer.settings and found.step == 3 and found.weights == which
     raw, average = trainer.model.state_dict()["out.2.weight"], trainer.ema.model.state_dict()["out.2.weight"]
     assert not torch.equal(raw, average)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, STATE_FILE])
+def test_files_carry_the_version_and_say_if_theirs_is_newer(run, name, monkeypatch, capsys):
+    with safe_open(run / WEIGHTS_FILE, framework="pt") as file:
+        assert file.metadata()["version"] == VERSION
+    assert torch.load(run / STATE_FILE, weights_only=True)["version"] == VERSION
+    load_checkpoint(run / name)
+    assert capsys.readouterr().out == ""
+    for ours, said in (("0.3.12", True), ("0.10.0", False), ("1.0.0", False)):
+        monkeypatch.setattr(version, "VERSION", ours)
+        load_checkpoint(run / name)
+        line = capsys.readouterr().out
+        assert (line.count("\n") == 1 and name in line and VERSION in line and ours in line) if said else line == ""
+
+
+def test_files_of_before_there_were_versions_load_without_a_word(run, capsys):
+    state = torch.load(run / STATE_FILE, weights_only=True)
+    del state["version"], state["digest"]
+    torch.save(state | {"digest": digest(state)}, run / STATE_FILE)
+    with safe_open(run / WEIGHTS_FILE, framework="pt") as file:
+        metadata = {key: value for key, value in file.metadata().items() if key != "version"}
+    weights = load_file(run / WEIGHTS_FILE)
+    for claimed in ({}, {"version": "\x1b[2J9.9.9"}, {"version": "9" * 5000 + ".0.0"}):
+        save_file(weights, run / WEIGHTS_FILE, metadata | claimed)
+        assert load_checkpoint(run / WEIGHTS_FILE).step == load_checkpoint(run / STATE_FILE).step == 3
+    assert capsys.readouterr().out == ""
 
 
 def test_raw_weights_are_not_looked_for_where_they_are_not(run):

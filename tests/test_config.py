@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from models import parameter_count
 from utils.config import differences, load_settings, to_yaml
 from utils.errors import RequestError
 from utils.settings import Blocks, ConfigFile, Settings
+from utils.version import VERSION
 
 NAMES = ["Mnist_Mini", "Emoji", "Mnist", "Fashion_Mnist", "Cifar10", "Flower102", "StyleGAN_Face"]
 
@@ -185,6 +187,14 @@ def test_an_entry_may_have_a_block_s_name_or_a_quoted_number(tmp_path):
 def test_a_missing_file_is_named():
     with pytest.raises(RequestError, match=r"nowhere\.yaml cannot be read"):
         load_settings("nowhere.yaml", "Emoji")
+
+
+def test_both_scripts_tell_their_version():
+    for script in ("train_solver.py", "test_solver.py"):
+        done = subprocess.run([sys.executable, script, "--version"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, f"{script} {VERSION}\n")
+    released = re.search(r"^## \[(\d+\.\d+\.\d+)\]", open("CHANGELOG.md", encoding="utf-8").read(), re.M)[1]
+    assert released == VERSION == yaml.safe_load(open("CITATION.cff", encoding="utf-8"))["version"]
 
 
 def test_help_answers_without_torch():

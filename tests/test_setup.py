@@ -4,19 +4,24 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# Stands for a Python without the requirements: it makes environments whose Python has them once pip has run there.
+# Stands for a Python without the requirements. Beside it lie the names of the files that it meets, and `venv` if it is
+# the Python of a virtual environment; pip adds to the first, and `-m venv` makes the second.
 BARE = """#!/usr/bin/env bash
 echo "$0 $*" >>"$LOG"
+here=$(dirname "$0")
+files=$(for word in "$@"; do case "$word" in *.txt) echo "$word" ;; esac; done)
 case "$*" in
-    -c*) exit 0 ;;
-    utils/requirements.py*) test -e "$(dirname "$0")/installed" ;;
-    "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-    "-m pip install"*) test -z "$BROKEN" && touch "$(dirname "$0")/installed" ;;
+    -c*base_prefix*) test -e "$here/venv" ;;
+    -c*version_info*) exit 0 ;;
+    "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python && touch .venv/bin/venv ;;
+    *--dry-run*) for file in $files; do test -e "$here/$file" || exit 1; done ;;
+    "-m pip install"*) test -z "$BROKEN" && for file in $files; do touch "$here/$file"; done ;;
     *) echo "ran: $*" ;;
 esac
 """
@@ -25,8 +30,8 @@ esac
 @pytest.fixture
 def checkout(tmp_path):
     """The shell scripts and requirements, and a bare Python beside them."""
-    (tmp_path / "utils").mkdir()
-    for name in ("run_train.sh", "utils/environment.sh", "utils/requirements.py", "requirements.txt"):
+    for name in ("run_train.sh", "tests/run.sh", "utils/environment.sh", "requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), tmp_path / name)
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "python3").write_text(BARE)
@@ -34,7 +39,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def run_train(checkout, *arguments, **variables):
+def run_train(checkout, *arguments, script="run_train.sh", **variables):
     log = checkout / "log"
     log.write_text("")
     environment = {
@@ -45,25 +50,23 @@ def run_train(checkout, *arguments, **variables):
         **variables,
     }
     process = subprocess.run(
-        ["bash", "run_train.sh", *arguments], cwd=checkout, env=environment, capture_output=True, text=True
+        ["bash", script, *arguments], cwd=checkout, env=environment, capture_output=True, text=True
     )
     return process, log.read_text()
 
 
 def test_an_environment_is_made_once_and_remade_when_the_requirements_change(checkout):
     process, log = run_train(checkout, "--max_steps", "5")
-    assert process.returncode == 0 and "-m venv .venv" in log and "install" in log
+    assert process.returncode == 0 and "-m venv .venv" in log and installed(log)
     assert process.stdout.splitlines()[-1] == "ran: train_solver.py --data_name Mnist_Mini --max_steps 5"
     process, log = run_train(checkout, DATA_NAME="Emoji")
     assert (
-        process.stdout == "ran: train_solver.py --data_name Emoji\n"
-        and "venv .venv" not in log
-        and "install" not in log
+        process.stdout == "ran: train_solver.py --data_name Emoji\n" and "venv .venv" not in log and not installed(log)
     )
     with open(checkout / "requirements.txt", "a") as file:
         file.write("scipy>=1.14\n")
     process, log = run_train(checkout)
-    assert process.returncode == 0 and "-m venv .venv" in log and "install" in log
+    assert process.returncode == 0 and "-m venv .venv" in log and installed(log)
 
 
 def test_an_interrupted_installation_is_begun_again(checkout):
@@ -73,11 +76,64 @@ def test_an_interrupted_installation_is_begun_again(checkout):
     assert process.returncode == 0 and "-m venv .venv" in log
 
 
-def test_an_interpreter_that_meets_the_requirements_is_used_as_it_is(checkout):
-    (checkout / "bare" / "installed").touch()
+def installed(log):
+    """What pip really installed, by the fake's log."""
+    return [line for line in log.splitlines() if "pip install" in line and "--dry-run" not in line]
+
+
+@pytest.mark.parametrize("venv", [True, False])
+def test_an_interpreter_that_meets_the_requirements_is_used_as_it_is(checkout, venv):
+    (checkout / "bare" / "requirements.txt").touch()
+    if venv:
+        (checkout / "bare" / "venv").touch()
     process, log = run_train(checkout)
     assert process.stdout == "ran: train_solver.py --data_name Mnist_Mini\n"
-    assert "venv .venv" not in log and "install" not in log and not (checkout / ".venv").exists()
+    assert "venv .venv" not in log and not installed(log) and not (checkout / ".venv").exists()
+
+
+def test_the_tests_add_what_they_need_to_the_virtual_environment_at_hand(checkout):
+    for name in ("requirements.txt", "venv"):
+        (checkout / "bare" / name).touch()
+    process, log = run_train(checkout, "-k", "x", script="tests/run.sh")
+    assert process.returncode == 0 and process.stdout.splitlines()[-1] == "ran: -m pytest -n auto -k x"
+    assert "requirements-dev.txt" in installed(log)[0] and not (checkout / ".venv").exists()
+    process, log = run_train(checkout, script="tests/run.sh")
+    assert process.stdout == "ran: -m pytest -n auto\n" and not installed(log)
+
+
+def test_the_tests_leave_an_interpreter_that_is_no_virtual_environment_as_it_is(checkout):
+    (checkout / "bare" / "requirements.txt").touch()
+    process, log = run_train(checkout, script="tests/run.sh")
+    assert process.returncode == 0 and all(".venv/bin/python" in line for line in installed(log))
+    assert sorted(os.listdir(checkout / "bare")) == ["python3", "requirements.txt"]
+    assert {"requirements.txt", "requirements-dev.txt"} <= set(os.listdir(checkout / ".venv" / "bin"))
+    process, log = run_train(checkout, script="tests/run.sh")
+    assert process.stdout == "ran: -m pytest -n auto\n" and not installed(log) and "venv .venv" not in log
+
+
+@pytest.mark.parametrize(
+    "requirement, met",
+    [
+        ("pip>=1", True),
+        ("pip>=9999", False),
+        ("no-such-package-here>=1", False),
+        ("# nothing", True),
+        ("-r more.txt", False),
+    ],
+)
+def test_what_is_met_is_what_pip_says_without_fetching(tmp_path, requirement, met):
+    """Of a real interpreter; also where a place to fetch from is configured, and holds what is missing."""
+    (tmp_path / "requirements.txt").write_text(f"{requirement}\n")
+    (tmp_path / "more.txt").write_text("no-such-package-here\n")
+    with zipfile.ZipFile(tmp_path / "no_such_package_here-1-py3-none-any.whl", "w") as wheel:
+        about = "no_such_package_here-1.dist-info/"
+        wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: no-such-package-here\nVersion: 1\n")
+        wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(about + "RECORD", "")
+    environment = {**os.environ, "PYTHON": sys.executable, "PIP_FIND_LINKS": str(tmp_path)}
+    command = f". {ROOT}/utils/environment.sh && meets requirements.txt"
+    process = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (process.returncode == 0) == met and process.stdout == process.stderr == ""
 
 
 def test_a_missing_python_is_one_line():

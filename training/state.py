@@ -29,6 +29,7 @@ from utils.errors import RequestError
 from utils.files import atomic_write
 from utils.settings import Settings
 from utils.untrusted import load_optimizer, load_part, load_weights, settings_from_json
+from utils.version import VERSION
 
 SKIPS = 3  # batches that a training may leave out before it gives up
 # The blocks that make a run the run it is: with others of them, going on would be another training.
@@ -68,6 +69,7 @@ class TrainerState:
         """A copy, on the CPU, of all that `write_snapshot` puts on the disk."""
         return _copied(
             {
+                "version": VERSION,
                 "settings": self.settings.model_dump_json(),
                 "step": self.step,
                 "skipped": self.skipped,
@@ -155,6 +157,7 @@ def write_snapshot(state: dict, folder: Path, milestone: bool = False) -> None:
 def write_weights(state: dict, folder: Path) -> None:
     """Writes model.safetensors: the EMA weights and, in its metadata, the settings. It holds nothing that can run."""
     metadata = {"settings": state["settings"], "step": str(state["step"]), "weights": "ema", "format": "pt"}
+    metadata["version"] = VERSION
     weights = {name: tensor.contiguous() for name, tensor in state["ema"].items()}
     with atomic_write(folder / WEIGHTS_FILE) as temporary:
         save_file(weights, temporary, metadata)

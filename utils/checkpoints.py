@@ -21,6 +21,7 @@ from utils.untrusted import (
     settings_from_json,
     shapes_of,
 )
+from utils.version import note_newer
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
@@ -44,6 +45,7 @@ def load_state(path: str | Path) -> dict:
 
 def _check_state(state: dict, path: Path) -> None:
     """RequestError unless the parts of a training's state are there, are what they ought to be, and were not altered."""
+    note_newer(state.get("version"), path)
     for name, kind in STATE_PARTS.items():
         if name not in state or not isinstance(state[name], kind):
             what = f"a {type(state[name]).__name__}" if name in state else "missing"

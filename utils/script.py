@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from utils.errors import RequestError, explain_failure, is_lost_rank, one_line
+from utils.version import VERSION
 
 SCHEMA = Path(__file__).resolve().parent.parent / "config.schema.json"
 
@@ -26,6 +27,7 @@ class Arguments(argparse.ArgumentParser):
         """`takes_settings`: whether there is a --set, to which an option that is a setting's name is told to belong."""
         super().__init__(description=description, allow_abbrev=False)
         self.takes_settings = takes_settings
+        self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
         """As ever; exits with status 2 and one line for anything that is not known."""

@@ -16,6 +16,7 @@ from models import parameter_shapes
 from utils.config import explain
 from utils.errors import RequestError, reason_of
 from utils.settings import Settings
+from utils.version import note_newer
 
 State = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
@@ -115,6 +116,7 @@ def read_safetensors(path: Path) -> tuple[State, Settings | None, int]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             settings, step = None, metadata.get("step", "0")
+            note_newer(metadata.get("version"), path)
             if "settings" in metadata:
                 settings = settings_from_json(metadata["settings"], path)
                 check_shapes(settings, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, path)  # noqa: SIM118
