@@ -147,7 +147,8 @@ def main(args: argparse.Namespace) -> int:
     ]
     texts = args.sample_info or [models[0].settings.sample.sample_info]
     least = min(model.settings.diffusion.timestep_num for model in models)
-    samplers = [parse_sampler(text, least) for text in texts]
+    classes = min(model.settings.model.num_classes for model in models)
+    samplers = [parse_sampler(text, least, classes) for text in texts]
     print(f"Version: {VERSION}")
     for trained in models:
         print(f"Model:   {trained.path}: {trained.settings.data_name}, step {trained.step:,}, {trained.weights} weights")

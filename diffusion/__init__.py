@@ -20,13 +20,14 @@ of jumps (t, t_prev); nothing recomputes a previous timestep. After x_0 is clipp
 
 from diffusion import self_condition
 from diffusion.gaussian import GaussianDiffusion, Prediction, build_diffusion
-from diffusion.sample_info import SampleInfo
+from diffusion.sample_info import Guidance, SampleInfo
 from diffusion.samplers import SAMPLERS, encode, sample
 from diffusion.schedules import draw_timesteps, make_betas, pairs_from, timestep_pairs
 
 __all__ = [
     "SAMPLERS",
     "GaussianDiffusion",
+    "Guidance",
     "Prediction",
     "SampleInfo",
     "build_diffusion",

@@ -1,7 +1,8 @@
-"""The one string that names a sampler: METHOD_STEPS_ETA, as in `DDIM_50_0p0`, or METHOD_STEPS_ETA_SPACING."""
+"""The one string that names a sampler: METHOD_STEPS_ETA[_SPACING][_cfgSCALE], as in `DDIM_50_0p0` or `DDIM_50_1p0_cfg1p5`."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from diffusion.schedules import SPACINGS
@@ -9,13 +10,41 @@ from diffusion.schedules import SPACINGS
 METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC")
 RULE = (
     "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0, "
-    f"optionally followed by _SPACING ({', '.join(SPACINGS)})"
+    f"optionally followed by _SPACING ({', '.join(SPACINGS)}) and _cfgSCALE, the scale of guidance, as in _cfg1p5, "
+    "or _cfg1p5t200t800 to guide at timesteps 200 to 800 only"
 )
-DECIMALS = 20  # of eta, at most: its spelling names files
+DECIMALS = 20  # of eta and the scale, at most: their spelling names files
+NUMBER = rf"([0-9]{{1,9}}p[0-9]{{1,{DECIMALS}}})"
 PATTERN = re.compile(
-    rf"([A-Z]+)_([0-9]{{1,9}})_([0-9]{{1,9}}p[0-9]{{1,{DECIMALS}}})(?:_([A-Z]+))?", re.IGNORECASE | re.ASCII
+    rf"([A-Z]+)_([0-9]{{1,9}})_{NUMBER}(?:_([A-Z]+))?(?:_cfg{NUMBER}(?:t([0-9]{{1,9}})t([0-9]{{1,9}}))?)?",
+    re.IGNORECASE | re.ASCII,
 )
 DETERMINISTIC = ("HEUN", "UNIPC")
+MAX_SCALE = 100.0
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance (Ho and Salimans 2022): unconditional + scale (conditional - unconditional).
+
+    The scale is that of DiT and diffusers, the paper's w + 1: 1 is the conditional network alone, which costs one evaluation
+    of the network where any other scale costs two. With an `interval`, the timesteps from its first to its last, both
+    included, are guided, and the others are not (Kynkaanniemi et al. 2024).
+    """
+
+    scale: float = 1.0
+    interval: tuple[int, int] | None = None
+
+    def scale_at(self, t: int) -> float:
+        """The scale at timestep t: 1 outside the interval."""
+        guided = self.interval is None or self.interval[0] <= t <= self.interval[1]
+        return self.scale if guided else 1.0
+
+    def __str__(self) -> str:
+        """As it stands in a sampler's string: `_cfg1p5`, `_cfg1p5t200t800`; nothing where nothing is guided."""
+        if self.scale == 1:
+            return ""
+        return f"_cfg{_decimal(self.scale)}" + ("t{}t{}".format(*self.interval) if self.interval else "")
 
 
 @dataclass(frozen=True)
@@ -23,13 +52,14 @@ class SampleInfo:
     """A sampler, completely: `method` (one of METHODS), `steps` (1 or more), `eta` (0 to 1), `spacing` of the timesteps.
 
     `eta` is the share of fresh noise (0: deterministic, 1: as much as DDPM) of DDIM and DPMPP. DDPM ignores it; HEUN and
-    UNIPC know no other than 0. For `spacing` see `timestep_pairs`.
+    UNIPC know no other than 0. For `spacing` see `timestep_pairs`. `guidance` asks for a network with classes.
     """
 
     method: str
     steps: int
     eta: float
     spacing: str = "uniform"
+    guidance: Guidance = Guidance()
 
     @classmethod
     def parse(cls, text: str) -> "SampleInfo":
@@ -42,8 +72,9 @@ class SampleInfo:
         match = PATTERN.fullmatch(text)
         if match is None:
             raise refuse("cannot be read")
-        method, steps, eta = match[1].upper(), int(match[2]), float(match[3].lower().replace("p", "."))
-        spacing = (match[4] or "uniform").lower()
+        method, steps, eta = match[1].upper(), int(match[2]), _number(match[3])
+        spacing, scale = (match[4] or "uniform").lower(), _number(match[5] or "1p0")
+        interval = (int(match[6]), int(match[7])) if match[6] else None
         if method not in METHODS:
             raise refuse(f"names an unknown method, {match[1]}")
         if steps < 1:
@@ -54,12 +85,40 @@ class SampleInfo:
             raise refuse(f"has an eta of {eta}, and {method} is deterministic: 0p0")
         if spacing not in SPACINGS:
             raise refuse(f"names an unknown spacing, {match[4]}")
-        return cls(method, steps, eta, spacing)
+        if scale > MAX_SCALE:
+            raise refuse(f"has a scale of guidance of {scale:g}, above {MAX_SCALE:g}")
+        if interval and interval[0] > interval[1]:
+            raise refuse("guides in an interval that ends before it begins")
+        return cls(method, steps, eta, spacing, Guidance() if scale == 1 else Guidance(scale, interval))
+
+    def check_fits(self, timestep_num: int, num_classes: int) -> None:
+        """ValueError, in one line, unless a network trained with so many timesteps and classes can be drawn from so."""
+        if self.steps > timestep_num:
+            raise ValueError(
+                f"the number of sampling steps must be from 1 to the {timestep_num} of training, not {self.steps}"
+            )
+        if self.guidance.scale != 1 and num_classes == 0:
+            plain = replace(self, guidance=Guidance())
+            raise ValueError(f"{self} asks for guidance, and the network was trained without classes: leave it at {plain}")
+        if self.guidance.interval and self.guidance.interval[1] >= timestep_num:
+            raise ValueError(f"{self} guides at timesteps to {self.guidance.interval[1]}; the last is {timestep_num - 1}")
 
     @property
     def network_calls(self) -> int:
-        """How often the network is called for a picture: HEUN looks twice in every step but the last."""
-        return 2 * self.steps - 1 if self.method == "HEUN" else self.steps
+        """How often the network is evaluated for a picture, where no interval leaves some of them unguided.
+
+        HEUN looks twice in every step but the last; guidance doubles. With an interval it is an upper bound, as what is
+        guided depends on the timesteps: `network_calls_on` counts them.
+        """
+        looks = 2 * self.steps - 1 if self.method == "HEUN" else self.steps
+        return looks if self.guidance.scale == 1 else 2 * looks
+
+    def network_calls_on(self, pairs: Sequence[tuple[int, int]]) -> int:
+        """How often the network is evaluated for a picture on these jumps (t, t_prev): exactly."""
+        looks = [t for t, _ in pairs]
+        if self.method == "HEUN":
+            looks += [t_prev for _, t_prev in pairs if t_prev >= 0]
+        return sum(1 if self.guidance.scale_at(t) == 1 else 2 for t in looks)
 
     @property
     def adds_noise(self) -> bool:
@@ -70,12 +129,20 @@ class SampleInfo:
     def label(self) -> str:
         """The sampler without its steps, for people: what a row of a comparison has in common, as in `DDIM eta 0.5 quad`."""
         eta = [f"eta {self.eta:g}"] if self.method in ("DDIM", "DPMPP") else []
-        return " ".join([self.method, *eta, *([] if self.spacing == "uniform" else [self.spacing])])
+        spacing = [] if self.spacing == "uniform" else [self.spacing]
+        guidance = [] if self.guidance.scale == 1 else [f"cfg {self.guidance.scale:g}"]
+        interval = ["t {}-{}".format(*self.guidance.interval)] if self.guidance.interval else []
+        return " ".join([self.method, *eta, *spacing, *guidance, *interval])
 
     def __str__(self) -> str:
         """The canonical spelling, which also names the files: `SampleInfo.parse(str(info)) == info`."""
         spacing = "" if self.spacing == "uniform" else f"_{self.spacing}"
-        return f"{self.method}_{self.steps}_{_decimal(self.eta)}{spacing}"
+        return f"{self.method}_{self.steps}_{_decimal(self.eta)}{spacing}{self.guidance}"
+
+
+def _number(text: str) -> float:
+    """0p25 -> 0.25."""
+    return float(text.lower().replace("p", "."))
 
 
 def _decimal(value: float) -> str:

@@ -52,7 +52,9 @@ def ddim(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
         callback(index, t, t_prev, x, prediction)
         ab_t, ab_prev = diffusion.alpha_bar(t), diffusion.alpha_bar(t_prev)
         sigma = eta * ((1 - ab_prev) / (1 - ab_t) * (1 - ab_t / ab_prev)) ** 0.5
-        x = ab_prev**0.5 * prediction.x_0 + (1 - ab_prev - sigma**2) ** 0.5 * prediction.noise
+        # Where nothing is left of the picture at t and eta is 1, all noise is fresh; what rounding leaves may be below 0.
+        kept = max(0.0, 1 - ab_prev - sigma**2) ** 0.5
+        x = ab_prev**0.5 * prediction.x_0 + kept * prediction.noise
         if sigma > 0:
             x = x + sigma * noise_like(x)
     return x

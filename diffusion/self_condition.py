@@ -26,7 +26,7 @@ def for_training(network: Network, diffusion: GaussianDiffusion, with_estimate: 
         shown = torch.zeros_like(x_t)
         if with_estimate:
             with torch.no_grad():
-                shown = diffusion.predict(network(torch.cat([x_t, shown], dim=1), t).to(x_t.dtype), x_t, t).x_0
+                shown = _estimate(network(torch.cat([x_t, shown], dim=1), t), diffusion, x_t, t)
         return network(torch.cat([x_t, shown], dim=1), t)
 
     return call
@@ -41,7 +41,16 @@ def for_sampling(network: Network, diffusion: GaussianDiffusion) -> Network:
     def call(x_t: Tensor, t: Tensor) -> Tensor:
         nonlocal shown
         output = network(torch.cat([x_t, torch.zeros_like(x_t) if shown is None else shown], dim=1), t)
-        shown = diffusion.predict(output.to(x_t.dtype), x_t, t).x_0
+        shown = _estimate(output, diffusion, x_t, t)
         return output
 
     return call
+
+
+def _estimate(output: Tensor, diffusion: GaussianDiffusion, x_t: Tensor, t: Tensor) -> Tensor:
+    """The estimate that is shown: within the range of pictures also where `clip_denoised` leaves the prediction as it is.
+
+    Read from predicted noise it can be thousands at a high t, and a network is drawn from with other clipping than it was
+    trained with.
+    """
+    return diffusion.predict(output.to(x_t.dtype), x_t, t).x_0.clamp(-1, 1)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from datasets import to_float
-from diffusion import GaussianDiffusion, self_condition
+from diffusion import GaussianDiffusion
 from diffusion.variational import prior_bits
-from sampling.drawing import Network
+from sampling.network import Network, training_network
 from utils.seeds import PictureNoise, generator
 
 
@@ -54,13 +54,14 @@ def variational_bound(
     strata: list[range],
     device: torch.device,
     advance: Callable[[int], object] | None = None,
+    labels: Tensor | None = None,
 ) -> Bound:
     """The bound for uint8 `pictures` (N, C, H, W) at t = 0, at one timestep from each of `strata`, and at the prior.
 
     Picture i's timesteps and noise follow from `seeds[i]` alone. x_0 is clipped as `clip_denoised` says, as when drawing.
-    `advance` is told the pictures of each network call.
+    `advance` is told the pictures of each network call. `labels`: the pictures', (N,); None: the null label for all.
     """
-    network = self_condition.for_training(network, diffusion, with_estimate=True)
+    network = training_network(network, diffusion, labels=None if labels is None else labels.to(device))
     x_0 = to_float(pictures.to(device))
     noise_like = PictureNoise(list(seeds), "likelihood")
     places = torch.stack([torch.rand(len(strata), generator=generator("cpu", "strata", seed)) for seed in seeds])

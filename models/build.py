@@ -21,6 +21,7 @@ def build_model(
     dropout: float,
     norm_groups: int,
     patch_size: int,
+    num_classes: int = 0,
 ) -> UNet:
     """The UNet for square pictures of `image_size` pixels and `image_channel` channels; the rest is the model block.
 
@@ -49,6 +50,7 @@ def build_model(
         dropout=dropout,
         norm_groups=norm_groups,
         patch_size=patch_size,
+        num_classes=num_classes,
     )
 
 

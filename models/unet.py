@@ -133,7 +133,7 @@ class Stage(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """(x_t, t) -> one value for each pixel and channel: (B, C, H, W), (B,) -> (B, C_out, H, W).
+    """(x_t, t, y) -> one value for each pixel and channel: (B, C, H, W), (B,), (B,) -> (B, C_out, H, W).
 
     H and W need not be equal; each must be a multiple of patch_size * 2^(levels - 1).
 
@@ -149,6 +149,8 @@ class UNet(nn.Module):
         norm_groups: groups of the normalisation (Wu and He 2018); divides the channels of every level.
         patch_size: folds each patch_size x patch_size square of pixels into channels at the entrance, and unfolds it at
             the exit (pixel-unshuffle, Shi et al. 2016): a quarter of the work for 2, on the same picture.
+        num_classes: of the pictures' labels y; 0: the network takes none. Each class has an embedding, which is added to
+            that of the time; so has the null label, `num_classes`, which means "no class".
     """
 
     def __init__(
@@ -163,9 +165,11 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         norm_groups: int = 32,
         patch_size: int = 1,
+        num_classes: int = 0,
     ):
         super().__init__()
         self.base_channels = base_channels
+        self.num_classes = num_classes
         self.patch_size = patch_size
         self.size_multiple = patch_size * 2 ** (len(channel_mult) - 1)
         time_channels = 4 * base_channels
@@ -212,6 +216,8 @@ class UNet(nn.Module):
             nn.SiLU(),
             zero_init(nn.Conv2d(channels, out_channels * patch_size**2, 3, padding=1)),
         )
+        # Made last: the other weights begin as they do without it.
+        self.class_embed = nn.Embedding(num_classes + 1, time_channels) if num_classes else None
 
     def part_of_batch(self, first: int, batch_size: int) -> None:
         """From now on, what the network is trained on are rows from `first` of batches of `batch_size`: see `Dropout`."""
@@ -219,13 +225,20 @@ class UNet(nn.Module):
             if isinstance(module, Dropout):
                 module.rows = (first, batch_size)
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """x_t: (B, C, H, W); t: (B,) integers. Returns (B, C_out, H, W). ValueError if H or W cannot be halved so often."""
+    def forward(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """x_t: (B, C, H, W); t: (B,) integers; y: (B,) labels, 0 to num_classes. Returns (B, C_out, H, W).
+
+        No y is the null label for all. ValueError for a y where there are no classes, or if H or W cannot be halved so often.
+        """
         if any(side % self.size_multiple for side in x_t.shape[2:]):
             raise ValueError(
                 f"pictures of {tuple(x_t.shape[2:])} pixels: both must be multiples of {self.size_multiple}"
             )
         time = self.time_embed(timestep_embedding(t, self.base_channels).to(x_t.dtype))  # (B, 4 * base_channels)
+        if self.class_embed is not None:
+            time = time + self.class_embed(torch.full_like(t, self.num_classes, dtype=torch.long) if y is None else y)
+        elif y is not None:
+            raise ValueError("labels y were given to a network without classes (num_classes 0)")
         h = F.pixel_unshuffle(x_t, self.patch_size)
         skips = []
         for stage in self.down_blocks:

@@ -1,20 +1,19 @@
 """From seeds to finished pictures: what both scripts do with `diffusion.sample`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from datasets import to_uint8
-from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample, self_condition
+from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample
+from sampling.network import Network, sampling_network
 from training.monitor import ClippedShare, data_figures, picture_figures
 from utils.distributed import Ranks
 from utils.errors import RequestError
 from utils.pictures import grid, near_square
 from utils.seeds import PictureNoise
-
-Network = Callable[[Tensor, Tensor], Tensor]
 
 
 class Frames:
@@ -58,9 +57,13 @@ def draw(
     shape: tuple[int, int, int],
     device: torch.device,
     callback=None,
+    *,
+    labels: Sequence[int] | None = None,
+    num_classes: int = 0,
 ) -> Tensor:
-    """One picture a seed, each depending on its seed alone: uint8 (len(seeds), *shape) on the CPU. `shape` is (C, H, W).
+    """One picture a seed, each depending on its seed and label alone: uint8 (len(seeds), *shape) on the CPU.
 
+    `shape` is (C, H, W). `labels`: a class a seed, for a network of `num_classes`; see `labels_for`.
     Where the device has too little memory for so many at once, they are drawn in halves, and those in halves; `callback` is
     then told of each part. RequestError if one picture does not fit.
     """
@@ -75,8 +78,14 @@ def draw(
 
     try:
         x_T = noise(torch.empty(len(seeds), *shape, device=device))
-        conditioned = self_condition.for_sampling(network, diffusion)
-        return to_uint8(sample(conditioned, diffusion, x_T, info, noise_like=noise, callback=told)).cpu()
+        asked_for = sampling_network(
+            network,
+            diffusion,
+            labels=None if labels is None else torch.tensor(labels, device=device),
+            num_classes=num_classes,
+            guidance=info.guidance,
+        )
+        return to_uint8(sample(asked_for, diffusion, x_T, info, noise_like=noise, callback=told)).cpu()
     except torch.OutOfMemoryError:
         if begun or len(seeds) == 1:  # once told of a step, the callback cannot be told that it was not
             raise RequestError(
@@ -85,7 +94,12 @@ def draw(
             ) from None
     x_T = None  # it must not be held while the halves are drawn
     half = (len(seeds) + 1) // 2
-    parts = [draw(network, diffusion, info, part, shape, device, callback) for part in batches_of(seeds, half)]
+    parts = []
+    for rows in (slice(0, half), slice(half, None)):
+        part = None if labels is None else labels[rows]
+        parts.append(
+            draw(network, diffusion, info, seeds[rows], shape, device, callback, labels=part, num_classes=num_classes)
+        )
     return torch.cat(parts)
 
 
@@ -97,15 +111,20 @@ def draw_sheet(
     images: np.ndarray,
     batch_size: int,
     ranks: Ranks,
+    *,
+    labels: Sequence[int] | None = None,
+    num_classes: int = 0,
 ) -> tuple[Tensor, dict[str, float]]:
     """What `network` draws by now, pictures like the data's `images`, uint8 (N, C, H, W); the ranks share them out.
 
-    A near-square grid of them, uint8 (C, ...), and the doctor's figures of them and of the data.
+    A near-square grid of them, uint8 (C, ...), and the doctor's figures of them and of the data. `labels` as in `draw`.
     """
     shape, clipped = images.shape[1:], ClippedShare()
     pictures = [torch.empty(0, *shape, dtype=torch.uint8)]
-    for part in batches_of(seeds[ranks.rows(len(seeds))], batch_size):
-        pictures.append(draw(network, diffusion, info, part, shape, ranks.device, clipped))
+    for part in batches_of(range(len(seeds))[ranks.rows(len(seeds))], batch_size):
+        rows = slice(part.start, part.stop)
+        asked = {"labels": None if labels is None else labels[rows], "num_classes": num_classes}
+        pictures.append(draw(network, diffusion, info, seeds[rows], shape, ranks.device, clipped, **asked))
     everyone = ranks.all_gather((torch.cat(pictures), clipped.sums()))
     drawn = torch.cat([pictures for pictures, _ in everyone])
     share, count = sum(sums for _, sums in everyone)

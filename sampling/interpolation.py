@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from datasets import to_float, to_uint8
-from diffusion import GaussianDiffusion, SampleInfo, encode, pairs_from, sample, self_condition
-from sampling.drawing import Network, batches_of
+from diffusion import GaussianDiffusion, SampleInfo, encode, pairs_from, sample
+from diffusion.samplers import Callback
+from sampling.drawing import batches_of
+from sampling.network import Network, sampling_network
 from utils.seeds import PictureNoise, generator
 
 MODES = ("lerp", "slerp", "ddim")
@@ -53,6 +55,8 @@ def interpolate(
     batch_size: int,
     device: torch.device,
     advance: Callable[[int], object],
+    labels: tuple[Tensor, Tensor] | None = None,
+    num_classes: int = 0,
 ) -> Tensor:
     """What lies between the pictures of each pair: uint8 (coefficients, pairs, C, H, W), on the CPU.
 
@@ -62,17 +66,22 @@ def interpolate(
         slerp  q_sample(lerp(x_0, x_0'), slerp(n, n')): the noise keeps its spread
         ddim   slerp of the latents that `encode` finds (Song et al. 2021, Sec. 5.3); `info` must add no noise
     A pair's noises n, n' are named by its seed and are the same for every coefficient; so is the noise that the sampler
-    adds. `advance(n)` is told of every n steps of the samplers.
+    adds. `advance(n)` is told of every n steps of the samplers. For a network of `num_classes`, `labels` are those of the first
+    and of the second pictures, each (pairs,); what lies between is drawn as of the class of the nearer end.
     """
     start = noise_steps - 1
     pairs = pairs_from(start, diffusion.timestep_pairs(info.steps, info.spacing))
     pictures = (to_float(first.to(device)), to_float(second.to(device)))  # each (pairs, C, H, W)
+    classes = (None, None) if labels is None else tuple(side.to(device) for side in labels)
 
     def callback(index, t, t_prev, x_t, prediction):
         advance(len(x_t))
 
     if mode == "ddim":
-        ends = [encode_all(network, diffusion, x_0, pairs, batch_size, callback) for x_0 in pictures]
+        ends = [
+            encode_all(network, diffusion, info, x_0, pairs, batch_size, callback, label, num_classes)
+            for x_0, label in zip(pictures, classes)
+        ]
     else:
         ends = [PictureNoise(seeds, end)(x_0) for end, x_0 in zip(("first", "second"), pictures)]
 
@@ -90,20 +99,31 @@ def interpolate(
         else:
             x_t = lerp(diffusion.q_sample(x_0, start, end), diffusion.q_sample(x_0_other, start, end_other), c)
         noise = PictureNoise([seeds[column] for column in columns])
-        shown = self_condition.for_sampling(network, diffusion)
-        drawn.append(
-            to_uint8(sample(shown, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=callback)).cpu()
-        )
+        nearer = None if labels is None else torch.where(c.flatten() <= 0.5, *(side[columns] for side in classes))
+        wrapped = sampling_network(network, diffusion, labels=nearer, num_classes=num_classes, guidance=info.guidance)
+        x_0 = sample(wrapped, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=callback)
+        drawn.append(to_uint8(x_0).cpu())
     return torch.cat(drawn).unflatten(0, (len(coefficients), len(seeds)))
 
 
 def encode_all(
-    network: Network, diffusion: GaussianDiffusion, x_0: Tensor, pairs: list[tuple[int, int]], batch_size: int, callback
+    network: Network,
+    diffusion: GaussianDiffusion,
+    info: SampleInfo,
+    x_0: Tensor,
+    pairs: list[tuple[int, int]],
+    batch_size: int,
+    callback: Callback,
+    labels: Tensor | None,
+    num_classes: int,
 ) -> Tensor:
-    """`encode`, `batch_size` pictures at a time: (N, C, H, W) in [-1, 1] -> their latents."""
-    parts = x_0.split(batch_size)
-    shown = self_condition.for_sampling
-    return torch.cat([encode(shown(network, diffusion), diffusion, part, pairs, callback=callback) for part in parts])
+    """`encode`, `batch_size` pictures at a time: (N, C, H, W) in [-1, 1] -> their latents, guided as `info` says."""
+    latents = []
+    for rows in torch.arange(len(x_0)).split(batch_size):
+        part = None if labels is None else labels[rows]
+        wrapped = sampling_network(network, diffusion, labels=part, num_classes=num_classes, guidance=info.guidance)
+        latents.append(encode(wrapped, diffusion, x_0[rows], pairs, callback=callback))
+    return torch.cat(latents)
 
 
 def reconstruct(
@@ -115,21 +135,27 @@ def reconstruct(
     batch_size: int,
     device: torch.device,
     advance: Callable[[int], object],
+    labels: Tensor | None = None,
+    num_classes: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Pictures encoded by DDIM backwards and drawn again by `info`, which must add no noise.
 
-    pictures: uint8 (N, C, H, W). Returns the pictures again, uint8 on the CPU, and their latents x_T, float on the device.
+    pictures: uint8 (N, C, H, W); labels: theirs, (N,), for a network of `num_classes`. Returns the pictures again, uint8 on
+    the CPU, and their latents x_T, float on the device.
     """
     pairs = diffusion.timestep_pairs(info.steps, info.spacing)
 
     def callback(index, t, t_prev, x_t, prediction):
         advance(len(x_t))
 
-    latents = encode_all(network, diffusion, to_float(pictures.to(device)), pairs, batch_size, callback)
+    labels = None if labels is None else labels.to(device)
+    x_0 = to_float(pictures.to(device))
+    latents = encode_all(network, diffusion, info, x_0, pairs, batch_size, callback, labels, num_classes)
     again = []
-    for part in latents.split(batch_size):
-        shown = self_condition.for_sampling(network, diffusion)
-        again.append(to_uint8(sample(shown, diffusion, part, info, pairs=pairs, callback=callback)).cpu())
+    for rows in torch.arange(len(latents)).split(batch_size):
+        part = None if labels is None else labels[rows]
+        wrapped = sampling_network(network, diffusion, labels=part, num_classes=num_classes, guidance=info.guidance)
+        again.append(to_uint8(sample(wrapped, diffusion, latents[rows], info, pairs=pairs, callback=callback)).cpu())
     return torch.cat(again), latents
 
 

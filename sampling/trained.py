@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets import ImageDataset
-from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, timestep_pairs
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
 from models import build_model
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint
 from utils.config import load_settings
@@ -101,11 +101,12 @@ def load_trained(
     )
 
 
-def parse_sampler(text: str, timestep_num: int) -> SampleInfo:
-    """The sampler that `text` names. RequestError if it cannot be read, or has more steps than the training."""
+def parse_sampler(text: str, timestep_num: int, num_classes: int = 0) -> SampleInfo:
+    """The sampler that `text` names. RequestError if it cannot be read, has more steps than the training, or guides a network
+    without classes."""
     try:
         info = SampleInfo.parse(text)
-        timestep_pairs(timestep_num, info.steps)
+        info.check_fits(timestep_num, num_classes)
     except ValueError as error:
         raise RequestError(f"--sample_info: {error}") from None
     return info

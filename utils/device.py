@@ -140,8 +140,9 @@ def check_training_memory(parameters: int, device: torch.device) -> None:
         )
 
 
-def at_precision(model: nn.Module, precision: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """`model` as a function that computes in `precision` and takes and gives float32: precision ends at this call.
+def at_precision(model: nn.Module, precision: str, device: torch.device) -> Callable[..., Tensor]:
+    """`model` as a function of (x_t, t, y=None) that computes in `precision` and takes and gives float32: precision ends at
+    this call.
 
     On a GPU fp32 is float32 all through; with any other precision, its float32 products run on the tensor cores (TF32).
     """
@@ -149,8 +150,8 @@ def at_precision(model: nn.Module, precision: str, device: torch.device) -> Call
         torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
         torch.backends.cudnn.allow_tf32 = precision != "fp32"
 
-    def call(x_t: Tensor, t: Tensor) -> Tensor:
+    def call(x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         with torch.autocast(device.type, dtype=DTYPES.get(precision), enabled=precision in DTYPES):
-            return model(x_t, t).float()
+            return (model(x_t, t) if y is None else model(x_t, t, y)).float()
 
     return call

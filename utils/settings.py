@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from diffusion import SampleInfo, build_diffusion, timestep_pairs
+from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
 
 
@@ -69,6 +69,9 @@ class ModelSettings(Block):
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="Dropout inside the residual blocks.")
     norm_groups: PositiveInt = Field(32, description="Groups of GroupNorm; divides the channels of every level.")
     patch_size: PositiveInt = Field(1, description="Fold squares of this many pixels into channels before the network.")
+    num_classes: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        0, description="Classes that can be asked for: the data's number of them; 0: the network takes no labels."
+    )
 
 
 class DiffusionSettings(Block):
@@ -116,6 +119,9 @@ class TrainSettings(Block):
     )
     adam_beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     adam_beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.99
+    label_dropout: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.1, description="Share of the pictures shown without their label, which guidance needs; of num_classes above 0."
+    )
     timestep_logit_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
         None, description="Draw t more often where learning pays: mean and spread of logit(t / T); null: uniformly."
     )
@@ -194,9 +200,9 @@ class Settings(Blocks):
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
         """Refuses combinations that cannot work, before any picture is touched."""
-        check_model(image_size=self.data.image_size, **self.model.model_dump(exclude={"num_res_blocks", "dropout"}))
-        info = SampleInfo.parse(self.sample.sample_info)
-        timestep_pairs(self.diffusion.timestep_num, info.steps)
+        unchecked = {"num_res_blocks", "dropout", "num_classes"}
+        check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
+        SampleInfo.parse(self.sample.sample_info).check_fits(self.diffusion.timestep_num, self.model.num_classes)
         build_diffusion(**self.diffusion.model_dump())
         if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
             raise ValueError("train.timestep_logit_normal: the spread, its second number, must be above 0")

@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
 from datasets import to_uint8  # noqa: E402
-from diffusion import GaussianDiffusion, SampleInfo, self_condition  # noqa: E402
+from diffusion import GaussianDiffusion, SampleInfo  # noqa: E402
 from evaluation.appearance import appearance  # noqa: E402
 from evaluation.sheets import Sheet, labelled_grid  # noqa: E402
 from sampling.drawing import draw  # noqa: E402
+from sampling.network import sampling_network  # noqa: E402
 from sampling.trained import load_trained  # noqa: E402
 from utils.files import atomic_write  # noqa: E402
 from utils.pictures import grid, near_square, save_png  # noqa: E402
@@ -52,7 +53,7 @@ def main() -> None:
     for steps in STEPS:
         noise = PictureNoise(seeds)
         x_T = noise(torch.empty(PICTURES, *trained.shape, device=device))
-        network = self_condition.for_sampling(trained.network, diffusion)
+        network = sampling_network(trained.network, diffusion)
         wrong = to_uint8(wrong_ddpm(network, diffusion, x_T, steps, noise)).cpu()
         right = draw(trained.network, diffusion, SampleInfo("DDPM", steps, 0.0), seeds, trained.shape, device)
         for name, pictures in (("posterior of one step", wrong), ("posterior of the jump", right)):

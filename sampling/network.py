@@ -1,0 +1,77 @@
+"""What a network needs to be drawn from is wrapped round it here, and nowhere else: samplers know (x_t, t) alone."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diffusion import GaussianDiffusion, Guidance, self_condition
+
+# (x_t, t) -> output, or, with classes, (x_t, t, y) -> output: (B, C, H, W), (B,) int64, (B,) int64 -> (B, C_out, H, W).
+Network = Callable[..., Tensor]
+
+
+def sampling_network(
+    network: Network,
+    diffusion: GaussianDiffusion,
+    *,
+    labels: Tensor | None = None,
+    num_classes: int = 0,
+    guidance: Guidance = Guidance(),  # noqa: B008 (frozen)
+) -> Network:
+    """`network` as `sample` and `encode` call it, (x_t, t) -> output, for one call of them.
+
+    labels: (B,) int64 on x_t's device, 0 to `num_classes`, which is the null label; None: the network takes none, or is to
+    take the null label for all, which leaves nothing to guide. With self-conditioning the network is shown the guided
+    estimate of the call before.
+
+    ValueError for guidance where there are no classes.
+    """
+    if guidance.scale != 1 and num_classes == 0:
+        raise ValueError(f"guidance{guidance} needs a network with classes")
+    if labels is not None:
+        network = _guided(network, diffusion, labels, num_classes, guidance)
+    return self_condition.for_sampling(network, diffusion)
+
+
+def training_network(
+    network: Network, diffusion: GaussianDiffusion, *, labels: Tensor | None = None, with_estimate: bool = True
+) -> Network:
+    """`network` as `training_losses` and the likelihood call it, (x_t, t) -> output, each call by itself.
+
+    labels: as in `sampling_network`. `with_estimate`: see `self_condition.for_training`.
+    """
+    return self_condition.for_training(with_labels(network, labels), diffusion, with_estimate)
+
+
+def with_labels(network: Network, labels: Tensor | None) -> Network:
+    """(x_t, t, y) -> output as (x_t, t) -> output, for pictures of these labels, (B,)."""
+    if labels is None:
+        return network
+    return lambda x_t, t: network(x_t, t, labels)
+
+
+def _guided(
+    network: Network, diffusion: GaussianDiffusion, labels: Tensor, num_classes: int, guidance: Guidance
+) -> Network:
+    """Classifier-free guidance, Ho and Salimans 2022, Eq. 6, both halves in one batch; see `Guidance`.
+
+    x_0, noise and v are affine in each other for a given x_t, so whichever the network emits may be guided. Channels that
+    name the variance are the conditional network's own.
+    """
+    if guidance.scale == 1:
+        return with_labels(network, labels)
+    both_labels = torch.cat([labels, torch.full_like(labels, num_classes)])
+
+    def call(x_t: Tensor, t: Tensor) -> Tensor:
+        # Without an interval no t is read: reading one waits for what a GPU is doing.
+        scale = guidance.scale if guidance.interval is None else guidance.scale_at(int(t[0]))
+        if scale == 1:
+            return network(x_t, t, labels)
+        conditional, unconditional = network(torch.cat([x_t, x_t]), torch.cat([t, t]), both_labels).chunk(2)
+        estimate, variance = diffusion.split(conditional)
+        without, _ = diffusion.split(unconditional)
+        guided = without + scale * (estimate - without)
+        return guided if variance is None else torch.cat([guided, variance], dim=1)
+
+    return call
