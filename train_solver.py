@@ -5,16 +5,17 @@ given again goes on from there. On several devices: torchrun --nproc_per_node=N 
 """
 
 import argparse
-import math
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from utils.script import Arguments
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Arguments(__doc__.split("\n")[0], takes_settings=True)
+    parser = Arguments(__doc__.split("\n")[0])
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
     parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
     parser.add_argument(
@@ -40,12 +41,24 @@ if __name__ == "__main__":
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from datasets import Batches, ImageDataset, to_float
-from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, draw_timesteps, self_condition
+from datasets import Batches, ImageDataset
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
 from models import build_model, parameter_count
+from sampling.network import Network
+from training.due import Intervals, PreviewTimer, due_at, first_interval
+from training.ema import EMA
+from training.monitor import TrainingMonitor
+from training.previews import draw_sheet, picture_warnings
+from training.progress import PreviewPlan, ProgressBar
+from training.recovery import rewind
+from training.run_folder import find_state, lock_run_folder, output_lines, write_snapshot, write_weights
+from training.run_log import RunLog
+from training.schedule import TrainingSchedule
+from training.state import TrainerState
+from training.step import StepOptions, train_step
 from utils.background import Background
-from utils.checkpoints import STATE_FILE, WEIGHTS_FILE
 from utils.config import load_settings, to_yaml
 from utils.device import (
     at_precision,
@@ -53,193 +66,168 @@ from utils.device import (
     check_training_memory,
     compile_in_place,
     pick_channels_last,
+    pick_device,
     pick_precision,
 )
-from utils.distributed import Ranks, silence_other_ranks, split_evenly
-from training.monitor import Doctor, picture_complaints
-from sampling.drawing import draw_sheet
-from training.ema import EMA
+from utils.distributed import Ranks, silence_other_ranks
 from utils.errors import RequestError
-from utils.files import check_writable, atomic_write
-from training.run_log import Pace, RunLog
+from utils.files import atomic_write, check_writable
+from utils.same_run import check_same_run
 from utils.script import StopSignal, run_script
-from utils.seeds import derive_seed, generator
-from utils.settings import Settings, TrainSettings
+from utils.seeds import derive_seed
+from utils.settings import Settings
 from utils.version import VERSION
-from training.state import TrainerState, claimed, find_state, write_snapshot, write_weights
 
 
 def main(args: argparse.Namespace) -> int:
     silence_other_ranks()
-    flags = {
-        "run.save_dir": args.save_dir,
-        "run.seed": args.seed,
-        "run.device": args.device,
-        "train.max_steps": args.max_steps,
-    }
+    flags = {f"run.{name}": getattr(args, name) for name in ("save_dir", "seed", "device")}
+    flags["train.max_steps"] = args.max_steps
     settings = load_settings(args.config, args.data_name, args.overrides, flags)
-    data, knobs = ImageDataset(**settings.data.model_dump()), settings.train
+    if pick_device(settings.run.device).type == "cpu":
+        settings = load_settings(args.config, args.data_name, args.overrides, flags, on_cpu=True)
     folder = Path(settings.run.save_dir or f"train_results/{settings.data_name}").absolute()
     if settings.run.deterministic:
         be_deterministic()
     ranks = Ranks(settings.run.device)
-    ranks.broadcast_from_rank0(lambda: check_writable(folder, "--save_dir"))
-    check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
-    picture_num = data.count()
-    if knobs.batch_size < ranks.size:
-        raise RequestError(
-            f"train.batch_size {knobs.batch_size} is too small for {ranks.size} processes: one picture each"
-        )
-
-    trainer = build_trainer(settings, ranks)
-    total_steps = steps_of(settings, picture_num)
-    print_plan(settings, trainer, picture_num, total_steps, folder, ranks)
+    dataset = ImageDataset(**settings.data.model_dump())
+    picture_num = check_request(settings, dataset, folder, ranks)
+    print_plan(settings, picture_num, folder, ranks)
     if args.dry_run:
         print(to_yaml(settings), end="")
         return 0
-    with ExitStack() as held:
-        images = begin(args, settings, trainer, folder, ranks, held)
-        if trainer.step < steps_of(settings, len(images)):
-            status = train(settings, trainer, images, folder, ranks)
+
+    with ExitStack() as exit_stack:
+        state = ranks.broadcast_from_rank0(lambda: start_run(settings, folder, args.resume, exit_stack))
+        images = dataset.load().images  # uint8 (N, C, H, W)
+        model = build_network(settings, ranks)
+        diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
+        trainer = build_trainer(settings, model, ranks)
+        if state is not None:
+            trainer.load(state, folder)
+            print(f"Going on from step {trainer.step:,}.")
+        trainer.check_data(images)
+        if ranks.is_main:
+            with atomic_write(folder / "config.yaml") as temporary:
+                temporary.write_text(to_yaml(settings), encoding="utf-8")
+            if settings.train.on_nonfinite == "rewind" and trainer.step == 0:
+                trainer.save(folder)  # something to go back to
+        # Unreadable pictures that were skipped make it shorter than planned.
+        if trainer.step < schedule_of(settings, len(images)).total_steps:
+            signal_number = train(settings, trainer, diffusion, build_batches(settings, images, ranks), folder, ranks)
         else:
             if ranks.is_main:
                 write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
             print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
-            status = 0
+            signal_number = 0
     ranks.close()
-    return status
+    return 128 + signal_number if signal_number else 0
 
 
-def begin(args, settings: Settings, trainer: TrainerState, folder: Path, ranks: Ranks, held: ExitStack) -> np.ndarray:
-    """Takes the folder for this run (`held` keeps it), goes on with what is in it, and reads the pictures.
+def check_request(settings: Settings, dataset: ImageDataset, folder: Path, ranks: Ranks) -> int:
+    """The number of pictures to train on. RequestError for what cannot work, before anything is made or read."""
+    ranks.broadcast_from_rank0(lambda: check_writable(folder, "--save_dir"))
+    check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
+    picture_num = dataset.count()
+    if settings.train.batch_size < ranks.size:
+        raise RequestError(
+            f"train.batch_size {settings.train.batch_size} is too small for {ranks.size} processes: one picture each"
+        )
+    return picture_num
 
-    Returns them: uint8 (N, C, H, W). RequestError, with nothing left behind, if the run cannot go on or begin.
-    """
+
+def start_run(settings: Settings, folder: Path, resume: str, exit_stack: ExitStack) -> dict | None:
+    """Takes the folder for this run until `exit_stack` is closed. Returns the state to go on from, if there is one."""
+    exit_stack.enter_context(lock_run_folder(folder))
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0  # by torchrun --max-restarts
-    resume = "auto" if restarted else args.resume
-    exists = folder.exists()
-    if exists and ranks.is_main:
-        held.enter_context(claimed(folder))
-    state = ranks.broadcast_from_rank0(lambda: find_state(folder, resume, settings))
-    images = ImageDataset(**settings.data.model_dump()).load().images
-    if not exists and ranks.is_main:  # not before: what is refused leaves no empty folder behind
-        held.enter_context(claimed(folder))
-    if state is not None:
-        trainer.load(state, folder)
-        print(f"Going on from step {trainer.step:,}.")
-    trainer.check_data(images)
-    if ranks.is_main:
-        with atomic_write(folder / "config.yaml") as temporary:
-            temporary.write_text(to_yaml(settings), encoding="utf-8")
-    return images
+    return find_state(folder, "auto" if restarted else resume, partial(check_same_run, settings, folder))
 
 
-def build_trainer(settings: Settings, ranks: Ranks) -> TrainerState:
-    """The network, its average and its optimizer as they are before the first step."""
-    knobs, precision = settings.train, precision_of(settings, ranks)
+def build_batches(settings: Settings, images: np.ndarray, ranks: Ranks) -> Batches:
+    """The batches of a training on `images`, uint8 (N, C, H, W): this rank's rows of them."""
+    batch_size, seed, flip = settings.train.batch_size, settings.run.seed, settings.data.horizontal_flip
+    return Batches(images, batch_size, seed, flip, ranks.device, rows=ranks.rows(batch_size))
+
+
+def build_network(settings: Settings, ranks: Ranks) -> nn.Module:
+    """The network with its first weights, which follow from the seed, on this rank's device."""
     torch.manual_seed(derive_seed(settings.run.seed, "weights"))
     model = build_model(**settings.model_arguments()).to(ranks.device)
-    if pick_channels_last(settings.run.channels_last, ranks.device, precision, training=True):
+    if pick_channels_last(settings.run.channels_last, ranks.device, precision_of(settings, ranks), training=True):
         model.to(memory_format=torch.channels_last)
+    return model
+
+
+def build_trainer(settings: Settings, model: nn.Module, ranks: Ranks) -> TrainerState:
+    """The network, its average, its optimizer and its monitor as they are before the first step."""
+    train = settings.train
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=knobs.learning_rate, betas=(knobs.adam_beta1, knobs.adam_beta2), fused=True
+        model.parameters(), lr=train.learning_rate, betas=(train.adam_beta1, train.adam_beta2), fused=True
     )
-    scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
-    doctor = Doctor(settings.diffusion.timestep_num, ranks.device)
-    return TrainerState(settings, model, EMA(model, knobs.ema_decay), optimizer, scaler, doctor)
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision_of(settings, ranks) == "fp16")
+    monitor = TrainingMonitor(settings.diffusion.timestep_num, ranks.device)
+    return TrainerState(settings.model_dump_json(), model, EMA(model, train.ema_decay), optimizer, scaler, monitor)
 
 
-def train(settings: Settings, trainer: TrainerState, images: np.ndarray, folder: Path, ranks: Ranks) -> int:
-    """The loop, from where `trainer` stands to the last step, or to a signal. Returns the exit status."""
-    knobs, device = settings.train, ranks.device
-    rows, flip = ranks.rows(knobs.batch_size), settings.data.horizontal_flip
-    batches = Batches(images, knobs.batch_size, settings.run.seed, flip, device, rows=rows)
-    total_steps = steps_of(settings, len(images))  # fewer than planned, if there were unreadable pictures to skip
-    # By the whole run's length: going on with it must not compile otherwise.
-    compile_in_place(trainer.model, settings.run.compile, device, total_steps)
-    precision = precision_of(settings, ranks)
-    network = at_precision(ranks.wrap_model(trainer.model), precision, device)
-    ema_network = at_precision(trainer.ema.model, precision, device)
-    diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
-    info = SampleInfo.parse(settings.sample.sample_info)
-    seeds = range(settings.run.seed, settings.run.seed + settings.sample.sample_num)  # always of the same pictures
-    if knobs.on_nonfinite == "rewind" and trainer.step == 0 and ranks.is_main:
-        trainer.save(folder)  # something to go back to
-    # max_steps only stops a training: the first steps of a longer one are the same.
-    decay_end = max(total_steps, epochs_in_steps(settings, batches.steps_per_epoch))
-    log = RunLog(folder, trainer.step, ranks.is_main)
-    stop, pace = StopSignal(), Pace(total_steps, trainer.step, ranks.is_main)
+def train(
+    settings: Settings,
+    trainer: TrainerState,
+    diffusion: GaussianDiffusion,
+    batches: Batches,
+    folder: Path,
+    ranks: Ranks,
+) -> int:
+    """The loop, from where `trainer` stands to the last step or to a signal. Returns that signal's number, else 0."""
+    train = settings.train
+    schedule = schedule_of(settings, len(batches.images))
+    network, ema_network = networks_of(trainer, settings, schedule.total_steps, ranks)
+    preview = previewer(settings, ema_network, diffusion, batches.images, ranks)
+    read_state = partial(find_state, folder, "auto", partial(check_same_run, settings, folder))
+    options = step_options(settings)
+    intervals = Intervals(train.log_every, train.sample_every, train.save_every, train.keep_every)
+    timer = PreviewTimer(train.save_minutes if ranks.is_main else None)  # rank 0 decides for all
+    log, stop = RunLog(folder, trainer.step, ranks.is_main), StopSignal()
 
-    ends = False
-    with pace.bar, Background() as saving:
-        while not ends:
+    with progress_bar(settings, schedule, trainer.step, ranks) as progress, Background() as saving:
+        while True:
             step = trainer.step
-            trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(step, knobs, decay_end)
+            trainer.optimizer.param_groups[0]["lr"] = lr = schedule.learning_rate_at(step)
             if step not in trainer.skipped:
-                train_step(trainer, network, diffusion, batches, ranks)
+                train_step(trainer, network, diffusion, batches, options, ranks)
             trainer.step = step = step + 1
-            stop.agree(ranks.all_reduce_max)
-            pace.bar.update()
+            progress.update()
 
-            # Looked at once a step: a signal that comes later is for the next one, or nothing would be saved.
-            ends = step == total_steps or stop.number is not None
-            logs, shows = step % knobs.log_every == 0, step % knobs.sample_every == 0 or step == total_steps
-            keeps = knobs.keep_every is not None and step % knobs.keep_every == 0
-            saves = step % knobs.save_every == 0 or keeps or ends
-            if (logs or shows or saves) and not trainer.went_well(folder, ranks, saving.wait):
-                log.close()
-                log = RunLog(folder, trainer.step, ranks.is_main)
-                pace.back_to(trainer.step)
-                ends = False
+            # Asked once a step: a signal that comes later is for the next one, or nothing would be saved.
+            signal_number, is_overdue = ranks.all_reduce_max(stop.number, timer.is_overdue())
+            is_last, is_stopping = step == schedule.total_steps, signal_number > 0
+            due = due_at(step, intervals, is_last=is_last, is_stopping=is_stopping, is_overdue=is_overdue > 0)
+            if any(due) and not trainer.is_finite():
+                saving.wait()
+                rewind(trainer, train.on_nonfinite, lambda: ranks.broadcast_from_rank0(read_state), folder)
+                log.back_to(trainer.step)
+                progress.back_to(trainer.step)
                 continue
-            figures, complaints, warm = {}, [], step > knobs.warmup_steps
-            if logs:
-                figures, complaints = trainer.doctor.report(ranks, knobs.grad_clip, warm)
-                figures["pictures_per_second"] = pace.since(step) * knobs.batch_size
-            if shows:
-                sheet, seen = draw_sheet(ema_network, diffusion, info, seeds, images, settings.sample.batch_size, ranks)
+            figures, warnings, is_warmed_up = {}, [], step > train.warmup_steps
+            if due.log:
+                figures["train"], warnings = trainer.monitor.report(ranks, train.grad_clip, is_warmed_up)
+                figures["train"] |= {"lr": lr, "pictures_per_second": progress.steps_per_second() * train.batch_size}
+            if due.preview:
+                sheet, figures["pictures"] = preview()
                 log.pictures(step, sheet)
-                figures |= seen
-                complaints += picture_complaints(seen) if warm else []
+                warnings += picture_warnings(figures["pictures"]) if is_warmed_up else []
             if figures:
-                log.scalars(step, complaints, **figures)
-                pace.show(figures, complaints)
-            if saves and ranks.is_main:
+                log.scalars(step, figures, warnings)
+                progress.show(figures, warnings)
+            if due.save and ranks.is_main:
                 log.flush()
-                saving.do(write_snapshot, trainer.snapshot(), folder, keeps)
+                saving.do(write_snapshot, trainer.snapshot(), folder, due.keep)
+            if due.save and due.preview:
+                timer.restart()
+            if is_last or is_stopping:
+                break
     log.close()
-    print_end(folder, trainer.step, total_steps, stop)
-    return stop.exit_status
-
-
-def train_step(trainer: TrainerState, network, diffusion: GaussianDiffusion, batches: Batches, ranks: Ranks) -> None:
-    """One update of the weights and their average. Everything random about step k follows from (seed, k) alone.
-
-    Timesteps and noise are drawn for the whole batch; this rank works its rows of it, in train.accumulate parts.
-    """
-    step, knobs, seed, device = trainer.step, trainer.settings.train, trainer.settings.run.seed, ranks.device
-    stream = generator(device, seed, "noise", step)
-    rows, x_0 = ranks.rows(knobs.batch_size), to_float(batches[step].images)  # (R, C, H, W), R of the batch's B pictures
-    t = draw_timesteps(knobs.batch_size, diffusion.timestep_num, knobs.timestep_logit_normal, stream)  # (B,)
-    noise = torch.randn((knobs.batch_size, *x_0.shape[1:]), generator=stream, device=device)  # (B, C, H, W)
-    shown = self_condition.for_training(network, diffusion, derive_seed(seed, "estimate", step) % 2 == 0)
-
-    trainer.optimizer.zero_grad()
-    for part in split_evenly(rows, min(knobs.accumulate, len(x_0))):
-        torch.manual_seed(derive_seed(seed, "dropout", step))
-        trainer.model.part_of_batch(part.start, knobs.batch_size)
-        with ranks.sync_gradients_when(part.stop == rows.stop):
-            x_0_part = x_0[part.start - rows.start : part.stop - rows.start]
-            losses = diffusion.training_losses(shown, x_0_part, t[part], noise[part])  # a row each
-            # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.
-            trainer.scaler.scale(losses.sum() * (ranks.size / knobs.batch_size)).backward()
-        trainer.doctor.note_losses(t[part], losses.detach())
-    trainer.scaler.unscale_(trainer.optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), knobs.grad_clip or math.inf)
-    trainer.doctor.note_gradient(step, norm, scaled=trainer.scaler.is_enabled())
-    trainer.scaler.step(trainer.optimizer)
-    trainer.scaler.update()
-    trainer.ema.update(trainer.model, step)
+    print_end(folder, trainer.step, schedule.total_steps, signal_number)
+    return signal_number
 
 
 def precision_of(settings: Settings, ranks: Ranks) -> str:
@@ -247,55 +235,67 @@ def precision_of(settings: Settings, ranks: Ranks) -> str:
     return pick_precision(settings.run.precision, ranks.device)
 
 
-def steps_of(settings: Settings, picture_num: int) -> int:
-    """The steps of the whole training: max_steps, or as many as show each picture train_epoch times."""
-    return settings.train.max_steps or epochs_in_steps(settings, picture_num / settings.train.batch_size)
+def schedule_of(settings: Settings, picture_num: int) -> TrainingSchedule:
+    """The steps and the learning rate of a training on so many pictures."""
+    return TrainingSchedule(picture_num, **settings.train.model_dump(include=set(TrainingSchedule._fields)))
 
 
-def epochs_in_steps(settings: Settings, steps_per_epoch: float) -> int:
-    """The steps that show each picture train_epoch times."""
-    return math.ceil(settings.train.train_epoch * steps_per_epoch)
+def step_options(settings: Settings) -> StepOptions:
+    """What a step takes from the settings."""
+    train = settings.train.model_dump(include=set(StepOptions._fields))
+    return StepOptions(settings.run.seed, **train)
 
 
-def learning_rate_at(step: int, knobs: TrainSettings, end: int) -> float:
-    """The learning rate of step 0, 1, ...: a straight rise, then constant, or straight down to 0 at `end`.
-
-    A function of the step alone: going on needs no scheduler's state.
-    """
-    rise = min(1.0, (step + 1) / max(1, knobs.warmup_steps))
-    fall = max(0.0, 1 - step / end) if knobs.learning_rate_decay == "linear" else 1.0
-    return knobs.learning_rate * rise * fall
+def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ranks: Ranks) -> tuple[Network, Network]:
+    """The network and its average as they are called: compiled, shared by the ranks, in their precision."""
+    # By the whole run's length: going on with it must not compile otherwise.
+    compile_in_place(trainer.model, settings.run.compile, ranks.device, total_steps)
+    models = ranks.wrap_model(trainer.model), trainer.ema.model
+    return tuple(at_precision(model, precision_of(settings, ranks), ranks.device) for model in models)
 
 
-def print_plan(
-    settings: Settings, trainer: TrainerState, picture_num: int, total_steps: int, folder: Path, ranks: Ranks
-) -> None:
+def previewer(
+    settings: Settings, network: Network, diffusion: GaussianDiffusion, images: np.ndarray, ranks: Ranks
+) -> Callable[[], tuple[Tensor, dict[str, float]]]:
+    """`draw_sheet` of what `network` draws by now: always the pictures of the same seeds."""
+    sample, seed = settings.sample, settings.run.seed
+    info, seeds = SampleInfo.parse(sample.sample_info), range(seed, seed + sample.sample_num)
+    return partial(draw_sheet, network, diffusion, info, seeds, images, sample.batch_size, ranks)
+
+
+def progress_bar(settings: Settings, schedule: TrainingSchedule, step: int, ranks: Ranks) -> ProgressBar:
+    """The bar from `step` on. It also prints how long everything will take, once it is known."""
+    train, sample = settings.train, settings.sample
+    calls = sample.sample_num * SampleInfo.parse(sample.sample_info).network_calls
+    previews = PreviewPlan(train.sample_every, first_interval(train.save_minutes), calls)
+    return ProgressBar(schedule.total_steps, step, train.batch_size, previews, ranks.is_main, ranks.wait_for_device)
+
+
+def print_plan(settings: Settings, picture_num: int, folder: Path, ranks: Ranks) -> None:
     """What will be done, and where it will be found."""
-    data, batch_size = settings.data, settings.train.batch_size
+    data, batch_size, total_steps = (
+        settings.data,
+        settings.train.batch_size,
+        schedule_of(settings, picture_num).total_steps,
+    )
     shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
     where = f"{ranks.device.type} in {precision_of(settings, ranks)}"
     shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
+    steps = f"{picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each"
     print(f"Version: {VERSION}")
     print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
     print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
-    print(
-        f"Steps:   {picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each{shared}"
-    )
+    print(f"Steps:   {steps}{shared}")
     print(f"Output:  {folder}{os.sep}", flush=True)
 
 
-def print_end(folder: Path, step: int, total_steps: int, stop: StopSignal) -> None:
+def print_end(folder: Path, step: int, total_steps: int, signal_number: int) -> None:
     """Where everything is, and what to type next."""
-    if stop.number is not None:
+    if signal_number:
         print(
-            f"Stopped by signal {stop.number} after step {step:,} of {total_steps:,}; the same command goes on from there."
+            f"Stopped by signal {signal_number} after step {step:,} of {total_steps:,}; the same command goes on from there."
         )
-    print(f"State:   {folder / STATE_FILE}")
-    print(f"Log:     {folder / 'log.jsonl'}, and: tensorboard --logdir {folder / 'tensorboard'}")
-    for sheet in sorted((folder / "samples").glob("step_*.png"))[-1:]:
-        print(f"Samples: {sheet}")
-    print(f"Weights: {folder / WEIGHTS_FILE}")
-    print(f"Draw:    python test_solver.py --model_path {folder / WEIGHTS_FILE}")
+    print("\n".join(output_lines(folder, step)))
 
 
 if __name__ == "__main__":

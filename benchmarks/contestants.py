@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from datasets import Batches, to_float
+from datasets import to_float
 from diffusion import SampleInfo, build_diffusion
 from sampling.drawing import draw
 from utils.device import at_precision, pick_channels_last
@@ -53,15 +53,15 @@ class Contestant(NamedTuple):
 
 def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     """train_solver.py's own steps, one a call, without its log."""
-    from train_solver import build_trainer, epochs_in_steps, learning_rate_at, train_step
+    from train_solver import build_batches, build_network, build_trainer, schedule_of, step_options
+    from training.step import train_step
 
     ranks = Ranks(how.device)
-    trainer = build_trainer(settings, ranks)
+    trainer = build_trainer(settings, build_network(settings, ranks), ranks)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
-    knobs = settings.train
-    assert how.batch_size == knobs.batch_size, "the steps take their batch from the settings"
-    batches = Batches(images, knobs.batch_size, settings.run.seed, settings.data.horizontal_flip, ranks.device)
-    end = epochs_in_steps(settings, batches.steps_per_epoch)
+    assert how.batch_size == settings.train.batch_size, "the steps take their batch from the settings"
+    batches = build_batches(settings, images, ranks)
+    schedule, options = schedule_of(settings, len(images)), step_options(settings)
     network = at_precision(trainer.model, how.precision, ranks.device)
     if how.compiled:
         trainer.model.compile()
@@ -77,8 +77,8 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
         return model
 
     def step() -> None:
-        trainer.optimizer.param_groups[0]["lr"] = learning_rate_at(trainer.step, knobs, end)
-        train_step(trainer, network, diffusion, batches, ranks)
+        trainer.optimizer.param_groups[0]["lr"] = schedule.learning_rate_at(trainer.step)
+        train_step(trainer, network, diffusion, batches, options, ranks)
         trainer.step += 1
 
     def draw_pictures(count: int, steps: int) -> Tensor:

@@ -25,7 +25,7 @@ from benchmarks.side_by_side import CLOCKS, parser, synchronize, write_result  #
 from datasets import ImageDataset, to_uint8  # noqa: E402
 from evaluation.extractor import load_extractor  # noqa: E402
 from evaluation.measures import measure  # noqa: E402
-from train_solver import epochs_in_steps  # noqa: E402
+from train_solver import schedule_of  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import pick_precision  # noqa: E402
 from utils.files import atomic_write  # noqa: E402
@@ -47,7 +47,7 @@ def runners(args, images: np.ndarray, folder: Path) -> dict[str, Runner]:
     for epochs in args.epochs:
         overrides = [f"train.train_epoch={epochs}", "sample.sample_info=DDIM_20_0p0", *args.overrides]
         settings = load_settings("config.yaml", "Mnist_Mini", overrides)
-        end = epochs_in_steps(settings, len(images) / settings.train.batch_size)
+        end = schedule_of(settings, len(images)).epoch_steps
         how = How(args.device, settings.train.batch_size, precision=pick_precision("auto", torch.device(args.device)))
         contestant = ours(settings, images, how)
         found[f"ours, {epochs:g} epochs"] = Runner(contestant, end, lambda drawn: drawn)

@@ -1,4 +1,4 @@
-"""What a training spends beside its steps: saving and the doctor, as shares of its time at the data set's own settings.
+"""What a training spends beside its steps: saving and the monitor, as shares of its time at the data set's own settings.
 
 It waits for the copy of its state ("saving: copy"); the copy is written while it goes on ("saving: write").
 
@@ -20,8 +20,8 @@ import torch  # noqa: E402
 
 import train_solver  # noqa: E402
 from benchmarks.side_by_side import parser, take_turns, write_result  # noqa: E402
-from datasets import Batches  # noqa: E402
 from diffusion import build_diffusion  # noqa: E402
+from training.step import train_step  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.device import at_precision, pick_precision  # noqa: E402
 from utils.distributed import Ranks  # noqa: E402
@@ -43,14 +43,14 @@ def main() -> None:
 
 
 def measure(data_name: str, args) -> list[dict[str, object]]:
-    """A row for each part of saving and one for the doctor: seconds, how often, and the share of the training time."""
+    """A row for each part of saving and one for the monitor: seconds, how often, and the share of the training time."""
     settings = load_settings("config.yaml", data_name)
     ranks = Ranks(args.device)
-    trainer = train_solver.build_trainer(settings, ranks)
+    trainer = train_solver.build_trainer(settings, train_solver.build_network(settings, ranks), ranks)
     shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
-    knobs, batch = settings.train, settings.train.batch_size
+    train, batch = settings.train, settings.train.batch_size
     images = np.random.default_rng(0).integers(0, 256, (512, *shape), dtype=np.uint8)
-    batches = Batches(images, batch, 0, settings.data.horizontal_flip, ranks.device)
+    batches, options = train_solver.build_batches(settings, images, ranks), train_solver.step_options(settings)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
     network = at_precision(
         trainer.model,
@@ -61,20 +61,20 @@ def measure(data_name: str, args) -> list[dict[str, object]]:
 
     def steps() -> None:
         for _ in range(STEPS):
-            train_solver.train_step(trainer, network, diffusion, batches, ranks)
+            train_step(trainer, network, diffusion, batches, options, ranks)
             trainer.step += 1
 
-    def doctor() -> None:
-        for step in range(knobs.log_every):
-            trainer.doctor.note_losses(t, losses)
-            trainer.doctor.note_gradient(step, losses[0], scaled=False)
-        trainer.doctor.first_mishap()
-        trainer.doctor.complaints(trainer.doctor.figures(ranks), knobs.grad_clip, True)
+    def monitor() -> None:
+        for step in range(train.log_every):
+            trainer.monitor.note_losses(t, losses)
+            trainer.monitor.note_gradient(step, losses[0], scaled=False)
+        trainer.monitor.first_nonfinite_step()
+        trainer.monitor.warnings(trainer.monitor.figures(ranks), train.grad_clip, True)
 
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
             "steps": steps,
-            "doctor": doctor,
+            "monitor": monitor,
             "saving: copy": trainer.snapshot,
             "saving: write": lambda: trainer.save(Path(folder)),
         }
@@ -82,9 +82,9 @@ def measure(data_name: str, args) -> list[dict[str, object]]:
     step = statistics.median(seconds["steps"]) / STEPS
     rows = []
     for what, every in (
-        ("saving: copy", knobs.save_every),
-        ("saving: write", knobs.save_every),
-        ("doctor", knobs.log_every),
+        ("saving: copy", train.save_every),
+        ("saving: write", train.save_every),
+        ("monitor", train.log_every),
     ):
         spent = statistics.median(seconds[what])
         row = {"data_name": data_name, "what": what, "seconds": spent, "every": every, "step_seconds": step}

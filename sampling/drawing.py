@@ -2,17 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from datasets import to_uint8
 from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample
 from sampling.network import Network, sampling_network
-from training.monitor import ClippedShare, data_figures, picture_figures
-from utils.distributed import Ranks
 from utils.errors import RequestError
-from utils.pictures import grid, near_square
 from utils.seeds import PictureNoise
 
 
@@ -101,35 +97,6 @@ def draw(
             draw(network, diffusion, info, seeds[rows], shape, device, callback, labels=part, num_classes=num_classes)
         )
     return torch.cat(parts)
-
-
-def draw_sheet(
-    network: Network,
-    diffusion: GaussianDiffusion,
-    info: SampleInfo,
-    seeds: Sequence[int],
-    images: np.ndarray,
-    batch_size: int,
-    ranks: Ranks,
-    *,
-    labels: Sequence[int] | None = None,
-    num_classes: int = 0,
-) -> tuple[Tensor, dict[str, float]]:
-    """What `network` draws by now, pictures like the data's `images`, uint8 (N, C, H, W); the ranks share them out.
-
-    A near-square grid of them, uint8 (C, ...), and the doctor's figures of them and of the data. `labels` as in `draw`.
-    """
-    shape, clipped = images.shape[1:], ClippedShare()
-    pictures = [torch.empty(0, *shape, dtype=torch.uint8)]
-    for part in batches_of(range(len(seeds))[ranks.rows(len(seeds))], batch_size):
-        rows = slice(part.start, part.stop)
-        asked = {"labels": None if labels is None else labels[rows], "num_classes": num_classes}
-        pictures.append(draw(network, diffusion, info, seeds[rows], shape, ranks.device, clipped, **asked))
-    everyone = ranks.all_gather((torch.cat(pictures), clipped.sums()))
-    drawn = torch.cat([pictures for pictures, _ in everyone])
-    share, count = sum(sums for _, sums in everyone)
-    figures = picture_figures(drawn, "drawn") | {"clipped": (share / count).item()} | data_figures(images)
-    return grid(drawn, near_square(len(drawn))), figures
 
 
 def batches_of(seeds: Sequence[int], batch_size: int) -> Iterator[Sequence[int]]:

@@ -20,6 +20,7 @@ TINY = [
     "train.batch_size=4",
     "sample.sample_num=4",
     "sample.sample_info=DDIM_2_0p0",
+    "train.save_minutes=null",  # what is saved and drawn does not depend on the machine's speed
 ]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.warm"])

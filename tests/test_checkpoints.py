@@ -44,7 +44,7 @@ def test_the_weights_file_holds_ema_weights_and_its_settings(run):
     ):
         found = load_checkpoint(run / path, which)
         torch.testing.assert_close(found.state_dict, dict(model.state_dict()), rtol=0, atol=0)
-        assert found.settings == trainer.settings and found.step == 3 and found.weights == which
+        assert found.settings.model_dump_json() == trainer.settings_json and found.step == 3 and found.weights == which
     raw, average = trainer.model.state_dict()["out.2.weight"], trainer.ema.model.state_dict()["out.2.weight"]
     assert not torch.equal(raw, average)
 

@@ -25,7 +25,7 @@ def losses(folder, *without):
 
 
 def assert_same_but_for_rounding(first, second):
-    one, other = (losses(folder, "doctor") for folder in (first, second))
+    one, other = (losses(folder, "warnings") for folder in (first, second))
     assert [line.keys() for line in one] == [line.keys() for line in other]
     for a, b in zip(one, other):
         torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-4)
@@ -34,7 +34,7 @@ def assert_same_but_for_rounding(first, second):
 def assert_same_run(first, second):
     """The second may have drawn more: --max_steps ends with a sheet."""
     a, b = (load_state(folder / "trainer_state.pt") for folder in (first, second))
-    for part in ("model", "ema", "optimizer", "doctor"):
+    for part in ("model", "ema", "optimizer", "monitor"):
         torch.testing.assert_close(a[part], b[part], rtol=0, atol=0)
     assert (a["step"], a["skipped"], a["data"]) == (b["step"], b["skipped"], b["data"])
     others = {line["step"]: line for line in losses(second)}

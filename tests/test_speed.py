@@ -14,7 +14,7 @@ from sampling.drawing import Frames, draw
 from sampling.trained import load_trained
 from tests.processes import TINY, done, refused, run, train
 from tests.training import advance, make_trainer
-from training.state import write_snapshot
+from training.run_folder import write_snapshot
 from utils.background import Background
 from utils.checkpoints import STATE_FILE, load_checkpoint, load_state
 from utils.device import at_precision, compile_in_place, pick_channels_last, pick_compile, pick_device, pick_precision
@@ -216,14 +216,14 @@ def test_a_state_saved_meanwhile_is_of_the_step_it_was_taken_at(tmp_path):
     with Background() as saving:
         saving.do(write_later, trainer.snapshot())
         expected = copy.deepcopy(
-            (trainer.model.state_dict(), trainer.optimizer.state_dict(), trainer.doctor.state_dict())
+            (trainer.model.state_dict(), trainer.optimizer.state_dict(), trainer.monitor.state_dict())
         )
         advance(trainer, 3)
         assert not (tmp_path / STATE_FILE).exists()
         written.set()
     state = load_state(tmp_path / STATE_FILE)
     assert state["step"] == 2
-    torch.testing.assert_close((state["model"], state["optimizer"], state["doctor"]), expected, rtol=0, atol=0)
+    torch.testing.assert_close((state["model"], state["optimizer"], state["monitor"]), expected, rtol=0, atol=0)
 
 
 def test_compile_belongs_to_random_gen(tmp_path):

@@ -54,7 +54,7 @@ def test_a_malicious_pickle_is_refused_and_leaves_no_mark(tmp_path, target):
     assert {path.name for path in tmp_path.rglob("*")} <= {"run", "model.pt", "trainer_state.pt"}
 
 
-@pytest.mark.parametrize("forge", ["optimizer", "shapes", "doctor", "nesting", "itself", "vast"])
+@pytest.mark.parametrize("forge", ["optimizer", "shapes", "monitor", "nesting", "itself", "vast"])
 def test_a_state_with_a_checksum_of_its_own_is_not_believed(tmp_path, forge):
     """Whoever makes a state can make its checksum too."""
     trainer = make_trainer()
@@ -66,8 +66,8 @@ def test_a_state_with_a_checksum_of_its_own_is_not_believed(tmp_path, forge):
         state["optimizer"] = {"state": {}, "param_groups": []}
     elif forge == "shapes":
         state["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
-    elif forge == "doctor":
-        state["doctor"] = {"sums": 1}
+    elif forge == "monitor":
+        state["monitor"] = {"loss_sums": 1}
     elif forge == "nesting":
         for _ in range(3000):
             state["scaler"] = {"a": state["scaler"]}

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.processes import TINY, done, refused, train
-from tests.training import ALONE, advance, find, make_trainer
-from training.state import SKIPS, claimed
+from tests.training import advance, find, make_trainer, read_state
+from training.recovery import MOST_SKIPPED, rewind
+from training.run_folder import LOCK_FILE, last_sheet, lock_run_folder
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint, load_state
 from utils.errors import RequestError
 
@@ -32,7 +33,7 @@ def test_k_steps_save_load_k_steps_is_2k_steps(tmp_path):
     second = make_trainer(seed=1)  # another beginning, all of which must be replaced
     assert find(second, tmp_path) and second.step == 3
     advance(second, 3)
-    for part in ("model", "optimizer", "doctor"):
+    for part in ("model", "optimizer", "monitor"):
         torch.testing.assert_close(
             getattr(second, part).state_dict(), getattr(straight, part).state_dict(), rtol=0, atol=0
         )
@@ -62,6 +63,31 @@ def test_longer_or_otherwise_logged_is_no_difference(run, capsys):
     )
     assert find(trainer, run)
     assert "train.train_epoch: " in capsys.readouterr().out
+
+
+def test_moved_pictures_are_no_difference_and_named(run, capsys):
+    assert find(make_trainer("data.data_path=/moved/here"), run)
+    assert "Changed since this run was last started: data.data_path: None -> /moved/here" in capsys.readouterr().out
+
+
+OLD_MONITOR = {"loss_sums": "sums", "gradient_sums": "gradients", "nonfinite_step": "mishap", "best": "best"}
+
+
+def test_a_state_of_before_its_parts_were_renamed_is_gone_on_from(tmp_path):
+    trainer = make_trainer()
+    advance(trainer, 3)
+    trainer.monitor.best = [0.5, 0.1, 0.2, 0.3, 0.4]
+    state = trainer.snapshot()
+    monitor = state.pop("monitor")
+    state["doctor"] = {OLD_MONITOR[name]: value for name, value in monitor.items()}
+    torch.save(state | {"digest": digest(state)}, tmp_path / STATE_FILE)
+    assert load_checkpoint(tmp_path / STATE_FILE, "raw").step == 3
+    other = make_trainer(seed=1)
+    assert find(other, tmp_path)
+    for each in (trainer, other):
+        advance(each, 2)
+    for part in ("model", "ema", "optimizer", "monitor"):
+        torch.testing.assert_close(other.snapshot()[part], trainer.snapshot()[part], rtol=0, atol=0)
 
 
 def test_never_and_missing_states_are_refused_and_nothing_is_found_in_an_empty_folder(run, tmp_path):
@@ -164,14 +190,36 @@ def test_one_process_a_folder_and_nothing_half_written_stays(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / "mine.tmp").write_bytes(b"the user's")
-    with claimed(tmp_path):
-        assert sorted(os.listdir(tmp_path)) == ["mine.tmp", "samples"] and not os.listdir(tmp_path / "samples")
-        with pytest.raises(RequestError, match="another process is training in"), claimed(tmp_path):
+    with lock_run_folder(tmp_path):
+        assert sorted(os.listdir(tmp_path)) == [LOCK_FILE, "mine.tmp", "samples"] and not os.listdir(
+            tmp_path / "samples"
+        )
+        with pytest.raises(RequestError, match="another process is training in"), lock_run_folder(tmp_path):
             pass
-    with claimed(tmp_path):
+    with lock_run_folder(tmp_path):
         pass
-    with pytest.raises(RequestError, match="is a file"), claimed(tmp_path / "mine.tmp"):
+    with pytest.raises(RequestError, match="is a file"), lock_run_folder(tmp_path / "mine.tmp"):
         pass
+
+
+def test_a_folder_in_which_nothing_was_written_is_not_left_behind(tmp_path):
+    with pytest.raises(RuntimeError), lock_run_folder(tmp_path / "results" / "run"):
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+    with lock_run_folder(tmp_path / "results" / "run"):
+        (tmp_path / "results" / "run" / "file").write_text("")
+    assert os.listdir(tmp_path / "results" / "run") == ["file"]
+
+
+def test_the_sheet_that_is_named_is_not_of_a_later_step(tmp_path):
+    assert last_sheet(tmp_path, 5) is None
+    (tmp_path / "samples").mkdir()
+    for name in ("step_000002.png", "step_000010.png", "step_1000000.png", "step_mine.png"):
+        (tmp_path / "samples" / name).write_bytes(b"")
+    assert last_sheet(tmp_path, 1) is None
+    assert [last_sheet(tmp_path, step).name for step in (2, 9, 10, 2_000_000)] == [
+        "step_000002.png", "step_000002.png", "step_000010.png", "step_1000000.png"
+    ]  # fmt: skip
 
 
 def test_other_pictures_are_noticed():
@@ -184,33 +232,46 @@ def test_other_pictures_are_noticed():
 
 
 def spoil(trainer, step):
-    trainer.doctor.note_gradient(step, torch.tensor(float("nan")), scaled=False)
+    trainer.monitor.note_gradient(step, torch.tensor(float("nan")), scaled=False)
+
+
+def go_back(trainer, folder, on_nonfinite):
+    rewind(trainer, on_nonfinite, lambda: read_state(trainer, folder), folder)
 
 
 def test_what_is_not_finite_stops_the_run_or_rewinds_it_a_few_times(run, capsys):
     trainer = make_trainer()
     find(trainer, run)
-    assert trainer.went_well(run, ALONE)
+    assert trainer.is_finite()
     spoil(trainer, 5)
     spoil(trainer, 7)
+    assert not trainer.is_finite()
     with pytest.raises(RequestError, match="the gradient of step 6 is not finite"):  # people count from 1
-        trainer.went_well(run, ALONE)
+        go_back(trainer, run, "stop")
 
-    trainer = make_trainer("train.on_nonfinite=rewind")
+    trainer = make_trainer()
     find(trainer, run)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    for time in range(SKIPS):
+    for time in range(MOST_SKIPPED):
         advance(trainer, 4)
         spoil(trainer, 5 + time)
-        assert not trainer.went_well(run, ALONE)
-        assert (
-            trainer.step == 3 and trainer.skipped == [5 + i for i in range(time + 1)] and trainer.went_well(run, ALONE)
-        )
+        assert not trainer.is_finite()
+        go_back(trainer, run, "rewind")
+        assert trainer.step == 3 and trainer.skipped == [5 + i for i in range(time + 1)] and trainer.is_finite()
         torch.testing.assert_close(dict(trainer.model.state_dict()), before, rtol=0, atol=0)
-    assert "back to step 3" in capsys.readouterr().out
+    assert "Warning: the gradient of step 8 is not finite: back to step 3" in capsys.readouterr().out
     spoil(trainer, 6)
     with pytest.raises(RequestError, match="3 batches were left out already"):
-        trainer.went_well(run, ALONE)
+        go_back(trainer, run, "rewind")
+
+
+def test_a_state_is_named_only_where_there_is_one(run, tmp_path):
+    trainer = make_trainer()
+    spoil(trainer, 0)
+    with pytest.raises(RequestError, match="the last state is from before"):
+        go_back(trainer, run, "stop")
+    with pytest.raises(RequestError, match="no state was saved before it, and the same command begins anew"):
+        go_back(trainer, tmp_path / "empty", "stop")
 
 
 def test_fp16_lowers_its_scale_and_gives_up_when_that_does_not_help(run):
@@ -221,15 +282,16 @@ def test_fp16_lowers_its_scale_and_gives_up_when_that_does_not_help(run):
     trainer.scaler.step(trainer.optimizer)
     trainer.scaler.update()
     assert torch.equal(weight, before) and trainer.scaler.get_scale() == 2.0**15
-    assert trainer.went_well(run, ALONE)
+    assert trainer.is_finite()
     state = trainer.scaler.state_dict()
     trainer.save(run)
     other = make_trainer("run.precision=fp16", seed=1)
     find(other, run)
     assert other.scaler.state_dict() == state
     trainer.scaler.load_state_dict({**state, "scale": 0.5})
+    assert not trainer.is_finite()
     with pytest.raises(RequestError, match="fp16's gradients were not finite at any scale"):
-        trainer.went_well(run, ALONE)
+        go_back(trainer, run, "rewind")
 
 
 def test_a_diverging_training_stops_in_one_line_and_keeps_its_last_state(tmp_path):

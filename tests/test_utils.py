@@ -256,16 +256,17 @@ def test_picks_are_different_pictures_and_follow_from_the_seed():
 def test_a_continued_log_drops_what_was_written_after_the_checkpoint(tmp_path):
     log = RunLog(tmp_path, 0)
     for step in (10, 20, 30):
-        log.scalars(step, loss=step / 10)
+        log.scalars(step, {"train": {"loss": step / 10}})
     log.close()
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"step": 35, "lo')  # killed while writing
     log = RunLog(tmp_path, 20)
-    log.scalars(30, loss=9.0)
+    log.scalars(30, {"train": {"loss": 9.0}, "pictures": {"clipped": 0.5}}, ["too high"])
     log.pictures(30, torch.zeros(1, 8, 8, dtype=torch.uint8))
     log.close()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert lines == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}, {"step": 30, "loss": 9.0}]
+    last = {"step": 30, "loss": 9.0, "clipped": 0.5, "warnings": ["too high"]}
+    assert lines == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}, last]
     assert os.listdir(tmp_path / "samples") == ["step_000030.png"]
 
 
@@ -281,13 +282,21 @@ def test_requirements_that_are_not_met_are_named():
 def test_the_first_signal_asks_and_the_second_stops():
     from utils.script import StopSignal
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in signals}
     try:
+        for number in signals:
+            stop = StopSignal()
+            assert stop.number == 0
+            os.kill(os.getpid(), number)
+            assert stop.number == number
+            assert signal.getsignal(signal.SIGINT) == signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # a closed terminal sends it twice
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         stop = StopSignal()
-        assert stop.exit_status == 0
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.number == signal.SIGTERM and stop.exit_status == 143
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.number == 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,13 +1,18 @@
 """A training small enough for a test, without its loop: some steps of some loss."""
 
+from functools import partial
+
 import torch
 
 from models import build_model
 from training.ema import EMA
-from training.monitor import Doctor
-from training.state import TrainerState, find_state
+from training.monitor import TrainingMonitor
+from training.run_folder import find_state
+from training.state import TrainerState
 from utils.config import load_settings
 from utils.distributed import Ranks
+from utils.same_run import check_same_run
+from utils.untrusted import settings_from_json
 
 SMALL = ["data.image_size=8", "model.base_channels=8", "model.channel_mult=[1, 2]", "model.num_res_blocks=1", "model.norm_groups=4",
          "model.attention_resolutions=[4]", "model.patch_size=1"]  # fmt: skip
@@ -20,7 +25,8 @@ def make_trainer(*overrides, seed=0):
     model = build_model(image_size=8, image_channel=1, **settings.model.model_dump())
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     scaler = torch.amp.GradScaler("cpu", enabled=settings.run.precision == "fp16")
-    return TrainerState(settings, model, EMA(model, 0.9), optimizer, scaler, Doctor(1000, torch.device("cpu")))
+    monitor = TrainingMonitor(1000, torch.device("cpu"))
+    return TrainerState(settings.model_dump_json(), model, EMA(model, 0.9), optimizer, scaler, monitor)
 
 
 def advance(trainer, steps):
@@ -31,13 +37,19 @@ def advance(trainer, steps):
         losses.mean().backward()
         trainer.optimizer.step()
         trainer.ema.update(trainer.model, trainer.step)
-        trainer.doctor.note_losses(torch.tensor([10, 900]), losses.detach())
+        trainer.monitor.note_losses(torch.tensor([10, 900]), losses.detach())
         trainer.step += 1
+
+
+def read_state(trainer, folder, resume="auto"):
+    """The state in `folder` that `trainer` would go on from."""
+    settings = settings_from_json(trainer.settings_json, folder)
+    return find_state(folder, resume, partial(check_same_run, settings, folder))
 
 
 def find(trainer, folder, resume="auto"):
     """Goes on from the run in `folder`; says whether there was one."""
-    state = find_state(folder, resume, trainer.settings)
+    state = read_state(trainer, folder, resume)
     if state is not None:
         trainer.load(state, folder)
     return state is not None

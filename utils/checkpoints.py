@@ -30,7 +30,8 @@ MILESTONES = "milestones"  # the folder of those that are kept for good
 
 # The parts of a training's state, as TrainerState.save writes them.
 STATE_PARTS = {"settings": str, "step": int, "skipped": list, "data": str | None, "model": dict, "ema": dict, "optimizer": dict,
-               "scaler": dict, "doctor": dict}  # fmt: skip
+               "scaler": dict, "monitor": dict}  # fmt: skip
+OLD_STATE_PARTS = {"monitor": "doctor"}  # what a part was called in older states
 
 
 def load_state(path: str | Path) -> dict:
@@ -40,13 +41,13 @@ def load_state(path: str | Path) -> dict:
     """
     state = read_pt(Path(path))
     _check_state(state, Path(path))
-    return state
+    return {name: state[_written_name(state, name)] for name in STATE_PARTS}
 
 
 def _check_state(state: dict, path: Path) -> None:
     """RequestError unless the parts of a training's state are there, are what they ought to be, and were not altered."""
     note_newer(state.get("version"), path)
-    for name, kind in STATE_PARTS.items():
+    for name, kind in ((_written_name(state, name), kind) for name, kind in STATE_PARTS.items()):
         if name not in state or not isinstance(state[name], kind):
             what = f"a {type(state[name]).__name__}" if name in state else "missing"
             raise RequestError(f"{path} is no training state of this project: its {name} is {what}")
@@ -60,6 +61,12 @@ def _check_state(state: dict, path: Path) -> None:
         whole = False
     if not whole:
         raise RequestError(f"{path} was altered or damaged: its checksum is not that of its content")
+
+
+def _written_name(state: dict, name: str) -> str:
+    """What the part `name` is called in `state`, which may be older."""
+    old = OLD_STATE_PARTS.get(name, name)
+    return name if name in state or old not in state else old
 
 
 def digest(value: object) -> str:

@@ -107,11 +107,11 @@ def to_yaml(settings: Settings) -> str:
 
 
 def differences(old: Settings, new: Settings, blocks: tuple[str, ...]) -> list[str]:
-    """`block.key: old -> new` for each key of `blocks` that differs, but for those that only say how the data is fetched."""
+    """`block.key: old -> new` for each key of `blocks` that differs, but for those that only say where the data is fetched."""
     lines = []
     for block in blocks:
         before, after = (
-            getattr(settings, block).model_dump(exclude={"cache_dir", "download"}) for settings in (old, new)
+            getattr(settings, block).model_dump(exclude={"data_path", "cache_dir", "download"}) for settings in (old, new)
         )
         lines += [f"{block}.{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key]]
     return lines

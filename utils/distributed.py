@@ -80,13 +80,13 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
-    def all_reduce_max(self, value: int) -> int:
-        """The largest of every rank's `value`. It goes over the CPU: nothing waits for a GPU."""
+    def all_reduce_max(self, *values: int) -> list[int]:
+        """The largest of every rank's value, for each of `values`. It goes over the CPU: nothing waits for a GPU."""
         if self.size == 1:
-            return value
-        values = torch.tensor([value])
-        dist.all_reduce(values, dist.ReduceOp.MAX)
-        return int(values)
+            return list(values)
+        largest = torch.tensor(values, dtype=torch.int64)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return largest.tolist()
 
     def broadcast_from_rank0(self, make: Callable[[], object]) -> object:
         """What `make` gives on rank 0, on every rank; its RequestError too."""
@@ -111,6 +111,11 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def wait_for_device(self) -> None:
+        """Until this rank's device has done what it was given."""
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).synchronize()
+
     def close(self) -> None:
         """Leaves the process group: the last act of a run that went well."""
         if self.size > 1:
@@ -127,4 +132,4 @@ def split_evenly(rows: slice, count: int) -> list[slice]:
 def silence_other_ranks() -> None:
     """Silences the standard output of all processes of torchrun's but rank 0."""
     if int(os.environ.get("RANK", 0)) > 0:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")

@@ -60,32 +60,32 @@ def setting_places() -> dict[str, str]:
 
 
 class StopSignal:
-    """Turns the first SIGINT or SIGTERM into a request to stop after the current step; a second one stops at once.
+    """Turns the first SIGINT, SIGTERM or SIGHUP into a request to stop after the current step; a second one stops at once.
 
     Not so under torchrun: it passes on what a terminal or a scheduler may send to its processes too, so that one request comes
-    twice; and it ends by itself what does not stop within half a minute.
+    twice; and it ends by itself what does not stop within half a minute. `number` is 0 until a signal has come.
     """
 
     def __init__(self):
-        self.number: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self.number = 0
+        # Windows has no SIGHUP; nohup has it ignored, and that stands.
+        self._hangup = getattr(signal, "SIGHUP", None)
+        if self._hangup is not None and signal.getsignal(self._hangup) == signal.SIG_IGN:
+            self._hangup = None
+        self._numbers = [number for number in (signal.SIGINT, signal.SIGTERM, self._hangup) if number is not None]
+        self._terminals = [handle for handle in (1, 2) if os.isatty(handle)]
+        for number in self._numbers:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: object) -> None:
         self.number = number
-        for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL)
-
-    def agree(self, largest: Callable[[int], int]) -> None:
-        """Stops here if any process of the run was told to: `largest` gives the largest of their numbers."""
-        number = largest(self.number or 0)
-        if number:  # else whatever came in the meantime stands
-            self.number = number
-
-    @property
-    def exit_status(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM, else 0."""
-        return 0 if self.number is None else 128 + self.number
+        for again in self._numbers:
+            # A closed terminal's SIGHUP comes from the system, and again from the shell.
+            ignored = again == self._hangup or "TORCHELASTIC_RUN_ID" in os.environ
+            signal.signal(again, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        if number == self._hangup:  # the terminal is gone: writing to it would fail, and lose the work
+            for handle in self._terminals:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
 
 
 def run_script(main: Callable[[], int]) -> None:

@@ -142,6 +142,9 @@ class TrainSettings(Block):
     log_every: PositiveInt = Field(50, description="Steps between two lines of the log.")
     sample_every: PositiveInt = Field(5000, description="Steps between two grids of drawn pictures.")
     save_every: PositiveInt = Field(5000, description="Steps between two checkpoints.")
+    save_minutes: Annotated[Number, Field(gt=0)] | None = Field(
+        10.0, description="Minutes after which a checkpoint and a grid come in any case; null: by steps alone."
+    )
     keep_every: PositiveInt | None = Field(
         None, description="Steps between two states that are kept for good, in milestones/; null: the two newest only."
     )

@@ -1,0 +1,66 @@
+"""One step of training: a batch, its noise, the loss, the update of the weights and of their average."""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from datasets import Batches, to_float
+from diffusion import GaussianDiffusion, draw_timesteps, self_condition
+from sampling.network import Network
+from training.state import TrainerState
+from utils.distributed import Ranks, split_evenly
+from utils.seeds import derive_seed, generator
+
+
+class StepOptions(NamedTuple):
+    """What a step takes from the settings.
+
+    seed: everything random follows from it. batch_size: B, of all ranks together. accumulate: the parts in which a rank
+    works its rows of the batch. grad_clip: the largest norm of the gradient (None: no limit). timestep_logit_normal: see
+    `draw_timesteps`.
+    """
+
+    seed: int
+    batch_size: int
+    accumulate: int = 1
+    grad_clip: float | None = None
+    timestep_logit_normal: tuple[float, float] | None = None
+
+
+def train_step(
+    trainer: TrainerState,
+    network: Network,
+    diffusion: GaussianDiffusion,
+    batches: Batches,
+    options: StepOptions,
+    ranks: Ranks,
+) -> None:
+    """One update of the weights and their average. Everything random about step k follows from (seed, k) alone.
+
+    Timesteps and noise are drawn for the whole batch; this rank works its rows of it. The loss is DDPM Eq. 14's, or what
+    `diffusion.training_losses` makes of it.
+    """
+    step, seed, batch_size = trainer.step, options.seed, options.batch_size
+    stream = generator(ranks.device, seed, "noise", step)
+    rows, x_0 = ranks.rows(batch_size), to_float(batches[step].images)  # (R, C, H, W), R of the batch's B pictures
+    t = draw_timesteps(batch_size, diffusion.timestep_num, options.timestep_logit_normal, stream)  # (B,)
+    noise = torch.randn((batch_size, *x_0.shape[1:]), generator=stream, device=ranks.device)  # (B, C, H, W)
+    conditioned = self_condition.for_training(network, diffusion, derive_seed(seed, "estimate", step) % 2 == 0)
+
+    trainer.optimizer.zero_grad()
+    for part in split_evenly(rows, min(options.accumulate, len(x_0))):
+        torch.manual_seed(derive_seed(seed, "dropout", step))
+        trainer.model.part_of_batch(part.start, batch_size)
+        with ranks.sync_gradients_when(part.stop == rows.stop):
+            x_0_part = x_0[part.start - rows.start : part.stop - rows.start]
+            losses = diffusion.training_losses(conditioned, x_0_part, t[part], noise[part])  # a row each
+            # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.
+            trainer.scaler.scale(losses.sum() * (ranks.size / batch_size)).backward()
+        trainer.monitor.note_losses(t[part], losses.detach())
+    trainer.scaler.unscale_(trainer.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), options.grad_clip or math.inf)
+    trainer.monitor.note_gradient(step, norm, scaled=trainer.scaler.is_enabled())
+    trainer.scaler.step(trainer.optimizer)
+    trainer.scaler.update()
+    trainer.ema.update(trainer.model, step)
