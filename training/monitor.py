@@ -98,7 +98,8 @@ class TrainingMonitor:
     def load_state_dict(self, state: dict) -> None:
         """What `state_dict` gave; also that of before its parts were renamed."""
         named = {OLD_NAMES.get(name, name): value for name, value in state.items()}
-        tensors = {name: named[name].to(getattr(self, name).dtype).to(self.loss_sums.device, copy=True) for name in OLD_NAMES.values()}
+        ours = {name: getattr(self, name) for name in OLD_NAMES.values()}
+        tensors = {name: named[name].to(tensor.dtype).to(tensor.device, copy=True) for name, tensor in ours.items()}
         self.best = list(named["best"])
         for name, tensor in tensors.items():
             setattr(self, name, tensor)
