@@ -284,6 +284,8 @@ def print_plan(settings: Settings, picture_num: int, folder: Path, ranks: Ranks)
     steps = f"{picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each"
     print(f"Version: {VERSION}")
     print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
+    for line in ImageDataset(**data.model_dump()).survey().lines():
+        print(f"         {line}")
     print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
     print(f"Steps:   {steps}{shared}")
     print(f"Output:  {folder}{os.sep}", flush=True)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from datasets.decode import UnreadablePictureError, decode_array, decode_file
 from datasets.picture_set import PictureSet
-from utils.errors import RequestError, reason_of
+from utils.errors import RequestError, counted, reason_of
 from utils.files import exclusive, folder_made
 
 DECODE_VERSION = 2  # raise it when the same file would give other pixels: it makes every cache anew
@@ -125,8 +125,12 @@ def build(
             skipped = write_pictures(file, items, shape, skip_unreadable, f"decoding {pictures.cache_name}", progress)
             if len(skipped) == len(items):
                 first = f"{skipped[0].path} ({skipped[0].reason})"
-                raise RequestError(f"none of the {len(items)} pictures of {pictures.root} can be read; first: {first}")
-            kept = np.zeros(0, np.int64) if labels is None else np.delete(labels, [picture.index for picture in skipped])
+                raise RequestError(
+                    f"{pictures.root}: no picture can be read, of {counted(len(items), 'file')}; first: {first}"
+                )
+            kept = (
+                np.zeros(0, np.int64) if labels is None else np.delete(labels, [picture.index for picture in skipped])
+            )
             np.lib.format.write_array(file, kept, allow_pickle=False)
             file.seek(0)
             write_header(file, (len(items) - len(skipped), *shape))
@@ -145,7 +149,8 @@ def check_labels(pictures: PictureSet, picture_num: int, labels: np.ndarray) -> 
     """Raises RequestError unless there is a class for each picture, and a name for each class."""
     if len(labels) != picture_num:
         raise RequestError(
-            f"the files of {pictures.source} in {pictures.root} are damaged: {picture_num} pictures, {len(labels)} labels"
+            f"the files of {pictures.source} in {pictures.root} are damaged: {counted(picture_num, 'picture')} and "
+            f"{counted(len(labels), 'label')}"
         )
     wrong = labels[(labels < 0) | (labels >= len(pictures.class_names))]
     if len(wrong):
@@ -205,7 +210,7 @@ def decode(index: int, item: str | np.ndarray, image_size: int, image_channel: i
 
 def report_skipped(skipped: list[Unreadable]) -> None:
     """Lists the pictures that are left out, on stderr: the first few, and how many besides."""
-    print(f"skipped {len(skipped)} unreadable pictures:", file=sys.stderr)
+    print(f"skipped {counted(len(skipped), 'unreadable picture')}:", file=sys.stderr)
     for picture in skipped[:SHOWN_PATHS]:
         print(f"  {picture.path} ({picture.reason})", file=sys.stderr)
     if len(skipped) > SHOWN_PATHS:

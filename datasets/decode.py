@@ -1,30 +1,50 @@
 """One picture, from a file or an array -> uint8 (C, S, S): upright, on white, centre-cropped, resized, grey or RGB."""
 
+import os
 import struct
+import threading
 import zlib
+from contextlib import nullcontext
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 # What a file is follows from its content, not from its name. Only plain bitmap decoders may look at it: Pillow would
-# otherwise hand, say, an EPS file that is called x.jpg to Ghostscript.
-FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# otherwise hand, say, an EPS file that is called x.jpg to Ghostscript. Each with the endings of its files.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf"),
+}
+# Pillow may have been built without these. (features.check would warn of a name that an older Pillow does not know.)
+OPTIONAL = {
+    "AVIF": "avif" in features.modules and features.check_module("avif"),
+    "JPEG2000": features.check_codec("jpg_2000"),
+}
+READ_FORMATS = tuple(name for name in FORMATS if OPTIONAL.get(name, True))
+EXTENSIONS = tuple(ending for name in READ_FORMATS for ending in FORMATS[name])
+LARGEST_FILE = 2**30  # bytes: some of Pillow's decoders begin by reading the whole file
+# An AVIF file's stream may be larger than its header says, up to the 16,384 x 16,384 at which libavif itself stops.
+ONE_AVIF_AT_A_TIME = threading.Lock()
 
-
-# Pillow's decoders answer a broken file with almost any class of exception.
-UNDECODABLE = (
-    *(
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        OSError,
-        RuntimeError,
-        SyntaxError,
-        TypeError,
-    ),
-    *(ValueError, struct.error, zlib.error, Image.DecompressionBombError),
+# Pillow's decoders answer a broken file with almost any class of exception. Of the first the message says what is wrong.
+TELLING = (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError)
+SPEECHLESS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    struct.error,
 )
 
 
@@ -33,20 +53,56 @@ class UnreadablePictureError(Exception):
 
 
 def decode_file(path: str, image_size: int, image_channel: int) -> np.ndarray:
-    """The picture in the file at `path`: uint8 (C, S, S). Raises UnreadablePictureError."""
+    """The picture in the file at `path`, the first where it holds several: uint8 (C, S, S).
+
+    Raises UnreadablePictureError.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        check_file_size(path)
+        with Image.open(path, formats=READ_FORMATS) as picture:
             # Pillow itself refuses only at twice this limit, and below that warns without a path.
             if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
                 raise UnreadablePictureError(f"{picture.width} x {picture.height} pixels may be a decompression bomb")
             # A large JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize its work.
             picture.draft(None, (2 * image_size, 2 * image_size))
+            with ONE_AVIF_AT_A_TIME if picture.format == "AVIF" else nullcontext():
+                picture.load()
             return square_pixels(ImageOps.exif_transpose(picture), image_size, image_channel)
     except UnreadablePictureError:
         raise
-    except UNDECODABLE as error:
-        reason = " ".join(str(error).replace(repr(path), "the file").split())
-        raise UnreadablePictureError(reason or type(error).__name__) from error
+    except (*TELLING, *SPEECHLESS) as error:
+        raise UnreadablePictureError(why_unreadable(error, path)) from error
+
+
+def size_of_file(path: str) -> tuple[int, int] | None:
+    """Width and height of the picture in the file at `path`, of which only the head is read; None where it has none."""
+    try:
+        check_file_size(path)
+        with Image.open(path, formats=READ_FORMATS) as picture:
+            return picture.size
+    except (UnreadablePictureError, *TELLING, *SPEECHLESS):  # which it was is said when the picture is decoded
+        return None
+
+
+def check_file_size(path: str) -> None:
+    """Raises UnreadablePictureError where the file is larger than any picture that would be decoded."""
+    size = os.stat(path).st_size
+    if size > LARGEST_FILE:
+        raise UnreadablePictureError(f"a file of {size / 2**30:.1f} GiB; a picture has at most {LARGEST_FILE // 2**30}")
+
+
+def why_unreadable(error: Exception, path: str) -> str:
+    """The reason in words, on one line: what a decoder raises may be as little as KeyError(101)."""
+    text = " ".join(str(error).replace(repr(path), "the file").split())
+    if isinstance(error, UnidentifiedImageError):
+        return f"cannot identify it as a picture; {', '.join(READ_FORMATS)} are read"
+    if isinstance(error, EOFError):
+        return "the file ends too early"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
+    if isinstance(error, TELLING) and text:
+        return text
+    return f"its content is damaged, which the decoder met as {type(error).__name__}{f' {text}' if text else ''}"
 
 
 def decode_array(array: np.ndarray, image_size: int, image_channel: int) -> np.ndarray:

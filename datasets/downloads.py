@@ -1,13 +1,15 @@
 """The sets that torchvision knows: where their files belong, how to get them, how to read them."""
 
+import hashlib
 import http.client
 import importlib.util
 import os
 import shutil
-import socket
+import urllib.request
 from functools import partial
 
 import numpy as np
+from tqdm import tqdm
 
 from datasets.facts import FACTS
 from datasets.picture_set import Archive, Items, PictureSet
@@ -126,7 +128,9 @@ def read_flower102(root: str, jpegs: list[str], label_file: Archive | None) -> I
 
     path = os.path.join(root, label_file.path)
     if not check_integrity(path, label_file.md5):
-        raise RequestError(f"{path} is damaged (wrong checksum); delete it, or get {label_file.urls[0]} and put it there")
+        raise RequestError(
+            f"{path} is damaged (wrong checksum); delete it, or get {label_file.urls[0]} and put it there"
+        )
     return Items(paths, loadmat(path, variable_names=["labels"])["labels"].reshape(-1).astype(np.int64) - 1)
 
 
@@ -184,22 +188,31 @@ def unpack(pictures: PictureSet, archive: Archive, staging: str) -> None:
 
 def fetch(archive: Archive, staging: str) -> str:
     """The path of the downloaded archive, its checksum verified. Raises what the last mirror raised."""
-    from torchvision.datasets.utils import download_url
+    path = os.path.join(staging, os.path.basename(archive.path))
+    os.makedirs(staging, exist_ok=True)
+    for number, url in enumerate(archive.urls, 1):
+        try:
+            fetch_from(url, path, archive.md5)
+            break
+        except (OSError, http.client.HTTPException):
+            if number == len(archive.urls):
+                raise
+    return path
 
-    name = os.path.basename(archive.path)
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE_SECONDS)  # torchvision sets none, and would wait for minutes
-    try:
-        for number, url in enumerate(archive.urls, 1):
-            try:
-                download_url(url, staging, name, archive.md5)
-                break
-            except (OSError, RuntimeError, http.client.HTTPException):
-                if number == len(archive.urls):
-                    raise
-    finally:
-        socket.setdefaulttimeout(patience)
-    return os.path.join(staging, name)
+
+def fetch_from(url: str, path: str, md5: str) -> None:
+    """Downloads `url` to `path`. Raises OSError or HTTPException; the first also where the checksum is another."""
+    request = urllib.request.Request(url, headers={"User-Agent": "Mozilla/5.0"})  # some servers turn Python's own away
+    found = hashlib.md5(usedforsecurity=False)
+    with urllib.request.urlopen(request, timeout=SILENCE_SECONDS) as response, open(path, "wb") as file:
+        title = f"downloading {os.path.basename(path)}"
+        with tqdm(total=response.length, desc=title, unit="B", unit_scale=True, disable=None) as bar:
+            while piece := response.read(2**20):
+                file.write(piece)
+                found.update(piece)
+                bar.update(len(piece))
+    if found.hexdigest() != md5:
+        raise OSError(f"what {url} gave is corrupted: its MD5 checksum is not {md5}")
 
 
 def missing_files(pictures: PictureSet) -> list[str]:

@@ -10,6 +10,7 @@ from datasets.downloads import check_files, require_files
 from datasets.facts import FACTS
 from datasets.picture_set import PictureSet
 from datasets.sources import find_pictures
+from datasets.survey import Survey, survey_folder
 
 
 class LabelledImages(NamedTuple):
@@ -76,6 +77,16 @@ class ImageDataset:
         number = FACTS[self.source].splits["train"]
         return len(pictures.files) if number is None else number
 
+    def survey(self) -> Survey:
+        """What is left out of the training pictures and what is too small, from names and heads of files alone.
+
+        Raises the RequestError of `count`, and counts as it does.
+        """
+        pictures, side = self.count(), FACTS[self.source].side
+        if self.source == "folder":
+            return survey_folder(self.data_path, self.image_size)
+        return Survey(pictures, {}, pictures, pictures if side and side < self.image_size else 0, self.image_size)
+
     def class_names(self) -> tuple[str, ...]:
         """One name a class, in the order of the labels; () where there are none. Decodes and downloads nothing.
 
@@ -89,7 +100,7 @@ class ImageDataset:
 
     def has_split(self, split: str) -> bool:
         """Whether this set has such a split."""
-        return split in FACTS[self.source].splits
+        return self.source in FACTS and split in FACTS[self.source].splits
 
     def _find(self, split: str, require_labels: bool = False) -> PictureSet:
         return find_pictures(

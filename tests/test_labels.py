@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,9 @@ def is_labels(labels: np.ndarray, expected) -> bool:
 # Each source
 
 
-@pytest.mark.parametrize("source, file, sizes", [("mnist_mini", "mnist_mini.npz", (7000, 1000)), ("emoji", "emoji_64.npz", (1911,))])
+@pytest.mark.parametrize(
+    "source, file, sizes", [("mnist_mini", "mnist_mini.npz", (7000, 1000)), ("emoji", "emoji_64.npz", (1911,))]
+)
 def test_the_embedded_sets(dataset, source, file, sizes):
     with np.load(ASSETS / file, allow_pickle=False) as arrays:
         labels = arrays["labels"]
@@ -47,7 +50,10 @@ def test_idx_files(dataset, tmp_path, source, name):
     write_mnist(raw)
     data = dataset(source=source, data_path=str(tmp_path))
     assert is_labels(data.load().labels, range(5)) and is_labels(data.load("test").labels, range(3))
-    for wrong, words in (([0, 1, 2], "5 pictures, 3 labels"), ([0, 1, 10, 3, 4], "a label of 10, where there are 10")):
+    for wrong, words in (
+        ([0, 1, 2], "5 pictures and 3 labels"),
+        ([0, 1, 10, 3, 4], "a label of 10, where there are 10"),
+    ):
         write_idx(raw / "train-labels-idx1-ubyte", np.array(wrong, np.uint8))
         with pytest.raises(RequestError, match="damaged") as error:
             data.load()
@@ -99,12 +105,11 @@ def test_flowers_have_labels_where_their_file_is(flowers):
 def test_flowers_labels_are_downloaded_where_they_are_required(flowers, monkeypatch):
     data, folder, content = flowers
 
-    def download_url(url, root, name, md5):
-        assert name == "imagelabels.mat" and hashlib.md5(content).hexdigest() == md5
-        Path(root).mkdir()
-        (Path(root) / name).write_bytes(content)
+    def fetch_from(url, path, md5):
+        assert url.endswith("imagelabels.mat") and hashlib.md5(content).hexdigest() == md5
+        Path(path).write_bytes(content)
 
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", download_url)
+    monkeypatch.setattr(datasets.downloads, "fetch_from", fetch_from)
     assert data(download=True).load().labels is None
     assert is_labels(data(download=True).load(require_labels=True).labels, [76, 0, 101])
     assert sorted(path.name for path in folder.iterdir()) == ["imagelabels.mat", "jpg"]
@@ -143,6 +148,14 @@ def test_a_subfolder_is_a_class(dataset, folder):
     assert plain.load().labels is None and plain.class_names() == () and plain.num_classes() == 0
     with pytest.raises(RequestError, match="class_from_folder to true"):
         plain.load(require_labels=True)
+
+
+def test_names_of_classes_are_printable(dataset, folder):
+    for name in (b"plain", b"no\nline", b"no\xfftext"):
+        place = os.path.join(os.fsencode(folder), name)
+        os.mkdir(place)
+        solid(0).save(os.path.join(place, b"a.png"), format="PNG")
+    assert dataset(class_from_folder=True).class_names() == ("no\\nline", "no\\udcfftext", "plain")
 
 
 def test_a_picture_of_no_class_is_an_error(dataset, folder):

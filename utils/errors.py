@@ -31,6 +31,11 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]} ..."
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 picture`, `2,000 pictures`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def reason_of(error: OSError) -> str:
     """What the system says, and what would help: `No space left on device; make room on that disk, ...`."""
     remedy = REMEDIES.get(error.errno)
