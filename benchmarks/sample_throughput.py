@@ -19,8 +19,9 @@ from benchmarks.contestants import Contestant  # noqa: E402
 from benchmarks.side_by_side import flops, parser, ratio, take_turns, write_result  # noqa: E402
 from benchmarks.workloads import add_options, contestants, flop_of_each, rows  # noqa: E402
 from diffusion import SampleInfo  # noqa: E402
+from sampling import load_trained  # noqa: E402
 from sampling.drawing import draw  # noqa: E402
-from sampling.trained import load_trained  # noqa: E402
+from utils.checkpoints import load_checkpoint  # noqa: E402
 
 SLOW, FAST = "DDPM_1000_0p0", "DPMPP_20_0p0"
 
@@ -34,7 +35,8 @@ def flop_of_drawing(contestant: Contestant, shape: tuple[int, ...], device: str,
 
 def solvers(args) -> list[dict[str, object]]:
     """Seconds of DDPM in 1000 steps and of DPM-Solver++ in 20, the same seeds, on the shipped digits."""
-    trained = load_trained("checkpoints/mnist_mini.safetensors", "ema", torch.device(args.device), "auto")
+    path = "checkpoints/mnist_mini.safetensors"
+    trained = load_trained(load_checkpoint(path), path, torch.device(args.device))
     count = args.batch_size or 16
 
     def drawing(text: str):

@@ -48,15 +48,20 @@ class Judge:
     """
 
     def __init__(
-        self, trained: Trained, lots: Lots, extractor: str | None = None, inception_weights: str | None = None
+        self,
+        data: ImageDataset,
+        device: torch.device,
+        lots: Lots,
+        extractor: str | None = None,
+        inception_weights: str | None = None,
     ):
-        """For the data that `trained` was trained on. RequestError if an `extractor` is asked for that is not to be had."""
-        self.data = ImageDataset(**trained.settings.data.model_dump())
+        """For the networks' own `data`. RequestError if an `extractor` is asked for that is not to be had."""
+        self.data = data
         self.extractor: Extractor | None = None
         self.reference: Reference | None = None
         self.why_not = ""
         try:
-            found = load_extractor(extractor or extractor_for(self.data.source), inception_weights, trained.device)
+            found = load_extractor(extractor or extractor_for(self.data.source), inception_weights, device)
         except RequestError as error:
             if extractor or inception_weights:
                 raise

@@ -125,7 +125,7 @@ def draw_pictures(
     start = time.perf_counter()
     pictures = [
         draw(counted, trained.diffusion, info, batch, trained.shape, trained.device)
-        for batch in batches_of(seeds, batch_size or trained.settings.sample.batch_size)
+        for batch in batches_of(seeds, batch_size or trained.batch_size)
     ]
     seconds = time.perf_counter() - start  # the pictures are on the CPU: nothing is still under way
     return Drawn(torch.cat(pictures), calls // len(seeds), seconds)

@@ -40,7 +40,7 @@ def model_record(trained: Trained, info: SampleInfo | None) -> dict[str, Any]:
     return {
         "model": trained.name,
         "model_sha256": hashlib.sha256(trained.path.read_bytes()).hexdigest()[:HASH_DIGITS],
-        "data_name": trained.settings.data_name,
+        "data_name": trained.data_name,
         "step": trained.step,
         "weights": trained.weights,
         **({} if info is None else {"sampler": str(info)}),

@@ -1,5 +1,68 @@
-"""What test_solver.py does with a trained model: one module a mode, each with `run(args, trained, info) -> paths written`.
+"""What test_solver.py does with a trained model: the table of modes, one module each. Imports nothing that takes time.
 
-`args` is the command line of test_solver.py, checked; `trained` the model; `info` the sampler. A mode prints what it will do
-and where to, before it begins.
+`modes/NAME.py` has `run(model, sampler, *, seed, save_dir, ...) -> paths written`. `model` is a `modes.model.Model`, `sampler`
+a `diffusion.SampleInfo`, which a mode without a sampler is not given; where `several`, both are lists. The keyword-only
+arguments are the options that the table names, None where the user gave none; and, where `shared`, `ranks`, a
+`utils.distributed.Ranks`. A mode prints what it will do and where to, before it begins.
 """
+
+from typing import NamedTuple
+
+
+class Mode(NamedTuple):
+    """help: one line. options: the names, in modes/options.py, of what `run` is given.
+
+    requirements: the file of packages that it needs beyond requirements.txt. sampler: whether it looks at its sampler.
+    several: whether it takes several checkpoints and samplers. shared: whether torchrun's processes share its work.
+    """
+
+    help: str
+    options: tuple[str, ...]
+    requirements: str | None = None
+    sampler: bool = True
+    several: bool = False
+    shared: bool = False
+
+
+REAL = ("data_name", "data_path", "config")  # where the real pictures come from
+MEASURING = "requirements-evaluate.txt"
+
+MODES = {
+    "random_gen": Mode(
+        "new pictures: a grid, their denoising as a picture and as a GIF",
+        ("seed", "save_dir", "sample_num", "batch_size", "save_images", "compile"),
+        shared=True,
+    ),
+    "interpolate": Mode(
+        "what lies between two real pictures",
+        ("seed", "save_dir", "sample_num", "batch_size", *REAL)
+        + ("interpolate_mode", "interpolate_steps", "interpolate_num"),
+    ),
+    "reconstruct": Mode(
+        "real pictures to their latents, and back",
+        ("seed", "save_dir", "sample_num", "batch_size", *REAL),
+    ),
+    "evaluate": Mode(
+        "FID, KID, precision and recall of new pictures, and whether they are copies of training pictures",
+        ("seed", "save_dir", "sample_num", "batch_size", *REAL)
+        + ("split", "repeats", "extractor", "inception_weights"),
+        requirements=MEASURING,
+    ),
+    "compare": Mode(
+        "several checkpoints and samplers side by side: a grid, a table, a plot",
+        ("seed", "save_dir", "sample_num", "batch_size", "repeats", "extractor", "inception_weights"),
+        requirements=MEASURING,
+        several=True,
+    ),
+    "likelihood": Mode(
+        "bits a dimension of real pictures, by the variational bound",
+        ("seed", "save_dir", "sample_num", "batch_size", *REAL, "split", "likelihood_steps"),
+        requirements=MEASURING,
+        sampler=False,
+    ),
+    "report": Mode(
+        "one HTML page of a whole run, with everything inside",
+        ("save_dir",),
+        sampler=False,
+    ),
+}

@@ -1,6 +1,5 @@
 """`compare`: several checkpoints and several samplers, the same seeds: a labelled grid, a table, a plot."""
 
-import argparse
 import csv
 import io
 from collections.abc import Sequence
@@ -9,10 +8,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from datasets import ImageDataset
 from diffusion import SampleInfo
 from evaluation.cells import Cell, Judge, Lots
 from evaluation.sheets import Sheet, labelled_grid
-from sampling.trained import Trained
+from modes.model import Model
 from utils.errors import RequestError
 from utils.files import atomic_write
 from utils.pictures import read_png, save_png
@@ -28,13 +28,25 @@ LEFT_OUT = ("class_histogram", "kid_std")
 ONLY_CSV = ("inception_score", "pictures", "lots", "cell")
 
 
-def run(args: argparse.Namespace, models: list[Trained], samplers: list[SampleInfo]) -> list[Path]:
+def run(
+    models: list[Model],
+    samplers: list[SampleInfo],
+    *,
+    seed: int,
+    save_dir: str,
+    sample_num: int | None,
+    batch_size: int | None,
+    repeats: int | None,
+    extractor: str | None,
+    inception_weights: str | None,
+) -> list[Path]:
     """A cell for each checkpoint and sampler, measured unless it was before; and what they look like side by side."""
-    folder = Path(args.save_dir).absolute()
-    lots = Lots(args.seed, args.sample_num or PICTURES, args.repeats or 1)
+    folder = Path(save_dir).absolute()
+    lots = Lots(seed, sample_num or PICTURES, repeats or 1)
     check_alike(models)
-    judge = Judge(models[0], lots, args.extractor, args.inception_weights)
-    cells = [Cell(folder / "compare_cells", trained, info, lots) for trained in models for info in samplers]
+    data = ImageDataset(**models[0].settings.data.model_dump())
+    judge = Judge(data, models[0].trained.device, lots, extractor, inception_weights)
+    cells = [Cell(folder / "compare_cells", model.trained, info, lots) for model in models for info in samplers]
     missing = [cell for cell in cells if not cell.find(judge)]
     last = lots.seed + lots.count * lots.repeats - 1
     print(f"Draws:   {lots.count:,} pictures a cell, {lots.repeats} times, seeds {lots.seed} to {last}")
@@ -49,31 +61,31 @@ def run(args: argparse.Namespace, models: list[Trained], samplers: list[SampleIn
     with tqdm(total=total, unit="call", unit_scale=True, disable=not missing) as bar:
         for cell in missing:
             bar.set_postfix_str(f"{cell.trained.name} {cell.info}")
-            cell.measure(judge, args.batch_size, bar.update)
+            cell.measure(judge, batch_size, bar.update)
 
     rows = [table_row(cell) for cell in cells]
-    data = {"model": f"real: {models[0].settings.data_name}"} | {
+    real = {"model": f"real: {models[0].settings.data_name}"} | {
         name: (value["mean"], value["std"]) for name, value in judge.data_figures(lots).items() if name not in LEFT_OUT
     }
     sheets = [Sheet(cell.trained.name, family(cell.info), str(cell.info.steps), read_png(cell.sheet)) for cell in cells]
     return [
         save_png(folder / "compare_grid.png", labelled_grid(sheets, COLUMNS)),
-        save_text(folder / "compare_table.md", markdown([*rows, data], lots, judge, models[0].weights)),
-        save_text(folder / "compare_table.csv", comma_separated([*rows, data])),
+        save_text(folder / "compare_table.md", markdown([*rows, real], lots, judge, models[0].trained.weights)),
+        save_text(folder / "compare_table.csv", comma_separated([*rows, real])),
         save_plot(folder / "compare_plot.png", quality_plot(cells)),
     ]
 
 
-def check_alike(models: Sequence[Trained]) -> None:
+def check_alike(models: Sequence[Model]) -> None:
     """RequestError unless all were trained on the same pictures, and have names by which to tell them apart."""
     first = models[0]
     for other in models[1:]:
         if other.settings.data != first.settings.data:
             raise RequestError(
-                f"{other.path} was trained on other pictures ({other.settings.data_name}) than {first.path} "
+                f"{other.trained.path} was trained on other pictures ({other.settings.data_name}) than {first.trained.path} "
                 f"({first.settings.data_name}): compare those of one data set at a time"
             )
-    names = [trained.name for trained in models]
+    names = [model.trained.name for model in models]
     for name in names:
         if names.count(name) > 1:
             raise RequestError(

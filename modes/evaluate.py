@@ -1,6 +1,5 @@
 """`evaluate`: figures of drawn pictures beside real ones, with their protocol, their floor, and a look at memorisation."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +20,52 @@ from evaluation.record import (
     table,
 )
 from evaluation.reference import Reference, load_reference
-from sampling.trained import Trained, real_data
+from modes.model import Model
+from modes.real_data import real_data
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
 
 
-def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Path]:
+def run(
+    model: Model,
+    sampler: SampleInfo,
+    *,
+    seed: int,
+    save_dir: str,
+    sample_num: int | None,
+    batch_size: int | None,
+    data_name: str | None,
+    data_path: str | None,
+    config: str | None,
+    split: str | None,
+    repeats: int | None,
+    extractor: str | None,
+    inception_weights: str | None,
+) -> list[Path]:
     """Draws `repeats` times `sample_num` pictures and measures each lot; the floor and memorisation beside them."""
-    prefix = trained.output_prefix(args.save_dir, info)
+    trained, info, extractor_name = model.trained, sampler, extractor
+    prefix = trained.output_prefix(save_dir, info)
     paths = [Path(f"{prefix}_{name}") for name in ("evaluate.json", "evaluate.md", "memorisation.png")]
-    data, split, repeats = real_data(args, trained.settings), args.split or "train", args.repeats or 1
-    extractor = load_extractor(args.extractor or extractor_for(data.source), args.inception_weights, trained.device)
-    if args.sample_num:
-        check_count(args.sample_num, extractor)
-    reference = load_reference(data, split, extractor, seed=args.seed)
-    count = args.sample_num or min(PICTURES_MAX, max(len(reference.held_out.pictures), extractor.dimension + 1))
+    data, split, repeats = real_data(model.settings, data_name, data_path, config), split or "train", repeats or 1
+    extractor = load_extractor(extractor_name or extractor_for(data.source), inception_weights, trained.device)
+    if sample_num:
+        check_count(sample_num, extractor)
+    reference = load_reference(data, split, extractor, seed=seed)
+    count = sample_num or min(PICTURES_MAX, max(len(reference.held_out.pictures), extractor.dimension + 1))
     record: dict[str, Any] = model_record(trained, info)
     record["protocol"] = protocol(
-        count=count, seed=args.seed, repeats=repeats, reference=reference.real.name,
+        count=count, seed=seed, repeats=repeats, reference=reference.real.name,
         reference_count=len(reference.real.pictures), extractor=extractor,
     )  # fmt: skip
     check_count(len(reference.real.pictures), extractor)
     print(f"Draws:   {describe(record)}")
     print(f"Output:  {', '.join(map(str, paths))}", flush=True)
 
-    record["floor"] = _floor(reference, extractor, count, args.seed, repeats)
+    record["floor"] = _floor(reference, extractor, count, seed, repeats)
     runs, drawn, seconds = [], None, 0.0
     with tqdm(total=repeats * count * info.steps, unit="call", unit_scale=True) as bar:
         for first, last in record["protocol"]["seeds"]:
-            lot = draw_pictures(trained, info, range(first, last + 1), args.batch_size, bar.update)
+            lot = draw_pictures(trained, info, range(first, last + 1), batch_size, bar.update)
             features = extractor(lot.pictures)
             runs.append(measure(features, reference.real.features, extractor, seed=first))
             drawn = drawn or (lot, features)  # the first lot: memorisation is looked for there
@@ -59,7 +75,7 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
     record["seconds_a_picture"] = seconds / (repeats * count)
 
     if split != "train":
-        reference = load_reference(data, "train", extractor, seed=args.seed)
+        reference = load_reference(data, "train", extractor, seed=seed)
     found = memorisation(drawn[0].pictures, drawn[1], reference)
     counts = {name: len(of["pixels"].index) for name, of in (("drawn", found.drawn), ("held_out", found.held_out))}
     record["memorisation"] = {"held_out": reference.held_out.name, "pictures": counts, **found.figures()}

@@ -1,6 +1,5 @@
 """`likelihood`: bits a dimension of real pictures, by the variational bound."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -9,41 +8,54 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from diffusion import SampleInfo
 from evaluation.likelihood import Bound, make_strata, variational_bound
 from evaluation.memorisation import save_figure
 from evaluation.record import model_record, save_json
+from modes.model import Model
+from modes.real_data import real_data
 from sampling.drawing import batches_of
-from sampling.trained import Trained, real_data
 from utils.errors import RequestError
 
 STEPS = 100  # timesteps for each picture, unless --likelihood_steps says otherwise
 PICTURES = 64  # unless --sample_num says otherwise
 
 
-def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Path]:
+def run(
+    model: Model,
+    *,
+    seed: int,
+    save_dir: str,
+    sample_num: int | None,
+    batch_size: int | None,
+    data_name: str | None,
+    data_path: str | None,
+    config: str | None,
+    split: str | None,
+    likelihood_steps: int | None,
+) -> list[Path]:
     """The bound for `sample_num` pictures of the test split: its mean and spread, its parts, its terms by t as a plot.
 
-    Of the training's own chain, so that `info` is not looked at.
+    Of the training's own chain: no sampler is asked for.
     """
+    trained = model.trained
     timestep_num = trained.diffusion.timestep_num
-    if timestep_num < 3 or (args.likelihood_steps or 2) > timestep_num:
-        raise RequestError(f"--likelihood_steps {args.likelihood_steps}: the model knows {timestep_num} steps of noise")
-    steps = min(args.likelihood_steps or STEPS, timestep_num)
+    if timestep_num < 3 or (likelihood_steps or 2) > timestep_num:
+        raise RequestError(f"--likelihood_steps {likelihood_steps}: the model knows {timestep_num} steps of noise")
+    steps = min(likelihood_steps or STEPS, timestep_num)
     strata = make_strata(timestep_num, steps - 1)  # and t = 0
-    data, split = real_data(args, trained.settings), args.split or "test"
+    data, split = real_data(model.settings, data_name, data_path, config), split or "test"
     if split == "test" and not data.has_split("test"):
         raise RequestError(
             f"{data.source} has no test split: --split train measures training pictures; or name held-out ones by "
             "--data_path FOLDER and --split train"
         )
     images = data.load(split).images
-    if (args.sample_num or 1) > len(images):
+    if (sample_num or 1) > len(images):
         raise RequestError(
-            f"--sample_num {args.sample_num}: the {split} split of {data.source} has {len(images):,} pictures"
+            f"--sample_num {sample_num}: the {split} split of {data.source} has {len(images):,} pictures"
         )
-    count = args.sample_num or min(PICTURES, len(images))
-    prefix = Path(args.save_dir).absolute() / trained.name
+    count = sample_num or min(PICTURES, len(images))
+    prefix = Path(save_dir).absolute() / trained.name
     paths = [Path(f"{prefix}_{name}") for name in ("likelihood.json", "likelihood.png")]
     exact = "each of them" if steps == timestep_num else f"{steps} of them, drawn by strata: unbiased"
     print(f"Measures: {count:,} of the {len(images):,} pictures of {data.source}, {split} split")
@@ -52,18 +64,18 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Pa
     )
     print(f"Output:   {', '.join(map(str, paths))}", flush=True)
 
-    chosen = np.random.default_rng(args.seed).permutation(len(images))[:count]
+    chosen = np.random.default_rng(seed).permutation(len(images))[:count]
     bounds = []
     with tqdm(total=count * steps, unit="call", unit_scale=True) as bar:
-        for batch in batches_of(range(count), args.batch_size or trained.settings.sample.batch_size):
+        for batch in batches_of(range(count), batch_size or trained.batch_size):
             pictures = torch.from_numpy(images[chosen[batch.start : batch.stop]])
-            seeds = range(args.seed + batch.start, args.seed + batch.stop)
+            seeds = range(seed + batch.start, seed + batch.stop)
             network, diffusion = trained.network, trained.diffusion
             bounds.append(variational_bound(network, diffusion, pictures, seeds, strata, trained.device, bar.update))
     bound = Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
     record: dict[str, Any] = model_record(trained, None)
     record["protocol"] = {
-        "pictures": count, "data": data.source, "split": split, "seed": args.seed, "timesteps": timestep_num,
+        "pictures": count, "data": data.source, "split": split, "seed": seed, "timesteps": timestep_num,
         "timesteps_a_picture": steps, "variance": trained.diffusion.variance, "clipped": trained.diffusion.clip_denoised,
         "strata": [[stratum.start, stratum.stop - 1] for stratum in strata],
     }  # fmt: skip

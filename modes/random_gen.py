@@ -3,7 +3,6 @@
 Pictures are drawn in batches, each the same whatever the number of processes, which share the batches out.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion import SampleInfo
+from modes.model import Model
 from sampling.drawing import Frames, batches_of, draw
-from sampling.trained import Trained
 from utils.background import Background
 from utils.device import compile_in_place
 from utils.distributed import Ranks
@@ -28,14 +27,26 @@ PROGRESS_COLUMNS = 16
 COMPILE = {None: "auto", "auto": "auto", "yes": True, "no": False}
 
 
-def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ranks) -> list[Path]:
+def run(
+    model: Model,
+    sampler: SampleInfo,
+    *,
+    seed: int,
+    save_dir: str,
+    sample_num: int | None,
+    batch_size: int | None,
+    save_images: bool | None,
+    compile: str | None,
+    ranks: Ranks,
+) -> list[Path]:
     """Draws `sample_num` pictures, batch by batch: the final grid, the progress picture and GIF, the single pictures."""
-    count = args.sample_num or trained.settings.sample.sample_num
-    batch_size = args.batch_size or trained.settings.sample.batch_size
-    prefix = trained.output_prefix(args.save_dir, info)
-    folder = prefix.with_name(f"{prefix.name}_images") if args.save_images else None
-    drawn_by = f"{info}, {trained.weights} weights {trained.digest}, {trained.device.type} in {trained.precision}"
-    print(f"Draws:   {count:,} pictures, seeds {args.seed} to {args.seed + count - 1}, {batch_size} at a time")
+    trained = model.trained
+    count = sample_num or model.settings.sample.sample_num
+    batch_size = batch_size or trained.batch_size
+    prefix = trained.output_prefix(save_dir, sampler)
+    folder = prefix.with_name(f"{prefix.name}_images") if save_images else None
+    drawn_by = f"{sampler}, {trained.weights} weights {trained.digest}, {trained.device.type} in {trained.precision}"
+    print(f"Draws:   {count:,} pictures, seeds {seed} to {seed + count - 1}, {batch_size} at a time")
     print(f"Output:  {prefix}_final.png, _progress.png, _progress.gif" + (f", {folder}/" if folder else ""), flush=True)
     if count > GRID_MAX:
         print(
@@ -44,33 +55,35 @@ def run(args: argparse.Namespace, trained: Trained, info: SampleInfo, ranks: Ran
     if folder is not None:
         ranks.broadcast_from_rank0(lambda: check_drawn_by(folder, drawn_by))
 
-    mine = list(batches_of(range(args.seed, args.seed + count), batch_size))[ranks.rank :: ranks.size]
-    compile_in_place(trained.model, COMPILE[args.compile], trained.device, len(mine) * info.steps)
+    mine = list(batches_of(range(seed, seed + count), batch_size))[ranks.rank :: ranks.size]
+    compile_in_place(trained.model, COMPILE[compile], trained.device, len(mine) * sampler.steps)
     drawn: dict[int, Tensor] = {}  # the first seed of a batch -> those of its pictures that the grid shows
     shown: dict[int, list[Tensor]] = {}  # ... -> those whose denoising is shown, moment by moment
-    total = sum(map(len, mine)) * info.steps
+    total = sum(map(len, mine)) * sampler.steps
     with tqdm(total=total, unit="call", unit_scale=True, disable=not ranks.is_main) as bar, Background() as writing:
         for seeds in mine:
-            start = seeds[0] - args.seed
+            start = seeds[0] - seed
             pictures = None
             if start >= PROGRESS_MAX and folder is not None:  # of the first ones, the denoising is wanted too
                 pictures = read_pictures(folder, seeds, drawn_by)
-                bar.update(0 if pictures is None else len(seeds) * info.steps)
+                bar.update(0 if pictures is None else len(seeds) * sampler.steps)
             if pictures is None:
-                frames = Frames(info.steps, min(count, PROGRESS_MAX) - start, PROGRESS_COLUMNS)
+                frames = Frames(sampler.steps, min(count, PROGRESS_MAX) - start, PROGRESS_COLUMNS)
 
                 def callback(index, t, t_prev, x_t, prediction, frames=frames):
                     frames(index, t, t_prev, x_t, prediction)
                     bar.update(len(x_t))
 
                 pictures = draw(
-                    trained.network, trained.diffusion, info, seeds, trained.shape, trained.device, callback
+                    trained.network, trained.diffusion, sampler, seeds, trained.shape, trained.device, callback
                 )
                 frames.finish(pictures)
                 if start < PROGRESS_MAX:
                     shown[start] = frames.pictures()
                 if folder is not None:
-                    files = [(folder / f"{seed:06d}.png", picture, drawn_by) for seed, picture in zip(seeds, pictures)]
+                    files = [
+                        (folder / f"{number:06d}.png", picture, drawn_by) for number, picture in zip(seeds, pictures)
+                    ]
                     writing.do(save_pngs, files)
             if start < GRID_MAX:
                 drawn[start] = pictures[: GRID_MAX - start]

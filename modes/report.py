@@ -1,6 +1,5 @@
 """`report`: one HTML page of a run, with everything inside: the page to send to a colleague."""
 
-import argparse
 import glob
 import hashlib
 import json
@@ -10,8 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from diffusion import SampleInfo
-from sampling.trained import Trained
+from modes.model import Model
 from utils.errors import RequestError
 from utils.files import atomic_write
 from utils.plots import Curve, data_uri, plot, svg
@@ -21,34 +19,35 @@ SHEETS_MAX = 12  # grids that are shown; of more, evenly spread ones
 LOG_FILE = "log.jsonl"
 
 
-def run(args: argparse.Namespace, trained: Trained, info: SampleInfo) -> list[Path]:
+def run(model: Model, *, save_dir: str) -> list[Path]:
     """The page of the run that `--model_path` lies in: its settings, curves, grids over time, and what was measured of it."""
+    trained = model.trained
     folder = trained.path.parent
-    path = Path(args.save_dir).absolute() / f"{trained.name}_report.html"
+    path = Path(save_dir).absolute() / f"{trained.name}_report.html"
     if not (folder / LOG_FILE).is_file():
         raise RequestError(
             f"a report is of a whole run, and {folder} has no {LOG_FILE}: --model_path train_results/NAME/model.safetensors"
         )
     print(f"Reports: the run in {folder}")
     print(f"Output:  {path}", flush=True)
-    page = render(folder, trained, path.parent)
+    page = render(folder, model, path.parent)
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return [path]
 
 
-def render(folder: Path, trained: Trained, results: Path) -> str:
+def render(folder: Path, model: Model, results: Path) -> str:
     """The page as text. Nothing in it points elsewhere; what comes out of the run's files is escaped."""
     lines = read_log(folder / LOG_FILE)
     sheets = sorted((folder / "samples").glob("step_*.png"))
     shown = evenly(sheets, SHEETS_MAX)
-    settings, name = trained.settings, trained.name
+    trained, settings = model
     data = settings.data
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html").render(
-        name=name,
+        name=trained.name,
         data_name=settings.data_name,
         shape=f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}",
         parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
@@ -60,7 +59,7 @@ def render(folder: Path, trained: Trained, results: Path) -> str:
         left_out=len(sheets) - len(shown),
         measured=[
             measured(file, trained.path)
-            for file in sorted([*folder.glob("*.json"), *results.glob(f"{glob.escape(name)}_*.json")])
+            for file in sorted([*folder.glob("*.json"), *results.glob(f"{glob.escape(trained.name)}_*.json")])
         ],
         curves=[
             {"title": title, "uri": data_uri(svg(plot(curves, title, "training step", "")), "image/svg+xml")}

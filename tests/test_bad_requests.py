@@ -245,7 +245,7 @@ def test_a_file_that_may_not_be_so_large(tmp_path):
 @pytest.mark.parametrize("shortage", [lambda: torch.empty(2**50), lambda: np.empty(2**50)])
 def test_a_lack_of_memory_says_what_to_lower(refused, shortage, monkeypatch):
     """torch reports it as a RuntimeError, numpy as a MemoryError."""
-    monkeypatch.setattr(test_solver, "load_trained", lambda *_, **__: shortage())
+    monkeypatch.setattr(test_solver, "load_model", lambda *_, **__: shortage())
     refused(test_solver, SHIPPED, "memory", "train.batch_size", "--batch_size")
 
 

@@ -7,6 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from interop import open_checkpoint
 from models import build_model
 from tests.training import advance, find, make_trainer
 from utils import version
@@ -116,7 +117,7 @@ def test_code_in_a_file_is_not_run(tmp_path, name, writer):
 def test_files_without_or_with_bad_settings_are_refused(tmp_path):
     path, weights = tmp_path / "a.safetensors", {"a": torch.zeros(1)}
     for metadata, words in (
-        (None, "carries no settings: --image_size"),
+        (None, "carries no settings"),
         ({"settings": "{"}, "cannot be used"),
         ({"settings": "[]"}, "cannot be used"),
         ({"settings": '{"data_name": "a", "evil": 1}'}, "evil"),
@@ -143,15 +144,36 @@ def test_weights_of_the_older_scripts_are_read_with_what_is_said_of_them(tmp_pat
     model = build_model(**arguments)
     path = tmp_path / "old.pt"
     torch.save({"epoch": 3, "unet_model": model.state_dict()}, path)
-    found = load_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
+    found = open_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
     assert found.weights == "raw" and found.settings.model_arguments().items() >= arguments.items()
     assert (found.settings.diffusion.timestep_num, found.settings.diffusion.beta_schedule) == (1000, "cosine")
     load_weights(build_model(**found.settings.model_arguments()), found.state_dict, path)
     with pytest.raises(RequestError, match="--image_size, --image_channel and --training_timestep_num"):
-        load_checkpoint(path)
+        open_checkpoint(path)
     torch.save({"epoch": 3, "unet_model": {"a": torch.zeros(1)}}, path)
-    with pytest.raises(RequestError, match="not those of a UNet of this family"):
-        load_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
+    with pytest.raises(RequestError, match="not those of a network of this project"):
+        open_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
     torch.save([1, 2], path)
     with pytest.raises(RequestError, match="holds a list"):
-        load_checkpoint(path)
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, STATE_FILE])
+def test_what_is_stated_of_a_checkpoint_is_checked(run, name):
+    carried = {"image_size": 28, "image_channel": 1, "timestep_num": 1000}
+    found = open_checkpoint(run / name, **carried)
+    torch.testing.assert_close(found.state_dict, load_checkpoint(run / name).state_dict, rtol=0, atol=0)
+    assert found[1:] == load_checkpoint(run / name)[1:]
+    for option, value in carried.items():
+        with pytest.raises(RequestError, match=rf"{option} {value + 1}.*was trained with {value}"):
+            open_checkpoint(run / name, **carried | {option: value + 1})
+    with pytest.raises(RequestError, match="EMA weights only"):
+        open_checkpoint(run / WEIGHTS_FILE, "raw")
+
+
+def test_a_file_without_settings_is_refused_where_none_can_be_stated(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
+    torch.save({"epoch": 3, "unet_model": {"a": torch.zeros(1)}}, tmp_path / "old.pt")
+    for name in ("bare.safetensors", "old.pt"):
+        with pytest.raises(RequestError, match=name):
+            load_checkpoint(tmp_path / name)

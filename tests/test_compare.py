@@ -1,6 +1,5 @@
 """Comparisons: what a cell is keyed by, that it is kept, and that its figures are those of its pictures."""
 
-import argparse
 import csv
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from evaluation.reference import load_real
 from evaluation.sheets import FONT_SIZE, MARGIN, SCALE, Sheet, labelled_grid
 from models import build_model
 from modes import compare
-from sampling.trained import load_trained
+from modes.model import load_model
+from tests.mode import run_mode
 from tests.processes import TINY, done, refused, run
 from utils.config import load_settings
 from utils.errors import RequestError
@@ -77,13 +77,11 @@ def models(tmp_path_factory):
 
 
 def loaded(path, clip=None):
-    return load_trained(path, "ema", CPU, "fp32", clip)
+    return load_model(path, device=CPU, precision="fp32", clip_denoised=clip)
 
 
-def request(folder, **changes):
-    options = {"save_dir": str(folder), "seed": 0, "sample_num": 66, "repeats": None, "batch_size": 66, "extractor": None,
-               "inception_weights": None}  # fmt: skip
-    return argparse.Namespace(**{**options, **changes})
+def run_compare(folder, models, samplers, **changes):
+    return run_mode("compare", models, samplers, **{"save_dir": str(folder), "sample_num": 66, "batch_size": 66, **changes})
 
 
 def rows(folder):
@@ -97,7 +95,7 @@ SAMPLERS = [SampleInfo.parse("DDIM_1_0p0"), SampleInfo.parse("HEUN_2_0p0")]
 def compared(models, tmp_path_factory):
     """Two checkpoints and two samplers, and how often something was drawn."""
     folder = tmp_path_factory.mktemp("compared")
-    return folder, compare.run(request(folder), [loaded(path) for path in models], SAMPLERS)
+    return folder, run_compare(folder, [loaded(path) for path in models], SAMPLERS)
 
 
 def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
@@ -131,10 +129,10 @@ def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
 
 def test_a_cell_holds_the_figures_of_the_pictures_that_are_drawn_from_its_seeds(compared, models):
     folder, _ = compared
-    trained, extractor = loaded(models[1]), load_extractor("digits")
+    (trained, settings), extractor = loaded(models[1]), load_extractor("digits")
     drawn = draw_pictures(trained, SAMPLERS[1], range(66), 66).pictures
     wanted = measure(
-        drawn, load_real(ImageDataset(**trained.settings.data.model_dump()), "train", extractor).features, extractor, seed=0
+        drawn, load_real(ImageDataset(**settings.data.model_dump()), "train", extractor).features, extractor, seed=0
     ) | appearance(drawn)
     row = rows(folder)[3]
     for name in ("fid", "kid", "precision", "recall", "confident", "grey", "edges", "grain"):
@@ -151,7 +149,7 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(models, tmp_path, mo
 
     def again(**changes):
         drawn.clear()
-        compare.run(request(tmp_path, **{"sample_num": 5, **changes}), [loaded(models[0])], SAMPLERS)
+        run_compare(tmp_path, [loaded(models[0])], SAMPLERS, **{"sample_num": 5, **changes})
         return [(str(info), seeds) for info, seeds in drawn]
 
     assert again() == [("DDIM_1_0p0", range(5)), ("HEUN_2_0p0", range(5))]
@@ -173,27 +171,28 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(models, tmp_path, mo
 
 def test_a_cell_is_another_with_another_checkpoint_clipping_or_precision(models, tmp_path):
     lots = Lots(0, 66, 1)
-    different = [loaded(models[0]), loaded(models[1]), loaded(models[0], clip=False), loaded(models[0])._replace(precision="bf16"),
-                 loaded(models[0])._replace(weights="raw")]  # fmt: skip
+    one = loaded(models[0]).trained
+    different = [one, loaded(models[1]).trained, loaded(models[0], clip=False).trained, one._replace(precision="bf16"),
+                 one._replace(weights="raw")]  # fmt: skip
     assert len({Cell(tmp_path, trained, SAMPLERS[0], lots).stem for trained in different}) == 5
     assert (
-        Cell(tmp_path, loaded(models[0]), SAMPLERS[0], lots).stem
+        Cell(tmp_path, loaded(models[0]).trained, SAMPLERS[0], lots).stem
         == Cell(tmp_path, different[0], SAMPLERS[0], lots).stem
     )
 
 
 def test_too_few_pictures_for_a_covariance_leave_the_figures_of_the_pixels_and_say_so(models, tmp_path, capsys):
-    compare.run(request(tmp_path, sample_num=5), [loaded(models[0])], SAMPLERS[:1])
+    run_compare(tmp_path, [loaded(models[0])], SAMPLERS[:1], sample_num=5)
     assert "no FID and the like: digits (64 features" in capsys.readouterr().out
     assert "fid" not in rows(tmp_path)[0] and float(rows(tmp_path)[0]["grain"]) > 0
     with pytest.raises(RequestError, match="extractor"):
-        Judge(loaded(models[0]), Lots(0, 66, 1), extractor="none")
+        Judge(ImageDataset(source="mnist_mini", image_size=28, image_channel=1), CPU, Lots(0, 66, 1), extractor="none")
 
 
 @pytest.mark.parametrize("text", ["DDPM_5_0p0", "DDIM_5_0p0", "DPMPP_5_0p0", "HEUN_5_0p0", "UNIPC_5_0p0"])
 def test_the_calls_that_are_announced_are_the_calls_that_are_made(models, text):
     info = SampleInfo.parse(text)
-    assert compare.calls_of(info) == draw_pictures(loaded(models[0]), info, range(2), 2).network_calls
+    assert compare.calls_of(info) == draw_pictures(loaded(models[0]).trained, info, range(2), 2).network_calls
 
 
 def sheet(model, sampler, steps, value):

@@ -1,18 +1,18 @@
 """The mode evaluate and the extractor's training, run as a user runs them."""
 
-import importlib
 import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from diffusion import SampleInfo
-from sampling.trained import load_trained
+from modes import MODES
+from modes.model import load_model
 from tests.features import CPU, SHIPPED
+from tests.mode import run_mode
 from tests.processes import ROOT, done, files, refused, run
 from utils.errors import RequestError
 
@@ -64,14 +64,9 @@ def test_without_weights_inception_is_refused_and_nothing_is_left(tmp_path):
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path, mode, path, options, words):
-    names = ("data_name", "data_path", "config", "split", "repeats", "extractor", "inception_weights", "likelihood_steps", "sample_num",
-             "batch_size")  # fmt: skip
-    args = SimpleNamespace(**dict.fromkeys(names), **{"seed": 0, "save_dir": str(tmp_path)})
-    args.__dict__.update(options)
+    chosen = [load_model(path, device=CPU, precision="fp32"), SampleInfo.parse("DDIM_2_0p0")][: 1 + MODES[mode].sampler]
     with pytest.raises(RequestError, match=words) as error:
-        importlib.import_module(f"modes.{mode}").run(
-            args, load_trained(path, "ema", CPU, "fp32"), SampleInfo.parse("DDIM_2_0p0")
-        )
+        run_mode(mode, *chosen, save_dir=str(tmp_path), **options)
     assert "\n" not in str(error.value) and os.listdir(tmp_path) == []
 
 

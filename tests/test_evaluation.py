@@ -19,7 +19,7 @@ from evaluation.measures import draw_pictures, measure, measure_floor
 from evaluation.memorisation import memorisation, nearest_pictures
 from evaluation.record import summary
 from evaluation.reference import load_real, load_reference
-from sampling.trained import load_trained
+from modes.model import load_model
 from tests.features import CPU, DIGITS, SHIPPED, features_of, two_point
 from tests.processes import done, train
 from utils.errors import RequestError
@@ -178,7 +178,7 @@ def test_the_shipped_model_is_nearer_than_a_spoilt_one_and_its_calls_are_counted
     save_file(weights, tmp_path / "spoilt.safetensors", metadata)
     found = []
     for path in (SHIPPED, tmp_path / "spoilt.safetensors"):
-        trained = load_trained(path, "ema", CPU, "fp32")
+        trained = load_model(path, device=CPU, precision="fp32").trained
         lot = draw_pictures(trained, SampleInfo.parse("DPMPP_5_0p0"), range(70), batch_size=64)
         assert lot.pictures.shape == (70, 1, 28, 28) and lot.network_calls == 5 and lot.seconds > 0
         found.append(measure(lot.pictures, reference.real.features, extractor))
@@ -188,7 +188,7 @@ def test_the_shipped_model_is_nearer_than_a_spoilt_one_and_its_calls_are_counted
 
 
 def test_heun_counts_two_calls_a_step_but_the_last(reference):
-    trained = load_trained(SHIPPED, "ema", CPU, "fp32")
+    trained = load_model(SHIPPED, device=CPU, precision="fp32").trained
     assert draw_pictures(trained, SampleInfo.parse("HEUN_3_0p0"), range(3), batch_size=2).network_calls == 5
 
 
@@ -197,7 +197,7 @@ def test_the_shipped_model_is_near_the_floor_and_a_half_trained_one_is_not(extra
     done(train(tmp_path / "short", "--max_steps", 150, settings=["sample.sample_num=4"]))
     found = {}
     for name, path in (("shipped", SHIPPED), ("short", tmp_path / "short" / "model.safetensors")):
-        lot = draw_pictures(load_trained(path, "ema", CPU, "fp32"), SampleInfo.parse("DPMPP_20_0p0"), range(500))
+        lot = draw_pictures(load_model(path, device=CPU, precision="fp32").trained, SampleInfo.parse("DPMPP_20_0p0"), range(500))
         found[name] = measure(lot.pictures, reference.real.features, extractor)
     floor = measure_floor(reference, extractor, 500).figures
     print({name: figures["fid"] for name, figures in {**found, "floor": floor}.items()})

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from diffusion import SampleInfo, build_diffusion
+from modes.model import load_model
 from sampling.drawing import Frames, draw
-from sampling.trained import load_trained
 from tests.processes import TINY, done, refused, run, train
 from tests.training import advance, make_trainer
 from training.run_folder import write_snapshot
@@ -71,7 +71,7 @@ def test_channels_last_draws_the_same_pictures():
         False,
         False,
     ]
-    trained = load_trained(SHIPPED, "ema", CPU, "fp32")
+    trained = load_model(SHIPPED, device=CPU, precision="fp32").trained
     assert trained.model.middle_block[0].conv2[3].weight.is_contiguous(memory_format=torch.channels_last)
     x, t = torch.randn(2, 1, 28, 28), torch.tensor([10, 900])
     with torch.no_grad():

@@ -87,16 +87,15 @@ def test_a_state_with_a_checksum_of_its_own_is_not_believed(tmp_path, forge):
 
 def test_a_checkpoint_says_nothing_of_where_to_write(tmp_path, monkeypatch):
     """A stranger's file names a cache folder: it is not used."""
-    from sampling.trained import real_data
+    from modes.real_data import real_data
 
     settings = load_settings(
         "config.yaml", "Cifar10", [f"data.cache_dir={tmp_path}/theirs", f"data.data_path={tmp_path}"]
     )
-    args = type("Args", (), {"data_name": None, "data_path": None, "config": None})
-    data = real_data(args, settings)
+    data = real_data(settings)
     assert (data.cache_dir, data.download) == ("data/cache", False)
-    args.data_path = f"{tmp_path}/ours"
-    assert real_data(args, settings).download and real_data(args, settings).data_path == f"{tmp_path}/ours"
+    data = real_data(settings, data_path=f"{tmp_path}/ours")
+    assert data.download and data.data_path == f"{tmp_path}/ours"
 
 
 # Pictures

@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from interop.family import settings_of_weights
-from utils.config import explain
 from utils.errors import RequestError
 from utils.settings import Settings
 from utils.untrusted import (
@@ -26,6 +23,7 @@ from utils.version import note_newer
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
 PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
+STATE_SUFFIXES = (".pt", ".pth")
 MILESTONES = "milestones"  # the folder of those that are kept for good
 
 # The parts of a training's state, as TrainerState.save writes them.
@@ -102,50 +100,34 @@ class Checkpoint(NamedTuple):
     step: int
 
 
-def load_checkpoint(
-    path: str | Path,
-    weights: str = "ema",
-    *,
-    image_size: int | None = None,
-    image_channel: int | None = None,
-    timestep_num: int | None = None,
-) -> Checkpoint:
-    """The "ema" or "raw" `weights` of a file, and the settings under which they were trained.
+def load_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
+    """The "ema" or "raw" `weights` of a file of this project, and the settings under which they were trained.
 
-    `path` is a model.safetensors (EMA weights), a trainer_state.pt (both), or a .pt of the family's older scripts ("epoch"
-    and "unet_model", raw weights); for a file that carries no settings, the three last arguments must say what it was
-    trained for. RequestError if it is none of these, is damaged, or does not hold what is asked for.
+    `path` is a model.safetensors (EMA weights) or a trainer_state.pt (both). RequestError if it is neither, is damaged, or does
+    not hold what is asked for. `interop.open_checkpoint` reads other projects' files, too.
     """
     path = Path(path)
-    if path.suffix in (".pt", ".pth"):
-        state = read_pt(path)
-        if "settings" in state:
-            _check_state(state, path)
-            state_dict, settings = state["ema" if weights == "ema" else "model"], settings_from_json(state["settings"], path)
-            check_shapes(settings, shapes_of(state_dict), path)
-            return Checkpoint(state_dict, weights, settings, state["step"])
-        if "unet_model" not in state:
-            raise RequestError(f"{path} holds neither a training state of this project nor weights named unet_model")
-        state_dict, settings, step, weights = state["unet_model"], None, 0, "raw"
-        check_state_dict(state_dict, path)
-    else:
-        state_dict, settings, step = read_safetensors(path)
-        if weights == "raw":
-            raise RequestError(
-                f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
-                f"--model_path FOLDER/{STATE_FILE}"
-            )
-    if settings is not None:
-        return Checkpoint(state_dict, weights, settings, step)
-    stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
-    if None in stated.values():
-        raise RequestError(
-            f"{path} carries no settings: --image_size, --image_channel and --training_timestep_num must say what it was "
-            "trained for"
-        )
-    try:
-        settings = settings_of_weights(state_dict, **stated)
-    except ValidationError as error:
-        raise RequestError(f"{path}: {explain(error, {}, str(path))}") from None
+    if path.suffix in STATE_SUFFIXES:
+        return checkpoint_of_state(read_pt(path), path, weights)
+    state_dict, settings, step = read_safetensors(path)
+    refuse_raw(path, weights)
+    if settings is None:
+        raise RequestError(f"{path} carries no settings: it is no model.safetensors of this project")
+    return Checkpoint(state_dict, weights, settings, step)
+
+
+def checkpoint_of_state(state: dict, path: Path, weights: str) -> Checkpoint:
+    """The "ema" or "raw" `weights` of a training's state that `read_pt` read from `path`; refuses as `load_checkpoint`."""
+    _check_state(state, path)
+    state_dict, settings = state["ema" if weights == "ema" else "model"], settings_from_json(state["settings"], path)
     check_shapes(settings, shapes_of(state_dict), path)
-    return Checkpoint(state_dict, weights, settings, 0)
+    return Checkpoint(state_dict, weights, settings, state["step"])
+
+
+def refuse_raw(path: Path, weights: str) -> None:
+    """RequestError if the "raw" `weights` of the model.safetensors `path` are asked for: it holds EMA weights only."""
+    if weights == "raw":
+        raise RequestError(
+            f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
+            f"--model_path FOLDER/{STATE_FILE}"
+        )

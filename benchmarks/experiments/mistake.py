@@ -19,9 +19,10 @@ from datasets import to_uint8  # noqa: E402
 from diffusion import GaussianDiffusion, SampleInfo  # noqa: E402
 from evaluation.appearance import appearance  # noqa: E402
 from evaluation.sheets import Sheet, labelled_grid  # noqa: E402
+from sampling import load_trained  # noqa: E402
 from sampling.drawing import draw  # noqa: E402
 from sampling.network import sampling_network  # noqa: E402
-from sampling.trained import load_trained  # noqa: E402
+from utils.checkpoints import load_checkpoint  # noqa: E402
 from utils.files import atomic_write  # noqa: E402
 from utils.pictures import grid, near_square, save_png  # noqa: E402
 from utils.seeds import PictureNoise  # noqa: E402
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trained = load_trained(args.model_path, "ema", device, "auto")
+    trained = load_trained(load_checkpoint(args.model_path), args.model_path, device)
     diffusion, seeds = trained.diffusion, list(range(PICTURES))
     sheets, figures = [], {}
     for steps in STEPS:

@@ -1,4 +1,4 @@
-"""Checkpoints of the family's older scripts: weights without settings, from which the settings are read off."""
+"""Checkpoints of the older scripts of this kind: weights without settings, from which the settings are read off."""
 
 import math
 
@@ -6,6 +6,8 @@ from torch import Tensor
 
 from utils.errors import RequestError
 from utils.settings import Settings
+
+STATE_DICT = "unet_model"  # where such a .pt file holds its weights, beside "epoch"
 
 # What the shapes of the weights do not tell, as those scripts have it.
 ASSUMED_MODEL = {"num_heads": 4, "norm_groups": 32, "dropout": 0.0}
@@ -18,13 +20,13 @@ def settings_of_weights(
     """The settings under which `models.UNet` has just these weights.
 
     Widths, depths and attention are read off the names and shapes; the number of heads, the groups and the diffusion are
-    those of the family (see ASSUMED_MODEL, ASSUMED_DIFFUSION), and what is given here is believed. RequestError if the
-    names are not the family's, pydantic's ValidationError if the settings do not fit each other.
+    those of the older scripts (see ASSUMED_MODEL, ASSUMED_DIFFUSION), and what is given here is believed. RequestError if the
+    names are not those of `models.UNet`, pydantic's ValidationError if the settings do not fit each other.
     """
     entrance = weights.get("down_blocks.0.0.weight")
     empty = any(0 in tensor.shape or tensor.ndim == 0 for tensor in weights.values())
     if entrance is None or entrance.ndim != 4 or empty:
-        raise RequestError("the file carries no settings, and its weights are not those of a UNet of this family")
+        raise RequestError("the file carries no settings, and its weights are not those of a network of this project")
     base_channels, folded_channels = entrance.shape[:2]
     patch_size = math.isqrt(max(1, folded_channels // image_channel))
     widths, blocks, attention, level, stage = [0], [0], set(), 0, 1

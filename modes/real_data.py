@@ -1,0 +1,31 @@
+"""Where a mode's real pictures come from."""
+
+from datasets import ImageDataset
+from utils.config import load_settings
+from utils.errors import RequestError
+from utils.settings import DataSettings, Settings
+
+
+def real_data(
+    settings: Settings, data_name: str | None = None, data_path: str | None = None, config: str | None = None
+) -> ImageDataset:
+    """The checkpoint's own data, or what --data_name and --data_path say, at the size that the network knows.
+
+    Where anything is written is never said by the checkpoint, which may be a stranger's: the decoded pictures go to the
+    default cache, and a set is downloaded only to the default place or to --data_path.
+    """
+    if config is not None and data_name is None:
+        raise RequestError("--config says where --data_name is looked up: give both, or neither")
+    data = settings.data.model_copy(
+        update={
+            "cache_dir": DataSettings().cache_dir,
+            "download": settings.data.download and settings.data.data_path is None,
+        }
+    )
+    if data_name is not None and (config is not None or data_name != settings.data_name):
+        data = load_settings(config or "config.yaml", data_name, flags={"data.data_path": data_path}).data
+    elif data_path is not None:
+        data = data.model_copy(update={"data_path": data_path, "download": settings.data.download})
+    # The network knows one size and number of channels, whatever the other data set is trained at.
+    shape = {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel}
+    return ImageDataset(**data.model_dump() | shape)
