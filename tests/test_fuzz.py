@@ -14,7 +14,7 @@ from PIL import Image
 from datasets.decode import UnreadablePictureError, decode_file
 from diffusion import SampleInfo
 from models import build_model, parameter_shapes
-from tests.training import advance, make_trainer
+from tests.training import advance, make_trainer, settings_of
 from utils.checkpoints import load_checkpoint, load_state
 from utils.config import load_settings
 from utils.errors import RequestError, one_line
@@ -144,7 +144,7 @@ def checkpoints(tmp_path_factory):
         "a.safetensors": (folder / "model.safetensors").read_bytes(),
         "a.pt": (folder / "trainer_state.pt").read_bytes(),
     }
-    return folder, files | {"old.pt": old.getvalue()}, build_model(**trainer.settings.model_arguments())
+    return folder, files | {"old.pt": old.getvalue()}, build_model(**settings_of(trainer).model_arguments())
 
 
 # Where, as a share of the file or (for most of what matters) among its first or last bytes; what goes, what comes.

@@ -1,15 +1,19 @@
 """A training that is stopped, killed or shared out is the same training."""
 
+import fcntl
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import termios
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.processes import ROOT, TINY, Script, done, refused, run, start_training, torchrun, train, wait_for
 from utils.checkpoints import load_checkpoint, load_state
@@ -146,6 +150,88 @@ def test_a_second_signal_stops_at_once_and_the_state_of_before_stays(tmp_path):
     process.kill(signal.SIGTERM)
     assert process.wait(20).returncode == -signal.SIGTERM
     assert load_state(tmp_path / "run" / "trainer_state.pt")["step"] == 1
+
+
+def in_terminal(arguments):
+    """A process whose terminal is a pseudo-terminal, which closes when the returned handle does."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    return process, ours
+
+
+def test_closing_the_terminal_loses_nothing(tmp_path):
+    words = [word for setting in [*SMALL, "train.save_every=1000000"] for word in ("--set", setting)]
+    arguments = ["train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "run", "--max_steps", "100000"]
+    process, terminal = in_terminal([sys.executable, *map(str, arguments), *words])
+    log = tmp_path / "run" / "log.jsonl"
+    written = b""
+    while not (log.exists() and log.stat().st_size):
+        written += os.read(terminal, 10_000)
+    os.close(terminal)
+    assert process.wait(60) == 128 + signal.SIGHUP, written
+    steps = [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()]
+    assert load_state(tmp_path / "run" / "trainer_state.pt")["step"] >= steps[-1] > 0
+
+
+def test_the_clock_saves_and_draws_without_changing_the_run(tmp_path):
+    settings = [*SMALL, "train.save_every=1000000", "train.sample_every=1000000"]
+    done(train_in(tmp_path, "straight", 9, settings))
+    by_clock = [*settings, "train.save_minutes=0.000001"]
+    process = start_in(tmp_path, "clocked", 9, by_clock)
+    assert "step_000009.png" in done(process.wait())
+    names = os.listdir(tmp_path / "clocked" / "run" / "samples")
+    assert len(names) > 1 and (tmp_path / "clocked" / "run" / "trainer_state.previous.pt").exists()
+    assert_same_run(tmp_path / "straight" / "run", tmp_path / "clocked" / "run")
+
+
+def test_the_clock_is_the_same_on_all_ranks(tmp_path):
+    options = [word for setting in [*SMALL, "train.sample_every=1000000", "train.save_minutes=0.000001"] for word in ("--set", setting)]
+    ends = torchrun(2, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "two", "--max_steps", 5, *options)
+    assert "step_000005.png" in done(ends[0]) and done(ends[1]) == ""
+    assert len(os.listdir(tmp_path / "two" / "samples")) > 1
+
+
+def test_a_run_that_goes_back_does_not_announce_later_pictures(tmp_path):
+    settings = [*SMALL, "train.sample_every=1000000"]
+    done(train_in(tmp_path, "one", 3, settings))
+    done(train_in(tmp_path, "one", 6, settings))
+    run = tmp_path / "one" / "run"
+    (run / "trainer_state.pt").write_bytes(b"damaged")
+    assert load_state(run / "trainer_state.previous.pt")["step"] < 5
+    output = done(train_in(tmp_path, "one", 5, [*settings, "train.save_every=1000000"]))
+    assert "Instead: " in output and "step_000005.png" in output and "step_000006.png" not in output
+
+
+def test_a_learning_rate_out_of_range_names_no_state_that_does_not_exist(tmp_path):
+    settings = [*TINY, "train.learning_rate=1e300", "train.warmup_steps=0", "train.log_every=1"]
+    refused(train(tmp_path / "run", "--max_steps", 9, settings=settings), "is not finite", "no state was saved before it")
+    assert not (tmp_path / "run" / "trainer_state.pt").exists()
+
+
+def test_moved_pictures_are_the_same_run_and_others_are_not(tmp_path):
+    dice = np.random.default_rng(0)
+    for name in ("here", "others"):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            picture = dice.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "config.yaml").write_text("Train_Data:\n  Mine:\n    data: {image_size: 8}\n", encoding="utf-8")
+
+    def train_on(folder, steps):
+        words = [*TINY, f"data.data_path={tmp_path / folder}", f"data.cache_dir={tmp_path / 'cache'}", "model.channel_mult=[1]",
+                 "model.attention_resolutions=[]", "model.num_res_blocks=1"]  # fmt: skip
+        options = ("--max_steps", steps, "--config", tmp_path / "config.yaml")
+        return train(tmp_path / "run", *options, data_name="Mine", settings=words)
+
+    done(train_on("here", 1))
+    (tmp_path / "here").rename(tmp_path / "there")
+    output = done(train_on("there", 2))
+    assert f"Changed since this run was last started: data.data_path: {tmp_path / 'here'} -> " in output
+    refused(train_on("others", 3), "the pictures are not those that this run began with")
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path):

@@ -41,10 +41,13 @@ def advance(trainer, steps):
         trainer.step += 1
 
 
+def settings_of(trainer):
+    return settings_from_json(trainer.settings_json, "the trainer")
+
+
 def read_state(trainer, folder, resume="auto"):
     """The state in `folder` that `trainer` would go on from."""
-    settings = settings_from_json(trainer.settings_json, folder)
-    return find_state(folder, resume, partial(check_same_run, settings, folder))
+    return find_state(folder, resume, partial(check_same_run, settings_of(trainer), folder))
 
 
 def find(trainer, folder, resume="auto"):
