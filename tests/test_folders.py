@@ -195,8 +195,10 @@ def test_the_sources_are_the_same_everywhere():
 
 
 def test_facts_are_those_of_the_embedded_files(dataset):
+    licences = (ROOT / "datasets" / "assets" / "README.md").read_text(encoding="utf-8")
     for source in ("mnist_mini", "emoji"):
         facts = FACTS[source]
+        assert facts.asset in licences and facts.licence in licences
         for split, number in facts.splits.items():
             images = (
                 dataset(source=source, data_path=None, image_size=facts.side, image_channel=facts.channels)
