@@ -70,7 +70,7 @@ from utils.device import (
     pick_precision,
 )
 from utils.distributed import Ranks, silence_other_ranks
-from utils.errors import RequestError
+from utils.errors import RequestError, counted
 from utils.files import atomic_write, check_writable
 from utils.same_run import check_same_run
 from utils.script import StopSignal, run_script
@@ -283,9 +283,10 @@ def print_plan(settings: Settings, picture_num: int, folder: Path, ranks: Ranks)
     shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
     steps = f"{picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each"
     print(f"Version: {VERSION}")
-    print(f"Data:    {settings.data_name}, {picture_num:,} pictures, {shape}")
-    for line in ImageDataset(**data.model_dump()).survey().lines():
-        print(f"         {line}")
+    print(f"Data:    {settings.data_name}, {counted(picture_num, 'picture')}, {shape}")
+    if ranks.is_main:
+        for line in ImageDataset(**data.model_dump()).survey().lines():
+            print(f"         {line}")
     print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
     print(f"Steps:   {steps}{shared}")
     print(f"Output:  {folder}{os.sep}", flush=True)

@@ -128,9 +128,9 @@ def build(
                 raise RequestError(
                     f"{pictures.root}: no picture can be read, of {counted(len(items), 'file')}; first: {first}"
                 )
-            kept = (
-                np.zeros(0, np.int64) if labels is None else np.delete(labels, [picture.index for picture in skipped])
-            )
+            kept = np.zeros(0, np.int64)
+            if labels is not None:
+                kept = np.delete(labels, [picture.index for picture in skipped])
             np.lib.format.write_array(file, kept, allow_pickle=False)
             file.seek(0)
             write_header(file, (len(items) - len(skipped), *shape))

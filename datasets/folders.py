@@ -15,6 +15,7 @@ from datasets.decode import EXTENSIONS, FORMATS
 from datasets.picture_set import Items, PictureSet
 from utils.errors import RequestError, one_line
 
+LONGEST_ENDING = 10  # with the dot; longer ones are parts of names
 UNSUPPORTED = {ending for endings in FORMATS.values() for ending in endings} - set(EXTENSIONS)
 
 
@@ -146,7 +147,9 @@ def kind_left_out(path: str) -> str | None:
         return "no file"
     if ending in EXTENSIONS:
         return None
-    return f"{ending} (which this Pillow cannot read)" if ending in UNSUPPORTED else ending or "without an ending"
+    if ending in UNSUPPORTED:
+        return f"{ending} (which this Pillow cannot read)"
+    return one_line(ending) if 0 < len(ending) <= LONGEST_ENDING else "of no known ending"
 
 
 def is_file(path: str) -> bool:

@@ -84,7 +84,7 @@ class Judge:
 
     def data_figures(self, lots: Lots) -> dict:
         """What real pictures give: their appearance, and with an extractor the floor, of as many held-out ones."""
-        some = np.ascontiguousarray(self.images[:: math.ceil(len(self.images) / DATA_PICTURES)])
+        some = np.array(self.images[:: math.ceil(len(self.images) / DATA_PICTURES)])
         found = summary([appearance(torch.from_numpy(some))])
         if self.extractor is None:
             return found

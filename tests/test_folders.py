@@ -19,6 +19,7 @@ from datasets import FACTS, Batches, ImageDataset
 from datasets.decode import EXTENSIONS, FORMATS, OPTIONAL, READ_FORMATS, UnreadablePictureError, decode_file
 from evaluation.extractor import extractor_for
 from tests.pictures import BLUE, CPU, GREEN, RED, message, solid
+from training.previews import data_figures
 from utils.errors import RequestError
 from utils.settings import DataSettings
 
@@ -141,12 +142,19 @@ def test_links_to_folders_are_followed_once_and_never_to_what_holds_them(dataset
 def test_a_survey_says_what_is_left_out_and_what_is_small(dataset, folder, monkeypatch):
     for number in range(10):
         solid(RED, (8, 8) if number < 7 else (20, 7)).save(folder / f"{number}.png")
-    for name in ("a.txt", "b.TXT", "c.heic", ".DS_Store", "README", "broken.png"):
+    for name in ("a.txt", "b.TXT", "c.heic", ".DS_Store", "README", "broken.png", "steers.\x1b[31m"):
         (folder / name).write_bytes(b"?")
     os.mkfifo(folder / "pipe.png")
     survey = dataset().survey()
     assert survey.pictures == dataset().count() == 11
-    assert survey.left_out == {".txt": 2, ".heic": 1, "hidden": 1, "without an ending": 1, "no file": 1}
+    assert survey.left_out == {
+        ".txt": 2,
+        ".heic": 1,
+        "hidden": 1,
+        "of no known ending": 1,
+        ".\\x1b[31m": 1,
+        "no file": 1,
+    }
     assert (survey.looked_at, survey.smaller) == (11, 3)
     lines = survey.lines()
     assert lines[0].startswith("left out: 2 .txt, 1 ") and lines[1:] == [
@@ -187,8 +195,10 @@ def test_the_sources_are_the_same_everywhere():
 
 
 def test_facts_are_those_of_the_embedded_files(dataset):
+    licences = (ROOT / "datasets" / "assets" / "README.md").read_text(encoding="utf-8")
     for source in ("mnist_mini", "emoji"):
         facts = FACTS[source]
+        assert facts.asset in licences and facts.licence in licences
         for split, number in facts.splits.items():
             images = (
                 dataset(source=source, data_path=None, image_size=facts.side, image_channel=facts.channels)
@@ -207,6 +217,7 @@ def test_a_set_makes_batches_without_a_warning(dataset):
         images, labels, _ = dataset(source="mnist_mini", data_path=None).load("test")
         for resident_bytes in (None, 0):
             Batches(images, 16, 0, True, CPU, labels=labels, resident_bytes=resident_bytes)[3]
+        data_figures(images)
 
 
 def test_datasets_work_where_there_is_no_unix(folder, tmp_path):

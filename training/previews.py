@@ -67,7 +67,7 @@ def draw_sheet(
 
 def picture_figures(pictures: Tensor | np.ndarray, prefix: str) -> dict[str, float]:
     """Mean and standard deviation of each channel, on [-1, 1]: uint8 (N, C, H, W) -> {prefix}_mean_0, {prefix}_std_0, ..."""
-    values = to_float(torch.as_tensor(np.asarray(pictures))).transpose(0, 1).flatten(1)  # (C, N H W)
+    values = to_float(torch.from_numpy(np.array(pictures))).transpose(0, 1).flatten(1)  # (C, N H W)
     figures = {f"{prefix}_mean_{channel}": row.mean().item() for channel, row in enumerate(values)}
     return figures | {f"{prefix}_std_{channel}": row.std().item() for channel, row in enumerate(values)}
 
