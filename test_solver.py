@@ -10,6 +10,7 @@ from pathlib import Path
 from modes import MODES
 from modes.options import OPTIONS, SAMPLERS, SPACINGS, modes_of
 from utils.script import Arguments
+from utils.threads import wait_passively
 
 HELP = """\
 modes:
@@ -41,6 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    wait_passively()
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
 from modes.model import load_model

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from utils.script import Arguments
+from utils.threads import use_threads, wait_passively
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,6 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    wait_passively()
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
 import numpy as np
@@ -90,6 +92,9 @@ def main(args: argparse.Namespace) -> int:
     if settings.run.deterministic:
         be_deterministic()
     ranks = Ranks(settings.run.device)
+    if ranks.device.type == "cpu":
+        part = settings.train.batch_size // (settings.train.accumulate * ranks.size)
+        use_threads(part, settings.model.base_channels, settings.data.image_size // settings.model.patch_size)
     dataset = ImageDataset(**settings.data.model_dump())
     picture_num = check_request(settings, dataset, folder, ranks)
     print_plan(settings, picture_num, folder, ranks)

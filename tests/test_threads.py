@@ -1,0 +1,76 @@
+"""OpenMP's threads: told to sleep while they wait before torch is loaded, and no more of them than pay."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from utils import threads
+from utils.threads import VALUES_A_THREAD, pick_threads, use_threads, wait_passively
+
+SCRIPTS = {
+    "train_solver": ["--data_name", "Mnist_Mini", "--dry_run", "--device", "cpu", "--config", "config.yaml"],
+    "test_solver": ["--model_path", "nowhere.safetensors"],
+}
+# The script runs as a user types it, and says what OpenMP is told at the moment that torch begins to load.
+WATCH = """
+import os, runpy, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.meta_path.remove(self)
+            print("policy", os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
+sys.meta_path.insert(0, Watch())
+sys.argv = sys.argv[1:]
+sys.path.insert(0, ".")
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    if "torch" in sys.modules:
+        print("threads", sys.modules["torch"].get_num_threads())
+"""
+
+
+def watched(script, **variables):
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_", "KMP_"))
+    }
+    command = [sys.executable, "-c", WATCH, f"{script}.py", *SCRIPTS[script]]
+    return subprocess.run(command, env=environment | variables, capture_output=True, text=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(script):
+    lines = watched(script)
+    assert "policy passive None" in lines
+    if script == "train_solver":
+        assert lines[-1] == "threads 1"  # the digits' network is a small one
+    lines = watched(script, GOMP_SPINCOUNT="10", OMP_NUM_THREADS="2")
+    assert "policy None 10" in lines and lines[-1] == "threads 2"
+
+
+def test_nothing_is_set_twice(monkeypatch):
+    for name in threads.WAIT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    wait_passively()
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("KMP_BLOCKTIME", "200")
+    wait_passively()
+    assert "OMP_WAIT_POLICY" not in os.environ
+
+
+@pytest.mark.parametrize(
+    "values, expected", [(0, 1), (VALUES_A_THREAD * 2 - 1, 1), (VALUES_A_THREAD * 3, 3), (10**9, 8)]
+)
+def test_threads_follow_from_the_network_alone(values, expected):
+    assert pick_threads(values, 8) == expected and pick_threads(values, 1) == 1
+
+
+def test_what_the_user_set_stands(monkeypatch):
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert use_threads(128, 128, 32) == before == torch.get_num_threads()
