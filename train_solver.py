@@ -45,12 +45,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datasets import Batches, ImageDataset
+from datasets import Batches, ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
 from models import build_model, parameter_count
+from sampling.labels import labels_for
 from sampling.network import Network
 from training.due import Intervals, PreviewTimer, due_at, first_interval
 from training.ema import EMA
+from training.labels import Classes, classes_of
 from training.monitor import TrainingMonitor
 from training.previews import draw_sheet, picture_warnings
 from training.progress import PreviewPlan, ProgressBar
@@ -104,22 +106,23 @@ def main(args: argparse.Namespace) -> int:
 
     with ExitStack() as exit_stack:
         state = ranks.broadcast_from_rank0(lambda: start_run(settings, folder, args.resume, exit_stack))
-        images = dataset.load().images  # uint8 (N, C, H, W)
+        data = dataset.load(require_labels=settings.model.num_classes > 0)
         model = build_network(settings, ranks)
         diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
         trainer = build_trainer(settings, model, ranks)
         if state is not None:
             trainer.load(state, folder)
             print(f"Going on from step {trainer.step:,}.")
-        trainer.check_data(images)
+        trainer.check_data(data.images)
+        trainer.classes = classes_of(data.labels, data.class_names) if settings.model.num_classes else Classes()
         if ranks.is_main:
             with atomic_write(folder / "config.yaml") as temporary:
                 temporary.write_text(to_yaml(settings), encoding="utf-8")
             if settings.train.on_nonfinite == "rewind" and trainer.step == 0:
                 trainer.save(folder)  # something to go back to
         # Unreadable pictures that were skipped make it shorter than planned.
-        if trainer.step < schedule_of(settings, len(images)).total_steps:
-            signal_number = train(settings, trainer, diffusion, build_batches(settings, images, ranks), folder, ranks)
+        if trainer.step < schedule_of(settings, len(data.images)).total_steps:
+            signal_number = train(settings, trainer, diffusion, build_batches(settings, data, ranks), folder, ranks)
         else:
             if ranks.is_main:
                 write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
@@ -134,6 +137,11 @@ def check_request(settings: Settings, dataset: ImageDataset, folder: Path, ranks
     ranks.broadcast_from_rank0(lambda: check_writable(folder, "--save_dir"))
     check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
     picture_num = dataset.count()
+    if settings.model.num_classes not in (0, dataset.num_classes()):
+        raise RequestError(
+            f"model.num_classes {settings.model.num_classes} is not the number of classes of {settings.data_name}, "
+            f"{dataset.num_classes()}" + ("" if dataset.num_classes() else ": its pictures have no labels")
+        )
     if settings.train.batch_size < ranks.size:
         raise RequestError(
             f"train.batch_size {settings.train.batch_size} is too small for {ranks.size} processes: one picture each"
@@ -148,10 +156,11 @@ def start_run(settings: Settings, folder: Path, resume: str, exit_stack: ExitSta
     return find_state(folder, "auto" if restarted else resume, partial(check_same_run, settings, folder))
 
 
-def build_batches(settings: Settings, images: np.ndarray, ranks: Ranks) -> Batches:
-    """The batches of a training on `images`, uint8 (N, C, H, W): this rank's rows of them."""
+def build_batches(settings: Settings, data: LabelledImages, ranks: Ranks) -> Batches:
+    """The batches of a training on the pictures, and on their labels where the network has classes: this rank's rows."""
     batch_size, seed, flip = settings.train.batch_size, settings.run.seed, settings.data.horizontal_flip
-    return Batches(images, batch_size, seed, flip, ranks.device, rows=ranks.rows(batch_size))
+    labels, rows = data.labels if settings.model.num_classes else None, ranks.rows(batch_size)
+    return Batches(data.images, batch_size, seed, flip, ranks.device, labels=labels, rows=rows)
 
 
 def build_network(settings: Settings, ranks: Ranks) -> nn.Module:
@@ -186,7 +195,7 @@ def train(
     train = settings.train
     schedule = schedule_of(settings, len(batches.images))
     network, ema_network = networks_of(trainer, settings, schedule.total_steps, ranks)
-    preview = previewer(settings, ema_network, diffusion, batches.images, ranks)
+    preview = previewer(settings, trainer, ema_network, diffusion, batches.images, ranks)
     read_state = partial(find_state, folder, "auto", partial(check_same_run, settings, folder))
     options = step_options(settings)
     intervals = Intervals(train.log_every, train.sample_every, train.save_every, train.keep_every)
@@ -248,7 +257,7 @@ def schedule_of(settings: Settings, picture_num: int) -> TrainingSchedule:
 def step_options(settings: Settings) -> StepOptions:
     """What a step takes from the settings."""
     train = settings.train.model_dump(include=set(StepOptions._fields))
-    return StepOptions(settings.run.seed, **train)
+    return StepOptions(settings.run.seed, num_classes=settings.model.num_classes, **train)
 
 
 def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ranks: Ranks) -> tuple[Network, Network]:
@@ -260,12 +269,19 @@ def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ran
 
 
 def previewer(
-    settings: Settings, network: Network, diffusion: GaussianDiffusion, images: np.ndarray, ranks: Ranks
+    settings: Settings,
+    trainer: TrainerState,
+    network: Network,
+    diffusion: GaussianDiffusion,
+    images: np.ndarray,
+    ranks: Ranks,
 ) -> Callable[[], tuple[Tensor, dict[str, float]]]:
-    """`draw_sheet` of what `network` draws by now: always the pictures of the same seeds."""
-    sample, seed = settings.sample, settings.run.seed
+    """`draw_sheet` of what `network` draws by now: always the pictures of the same seeds, and so of the same classes."""
+    sample, seed, num_classes = settings.sample, settings.run.seed, settings.model.num_classes
     info, seeds = SampleInfo.parse(sample.sample_info), range(seed, seed + sample.sample_num)
-    return partial(draw_sheet, network, diffusion, info, seeds, images, sample.batch_size, ranks)
+    labels = labels_for(seeds, None, num_classes, *trainer.classes)
+    asked = {"labels": labels, "num_classes": num_classes}
+    return partial(draw_sheet, network, diffusion, info, seeds, images, sample.batch_size, ranks, **asked)
 
 
 def progress_bar(settings: Settings, schedule: TrainingSchedule, step: int, ranks: Ranks) -> ProgressBar:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from datasets import to_float
+from datasets import LabelledImages, to_float
 from diffusion import SampleInfo, build_diffusion
 from sampling.drawing import draw
 from utils.device import at_precision, pick_channels_last
@@ -60,7 +60,7 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     trainer = build_trainer(settings, build_network(settings, ranks), ranks)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
     assert how.batch_size == settings.train.batch_size, "the steps take their batch from the settings"
-    batches = build_batches(settings, images, ranks)
+    batches = build_batches(settings, LabelledImages(images, None, ()), ranks)
     schedule, options = schedule_of(settings, len(images)), step_options(settings)
     network = at_precision(trainer.model, how.precision, ranks.device)
     if how.compiled:

@@ -50,7 +50,7 @@ def measure(data_name: str, args) -> list[dict[str, object]]:
     shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
     train, batch = settings.train, settings.train.batch_size
     images = np.random.default_rng(0).integers(0, 256, (512, *shape), dtype=np.uint8)
-    batches, options = train_solver.build_batches(settings, images, ranks), train_solver.step_options(settings)
+    batches, options = train_solver.build_batches(settings, LabelledImages(images, None, ()), ranks), train_solver.step_options(settings)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
     network = at_precision(
         trainer.model,

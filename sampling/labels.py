@@ -15,13 +15,13 @@ def labels_for(
     spec: str | None,
     num_classes: int,
     class_names: Sequence[str] = (),
-    class_shares: Sequence[float] = (),
+    class_counts: Sequence[float] = (),
 ) -> list[int] | None:
     """The label of each seed's picture, 0 to num_classes - 1; None for a network without classes (`num_classes` 0).
 
     `spec` is --class_label: `3` or a class's name; several of them with commas between, where the picture of seed k is of
     the (k mod their number)-th; `all`: of class k mod num_classes. None: each picture's class follows from its seed, as
-    often as `class_shares`, which sum to 1, say (none given: all classes alike).
+    often as `class_counts`, of the training pictures, say (none given: all classes alike).
 
     RequestError for a class that there is not, and for a `spec` where there are no classes.
     """
@@ -30,7 +30,7 @@ def labels_for(
             raise RequestError(f"--class_label {spec}: the network was trained without classes; leave the option out")
         return None
     if spec is None:
-        bounds = list(accumulate(class_shares or [1 / num_classes] * num_classes))
+        bounds = list(accumulate(class_counts or [1] * num_classes))
         places = [derive_seed(seed, "class") / 2**63 * bounds[-1] for seed in seeds]
         return [min(bisect_right(bounds, place), num_classes - 1) for place in places]
     asked = classes_asked_for(spec, num_classes, class_names)

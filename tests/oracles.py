@@ -37,3 +37,34 @@ class FiniteOracle:
         weight = (-distance / (2 * spread.view(-1, 1) ** 2)).softmax(dim=1)
         x_0 = torch.einsum("bm,mchw->bchw", weight, self.members)
         return self.diffusion.target(x_0, t, (x_t - signal * x_0) / spread)
+
+
+class LabelledOracle:
+    """The optimal network with classes: each class an oracle of its own, and one of all pictures for the null label."""
+
+    def __init__(self, of_class: list, of_all):
+        self.oracles = [*of_class, of_all]  # by label; the last is the null label's
+
+    def __call__(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        y = torch.full_like(t, len(self.oracles) - 1) if y is None else y
+        rows = [self.oracles[label](x_t[i : i + 1], t[i : i + 1]) for i, label in enumerate(y.tolist())]
+        return torch.cat(rows)
+
+
+class MixtureOracle:
+    """The optimal network for pixels that are N(means[k], std^2), all of a picture of one k, each k alike often."""
+
+    def __init__(self, diffusion: GaussianDiffusion, means: list[float], std: float):
+        self.diffusion, self.means, self.std = diffusion, means, std
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        alpha_bar = self.diffusion.alpha_bar(t).to(x_t)  # (B, 1, 1, 1)
+        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        variance = signal**2 * self.std**2 + spread**2  # of x_t within a member of the mixture
+        estimates, scores = [], []
+        for mean in self.means:
+            estimates.append(mean + signal * self.std**2 / variance * (x_t - signal * mean))
+            scores.append(-((x_t - signal * mean) ** 2 / (2 * variance)).flatten(1).sum(1))
+        weights = torch.stack(scores).softmax(dim=0)[..., None, None, None]  # (K, B, 1, 1, 1)
+        x_0 = (weights * torch.stack(estimates)).sum(dim=0)
+        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / spread)

@@ -184,3 +184,22 @@ def test_every_dropout_of_the_network_is_told_of_its_part():
         torch.testing.assert_close(
             model(x[first : first + 1], t[first : first + 1]), whole[first : first + 1], rtol=1e-4, atol=1e-5
         )
+
+
+def test_classes_add_one_embedding_and_change_no_other_weight():
+    torch.manual_seed(0)
+    plain = build_model(**SMALL)
+    torch.manual_seed(0)
+    with_classes = build_model(**SMALL, num_classes=4)
+    weights = dict(with_classes.state_dict())
+    assert weights.pop("class_embed.weight").shape == (5, 64)
+    torch.testing.assert_close(weights, dict(plain.state_dict()), rtol=0, atol=0)
+
+
+def test_no_label_is_the_null_label():
+    model = build_model(**SMALL, num_classes=4)
+    torch.nn.init.normal_(model.out[2].weight)
+    x, t = torch.randn(3, 3, 16, 16), torch.tensor([0, 5, 999])
+    assert torch.equal(model(x, t), model(x, t, torch.tensor([4, 4, 4])))
+    assert not torch.equal(model(x, t)[0], model(x, t, torch.tensor([1, 4, 4]))[0])
+    assert torch.equal(model(x, t)[1:], model(x, t, torch.tensor([1, 4, 4]))[1:])

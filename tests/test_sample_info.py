@@ -1,10 +1,12 @@
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffusion import SampleInfo
+from diffusion import GaussianDiffusion, Guidance, SampleInfo, make_betas, sample
 from diffusion.sample_info import METHODS
 from diffusion.schedules import SPACINGS
+from sampling.network import sampling_network
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,9 @@ from diffusion.schedules import SPACINGS
         "DPMPP_20_0p0_logsnr",
         "UNIPC_10_0p0",
         "HEUN_18_0p0_quad",
+        "DDIM_50_1p0_cfg1p5",
+        "DPMPP_20_0p0_logsnr_cfg0p0",
+        "DDIM_50_0p0_cfg2p0t200t800",
     ],
 )
 def test_canonical_texts_survive(text):
@@ -28,6 +33,58 @@ def test_fields():
     assert str(SampleInfo.parse("ddim_50_0P50")) == "DDIM_50_0p5"
     assert SampleInfo.parse("Unipc_8_0p0_QUAD") == SampleInfo("UNIPC", 8, 0.0, "quad")
     assert str(SampleInfo.parse("DDIM_20_0p0_uniform")) == "DDIM_20_0p0"
+    assert SampleInfo.parse("DDIM_20_0p0_quad_CFG1p50").guidance == Guidance(1.5)
+    assert SampleInfo.parse("DDIM_20_0p0_cfg2p0T0T9").guidance == Guidance(2.0, (0, 9))
+    for text in ("DDIM_20_0p0_cfg1p0", "DDIM_20_0p0_cfg1p00t200t800"):
+        assert str(SampleInfo.parse(text)) == "DDIM_20_0p0" and SampleInfo.parse(text) == SampleInfo("DDIM", 20, 0.0)
+
+
+@pytest.mark.parametrize(
+    "text, calls, exactly",
+    [
+        ("DDIM_4_0p0", 4, 4),
+        ("HEUN_4_0p0", 7, 7),
+        ("DDIM_4_0p0_cfg1p5", 8, 8),
+        ("HEUN_4_0p0_cfg1p5", 14, 14),
+        ("DDIM_4_0p0_cfg1p5t40t80", 8, 5),  # at t = 99, 74, 49, 24: one of them is 49, and 74
+        ("HEUN_4_0p0_cfg1p5t24t24", 14, 9),  # looked at twice: as a step's end, and as the next one's beginning
+        ("DDIM_4_0p0_cfg1p5t75t98", 8, 4),
+    ],
+)
+def test_what_a_picture_costs(text, calls, exactly):
+    """Counted on a network that counts: rows evaluated, on a chain of T = 100."""
+    info = SampleInfo.parse(text)
+    diffusion = GaussianDiffusion(make_betas("cosine", 100))
+    rows = []
+
+    def network(x_t, t, y=None):
+        rows.append(len(x_t))
+        return 0 * x_t
+
+    wrapped = sampling_network(
+        network, diffusion, labels=torch.tensor([0]), num_classes=1, guidance=info.guidance
+    )
+    sample(wrapped, diffusion, torch.zeros(1, 1, 2, 2), info)
+    assert sum(rows) == info.network_calls_on(diffusion.timestep_pairs(info.steps)) == exactly
+    assert info.network_calls == calls
+
+
+def test_labels_for_people():
+    assert SampleInfo.parse("DDIM_50_0p5_quad_cfg1p5t2t9").label == "DDIM eta 0.5 quad cfg 1.5 t 2-9"
+    assert SampleInfo.parse("UNIPC_10_0p0").label == "UNIPC"
+
+
+def test_what_does_not_fit_the_network_is_refused_in_one_line():
+    for text, classes, words in (
+        ("DDIM_50_0p0_cfg1p5", 0, "without classes"),
+        ("DDIM_101_0p0", 3, "from 1 to the 100 of training, not 101"),
+        ("DDIM_50_0p0_cfg1p5t0t100", 3, "the last is 99"),
+    ):
+        with pytest.raises(ValueError, match=words) as error:
+            SampleInfo.parse(text).check_fits(100, classes)
+        assert "\n" not in str(error.value)
+    SampleInfo.parse("DDIM_100_0p0_cfg1p5t0t99").check_fits(100, 1)
+    SampleInfo.parse("DDIM_100_0p0_cfg1p0").check_fits(100, 0)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +114,16 @@ def test_fields():
         "HEUN_18_0p5",
         "UNIPC_10_1p0",
         "DDIM_20_0p0_quad_quad",
+        "DDIM_20_0p0_cfg",
+        "DDIM_20_0p0_cfg2",
+        "DDIM_20_0p0_cfg1.5",
+        "DDIM_20_0p0_cfg-1p0",
+        "DDIM_20_0p0_cfg1p5_quad",
+        "DDIM_20_0p0_cfg1p5_cfg1p5",
+        "DDIM_20_0p0_cfg1p5t200",
+        "DDIM_20_0p0_cfg1p5t800t200",
+        "DDIM_20_0p0_cfg101p0",
+        "DDIM_20_cfg1p5",
     ],
 )
 def test_anything_else_is_refused_with_the_rule(text):
@@ -66,9 +133,22 @@ def test_anything_else_is_refused_with_the_rule(text):
         assert words in str(error.value)
 
 
-@given(st.sampled_from(METHODS), st.integers(1, 10**6), st.floats(0, 1), st.sampled_from(SPACINGS))
-def test_every_sampler_has_one_spelling(method, steps, eta, spacing):
-    info = SampleInfo(method, steps, 0.0 if method in ("HEUN", "UNIPC") else eta, spacing)
+GUIDANCES = st.builds(
+    Guidance, st.floats(0, 100), st.none() | st.tuples(st.integers(0, 500), st.integers(500, 10**6))
+).filter(lambda guidance: guidance.scale != 1)
+
+
+@given(
+    st.sampled_from(METHODS),
+    st.integers(1, 10**6),
+    st.floats(0, 1),
+    st.sampled_from(SPACINGS),
+    st.just(Guidance()) | GUIDANCES,
+)
+def test_every_sampler_has_one_spelling(method, steps, eta, spacing, guidance):
+    info = SampleInfo(method, steps, 0.0 if method in ("HEUN", "UNIPC") else eta, spacing, guidance)
+    assert SampleInfo.parse(str(info)).guidance.interval == guidance.interval
+    assert SampleInfo.parse(str(info)).guidance.scale == pytest.approx(guidance.scale, abs=1e-15)
     assert SampleInfo.parse(str(info)).eta == pytest.approx(info.eta, abs=1e-15)
     assert str(SampleInfo.parse(str(info))) == str(info)
 

@@ -1,6 +1,7 @@
 """The folder of a run: who may write into it, what a save writes, and which state a run goes on from."""
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -105,9 +106,9 @@ def write_snapshot(state: dict, folder: Path, milestone: bool = False) -> None:
 
 
 def write_weights(state: dict, folder: Path) -> None:
-    """Writes model.safetensors: the EMA weights and, in its metadata, the settings. It holds nothing that can run."""
+    """Writes model.safetensors: the EMA weights and, in its metadata, the settings and the classes. Nothing in it can run."""
     metadata = {"settings": state["settings"], "step": str(state["step"]), "weights": "ema", "format": "pt"}
-    metadata["version"] = VERSION
+    metadata |= {"version": VERSION, "classes": json.dumps(state["classes"])}
     weights = {name: tensor.contiguous() for name, tensor in state["ema"].items()}
     with atomic_write(folder / WEIGHTS_FILE) as temporary:
         save_file(weights, temporary, metadata)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training.ema import EMA
+from training.labels import Classes
 from training.monitor import TrainingMonitor
 from training.run_folder import write_snapshot
 from utils.checkpoints import digest
@@ -24,7 +25,7 @@ class TrainerState:
     settings_json: the settings, which only travel in the files; model: the raw weights; ema: their average, in a network
     of its own; optimizer; scaler: of the gradients, enabled for fp16; monitor: what it saw since the last line of the log;
     step: how many were done; skipped: the steps whose batch is left out; data: what the pictures are recognised by, once
-    `check_data` saw them.
+    `check_data` saw them; classes: the data's, which only travel in the files.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class TrainerState:
         self.step = 0
         self.skipped: list[int] = []
         self.data: str | None = None
+        self.classes = Classes()
 
     def snapshot(self) -> dict:
         """A copy, on the CPU, of all that `write_snapshot` puts on the disk."""
@@ -55,6 +57,7 @@ class TrainerState:
                 "step": self.step,
                 "skipped": self.skipped,
                 "data": self.data,
+                "classes": self.classes._asdict(),
                 "model": self.model.state_dict(),
                 "ema": self.ema.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),

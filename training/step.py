@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 
 from datasets import Batches, to_float
-from diffusion import GaussianDiffusion, draw_timesteps, self_condition
-from sampling.network import Network
+from diffusion import GaussianDiffusion, draw_timesteps
+from sampling.network import Network, training_network
+from training.labels import drop_labels
 from training.state import TrainerState
 from utils.distributed import Ranks, split_evenly
 from utils.seeds import derive_seed, generator
@@ -18,7 +19,7 @@ class StepOptions(NamedTuple):
 
     seed: everything random follows from it. batch_size: B, of all ranks together. accumulate: the parts in which a rank
     works its rows of the batch. grad_clip: the largest norm of the gradient (None: no limit). timestep_logit_normal: see
-    `draw_timesteps`.
+    `draw_timesteps`. num_classes, label_dropout: of the network, and see `drop_labels`.
     """
 
     seed: int
@@ -26,6 +27,8 @@ class StepOptions(NamedTuple):
     accumulate: int = 1
     grad_clip: float | None = None
     timestep_logit_normal: tuple[float, float] | None = None
+    num_classes: int = 0
+    label_dropout: float = 0.1
 
 
 def train_step(
@@ -38,23 +41,30 @@ def train_step(
 ) -> None:
     """One update of the weights and their average. Everything random about step k follows from (seed, k) alone.
 
-    Timesteps and noise are drawn for the whole batch; this rank works its rows of it. The loss is DDPM Eq. 14's, or what
-    `diffusion.training_losses` makes of it.
+    Timesteps, noise and dropped labels are drawn for the whole batch; this rank works its rows of it. The loss is DDPM
+    Eq. 14's, or what `diffusion.training_losses` makes of it.
     """
     step, seed, batch_size = trainer.step, options.seed, options.batch_size
     stream = generator(ranks.device, seed, "noise", step)
-    rows, x_0 = ranks.rows(batch_size), to_float(batches[step].images)  # (R, C, H, W), R of the batch's B pictures
+    rows, (images, labels) = ranks.rows(batch_size), batches[step]
+    x_0 = to_float(images)  # (R, C, H, W), R of the batch's B pictures
     t = draw_timesteps(batch_size, diffusion.timestep_num, options.timestep_logit_normal, stream)  # (B,)
     noise = torch.randn((batch_size, *x_0.shape[1:]), generator=stream, device=ranks.device)  # (B, C, H, W)
-    conditioned = self_condition.for_training(network, diffusion, derive_seed(seed, "estimate", step) % 2 == 0)
+    shows_estimate = derive_seed(seed, "estimate", step) % 2 == 0
+    if options.num_classes:
+        dropped = generator(ranks.device, seed, "labels", step)
+        share, classes = options.label_dropout, options.num_classes
+        labels = drop_labels(labels, share, classes, dropped, batch_size=batch_size, rows=rows)  # (R,)
 
     trainer.optimizer.zero_grad()
     for part in split_evenly(rows, min(options.accumulate, len(x_0))):
         torch.manual_seed(derive_seed(seed, "dropout", step))
         trainer.model.part_of_batch(part.start, batch_size)
         with ranks.sync_gradients_when(part.stop == rows.stop):
-            x_0_part = x_0[part.start - rows.start : part.stop - rows.start]
-            losses = diffusion.training_losses(conditioned, x_0_part, t[part], noise[part])  # a row each
+            own = slice(part.start - rows.start, part.stop - rows.start)  # among this rank's rows
+            shown = labels[own] if options.num_classes else None
+            wrapped = training_network(network, diffusion, labels=shown, with_estimate=shows_estimate)
+            losses = diffusion.training_losses(wrapped, x_0[own], t[part], noise[part])  # a row each
             # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.
             trainer.scaler.scale(losses.sum() * (ranks.size / batch_size)).backward()
         trainer.monitor.note_losses(t[part], losses.detach())
