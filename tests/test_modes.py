@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 
@@ -78,10 +79,15 @@ def test_several_modes_follow_one_another_each_with_its_options(tmp_path):
 
 
 def test_variables_of_run_test_go_only_to_the_modes_that_take_them(tmp_path):
-    """A report takes no number of pictures and no sampler; of a checkpoint alone it is refused for that reason only."""
-    variables = {"TEST_MODE": "reconstruct report", "SAMPLE_NUM": "2", "SAMPLE_INFO": "DDIM_2_0p0"}
-    environment = {**os.environ, **variables, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
-    command = ["bash", "run_test.sh", "--save_dir", tmp_path]
-    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    assert files(tmp_path) == ["mnist_mini_DDIM_2_0p0_reconstruct.png"]
-    refused(process, "a report is of a whole run")
+    """A report takes no number of pictures, no sampler and no size."""
+    (tmp_path / "a run").mkdir()
+    shutil.copy(os.path.join(ROOT, SHIPPED), tmp_path / "a run" / "model.safetensors")
+    (tmp_path / "a run" / "log.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+    variables = {"TEST_MODE": "reconstruct report", "SAMPLE_NUM": "2", "SAMPLE_INFO": "DDIM_2_0p0", "IMAGE_SIZE": "28"}
+    variables |= {"MODEL_PATH": f"{tmp_path}/a run/model.safetensors", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    command = ["bash", "run_test.sh", "--save_dir", tmp_path / "out"]
+    options = {"cwd": ROOT, "env": {**os.environ, **variables}, "capture_output": True, "text": True, "timeout": 120}
+    done(subprocess.run(command, **options))
+    assert files(tmp_path / "out") == ["a run_DDIM_2_0p0_reconstruct.png", "a run_report.html"]
+    options["env"]["TEST_MODE"] = "dream"
+    refused(subprocess.run(command, **options), "--test_mode: invalid choice: 'dream'")
