@@ -20,6 +20,7 @@ import torch  # noqa: E402
 
 import train_solver  # noqa: E402
 from benchmarks.side_by_side import parser, take_turns, write_result  # noqa: E402
+from datasets import LabelledImages  # noqa: E402
 from diffusion import build_diffusion  # noqa: E402
 from training.step import train_step  # noqa: E402
 from utils.config import load_settings  # noqa: E402
@@ -50,7 +51,8 @@ def measure(data_name: str, args) -> list[dict[str, object]]:
     shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)
     train, batch = settings.train, settings.train.batch_size
     images = np.random.default_rng(0).integers(0, 256, (512, *shape), dtype=np.uint8)
-    batches, options = train_solver.build_batches(settings, LabelledImages(images, None, ()), ranks), train_solver.step_options(settings)
+    batches = train_solver.build_batches(settings, LabelledImages(images, None, ()), ranks)
+    options = train_solver.step_options(settings)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
     network = at_precision(
         trainer.model,
