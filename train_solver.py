@@ -99,7 +99,7 @@ def main(args: argparse.Namespace) -> int:
         use_threads(part, settings.model.base_channels, settings.data.image_size // settings.model.patch_size)
     dataset = ImageDataset(**settings.data.model_dump())
     picture_num = check_request(settings, dataset, folder, ranks)
-    print_plan(settings, picture_num, folder, ranks)
+    print_plan(settings, dataset, picture_num, folder, ranks)
     if args.dry_run:
         print(to_yaml(settings), end="")
         return 0
@@ -121,13 +121,13 @@ def main(args: argparse.Namespace) -> int:
             if settings.train.on_nonfinite == "rewind" and trainer.step == 0:
                 trainer.save(folder)  # something to go back to
         # Unreadable pictures that were skipped make it shorter than planned.
+        signal_number = 0
         if trainer.step < schedule_of(settings, len(data.images)).total_steps:
             signal_number = train(settings, trainer, diffusion, build_batches(settings, data, ranks), folder, ranks)
         else:
             if ranks.is_main:
                 write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
             print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
-            signal_number = 0
     ranks.close()
     return 128 + signal_number if signal_number else 0
 
@@ -292,24 +292,20 @@ def progress_bar(settings: Settings, schedule: TrainingSchedule, step: int, rank
     return ProgressBar(schedule.total_steps, step, train.batch_size, previews, ranks.is_main, ranks.wait_for_device)
 
 
-def print_plan(settings: Settings, picture_num: int, folder: Path, ranks: Ranks) -> None:
+def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, folder: Path, ranks: Ranks) -> None:
     """What will be done, and where it will be found."""
-    data, batch_size, total_steps = (
-        settings.data,
-        settings.train.batch_size,
-        schedule_of(settings, picture_num).total_steps,
-    )
+    data, batch_size = settings.data, settings.train.batch_size
     shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
     where = f"{ranks.device.type} in {precision_of(settings, ranks)}"
     shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
-    steps = f"{picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each"
+    steps = f"{picture_num / batch_size:,.1f} an epoch, {schedule_of(settings, picture_num).total_steps:,} in all"
     print(f"Version: {VERSION}")
     print(f"Data:    {settings.data_name}, {counted(picture_num, 'picture')}, {shape}")
     if ranks.is_main:
-        for line in ImageDataset(**data.model_dump()).survey().lines():
+        for line in dataset.survey().lines():
             print(f"         {line}")
     print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
-    print(f"Steps:   {steps}{shared}")
+    print(f"Steps:   {steps}, {batch_size} pictures each{shared}")
     print(f"Output:  {folder}{os.sep}", flush=True)
 
 

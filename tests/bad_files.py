@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.training import advance, make_trainer
+from tests.training import advance, make_trainer, settings_of
 
 
 def yaml_entry(text: str) -> str:
@@ -20,7 +20,7 @@ def write_checkpoints(place: Path) -> None:
     trainer = make_trainer()
     advance(trainer, 1)
     trainer.save(place / "run")
-    good, settings = load_file(place / "run/model.safetensors"), trainer.settings.model_dump()
+    good, settings = load_file(place / "run/model.safetensors"), settings_of(trainer).model_dump()
     first = next(iter(good))
 
     def save(name, weights=good, text=None, **changes):
@@ -42,7 +42,7 @@ def write_checkpoints(place: Path) -> None:
     save("too_large.safetensors", {**good, first: torch.full_like(good[first], 1e300, dtype=torch.float64)})
     save("lacking.safetensors", {name: tensor for name, tensor in good.items() if name != first})
     save_file(good, place / "bare.safetensors")
-    save_file(good, place / "step.safetensors", {"settings": trainer.settings.model_dump_json(), "step": "many"})
+    save_file(good, place / "step.safetensors", {"settings": settings_of(trainer).model_dump_json(), "step": "many"})
     for name, header in {"long_header": 2**62, "claims": 10**9}.items():
         (place / f"{name}.safetensors").write_bytes(header.to_bytes(8, "little") + b"{}")
     (place / "truncated.safetensors").write_bytes((place / "run/model.safetensors").read_bytes()[:-100])

@@ -1,13 +1,11 @@
 """A training that is stopped, killed or shared out is the same training."""
 
-import fcntl
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import termios
 import time
 
 import numpy as np
@@ -154,6 +152,9 @@ def test_a_second_signal_stops_at_once_and_the_state_of_before_stays(tmp_path):
 
 def in_terminal(arguments):
     """A process whose terminal is a pseudo-terminal, which closes when the returned handle does."""
+    import fcntl  # here: Windows has neither
+    import termios
+
     ours, theirs = os.openpty()
     process = subprocess.Popen(
         arguments, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdin=theirs, stdout=theirs, stderr=theirs,
@@ -165,7 +166,15 @@ def in_terminal(arguments):
 
 def test_closing_the_terminal_loses_nothing(tmp_path):
     words = [word for setting in [*SMALL, "train.save_every=1000000"] for word in ("--set", setting)]
-    arguments = ["train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "run", "--max_steps", "100000"]
+    arguments = [
+        "train_solver.py",
+        "--data_name",
+        "Mnist_Mini",
+        "--save_dir",
+        tmp_path / "run",
+        "--max_steps",
+        "100000",
+    ]
     process, terminal = in_terminal([sys.executable, *map(str, arguments), *words])
     log = tmp_path / "run" / "log.jsonl"
     written = b""
@@ -189,8 +198,14 @@ def test_the_clock_saves_and_draws_without_changing_the_run(tmp_path):
 
 
 def test_the_clock_is_the_same_on_all_ranks(tmp_path):
-    options = [word for setting in [*SMALL, "train.sample_every=1000000", "train.save_minutes=0.000001"] for word in ("--set", setting)]
-    ends = torchrun(2, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "two", "--max_steps", 5, *options)
+    options = [
+        word
+        for setting in [*SMALL, "train.sample_every=1000000", "train.save_minutes=0.000001"]
+        for word in ("--set", setting)
+    ]
+    ends = torchrun(
+        2, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "two", "--max_steps", 5, *options
+    )
     assert "step_000005.png" in done(ends[0]) and done(ends[1]) == ""
     assert len(os.listdir(tmp_path / "two" / "samples")) > 1
 
@@ -208,7 +223,9 @@ def test_a_run_that_goes_back_does_not_announce_later_pictures(tmp_path):
 
 def test_a_learning_rate_out_of_range_names_no_state_that_does_not_exist(tmp_path):
     settings = [*TINY, "train.learning_rate=1e300", "train.warmup_steps=0", "train.log_every=1"]
-    refused(train(tmp_path / "run", "--max_steps", 9, settings=settings), "is not finite", "no state was saved before it")
+    refused(
+        train(tmp_path / "run", "--max_steps", 9, settings=settings), "is not finite", "no state was saved before it"
+    )
     assert not (tmp_path / "run" / "trainer_state.pt").exists()
 
 

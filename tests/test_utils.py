@@ -13,7 +13,6 @@ from sampling.interpolation import changes, interpolate, lerp, pick, reconstruct
 from tests.oracles import FiniteOracle, GaussianOracle
 from training.ema import EMA
 from training.run_log import RunLog
-from utils import requirements
 from utils.files import atomic_write
 from utils.pictures import grid, near_square, readable_scale, save_gif, save_png
 from utils.seeds import PictureNoise, derive_seed, generator
@@ -270,13 +269,7 @@ def test_a_continued_log_drops_what_was_written_after_the_checkpoint(tmp_path):
     assert os.listdir(tmp_path / "samples") == ["step_000030.png"]
 
 
-# --- requirements and signals
-
-
-def test_requirements_that_are_not_met_are_named():
-    assert requirements.lacking("torch>=2.10  # the network\n\npyyaml\n") == []
-    assert requirements.lacking("torch>=99.1\nno_such_package>=1\n") == ["torch>=99.1", "no_such_package>=1"]
-    assert requirements.release("2.10.0+cpu") == (2, 10, 0) > requirements.release("2.9.1")
+# --- signals
 
 
 def test_the_first_signal_asks_and_the_second_stops():
