@@ -3,7 +3,7 @@
 import pytest
 
 from training.due import Due, Intervals, PreviewTimer, due_at, first_interval
-from training.progress import PreviewPlan, duration, pace_line
+from training.progress import PreviewPlan, ProgressBar, duration, pace_line
 from training.schedule import TrainingSchedule
 
 
@@ -111,3 +111,16 @@ def test_the_pace_says_when_the_next_picture_and_the_end_come():
     assert line.endswith(f"all 1,000 steps after about {duration(920 * 4 + 10 * 50)}")
     assert f"about {duration(30 + 50)}," in pace_line(4.0, 80, 1000, 8, plan._replace(first_seconds=30.0))
     assert f"about {duration(5 * 4 + 50)}," in pace_line(4.0, 80, 85, 8, plan)  # the last step draws, too
+
+
+@pytest.mark.parametrize("visible, count", [(True, 1), (False, 0)])
+def test_the_pace_and_each_kind_of_warning_are_printed_once(capsys, visible, count):
+    waits = []
+    plan = PreviewPlan(every=100, first_seconds=60.0, network_calls=300)
+    with ProgressBar(100, 10, 8, plan, visible, lambda: waits.append(1)) as progress:
+        for _ in range(60):
+            progress.update()
+            progress.show({}, ["the loss has risen to 3: lower it"])
+    output = capsys.readouterr().out
+    assert output.count("Pace:") == output.count("Warning: step 11: the loss has risen to 3") == count
+    assert len(waits) == 2 * count  # the device is waited for at the two ends of what is measured
