@@ -267,7 +267,10 @@ def _distance(output: Tensor, target: Tensor, loss_type: str) -> Tensor:
 
 def _dynamic_threshold(x_0: Tensor) -> Tensor:
     """Each picture is clipped to its own quantile s of |x_0|, at least 1, and divided by it."""
-    s = torch.quantile(x_0.flatten(1).abs(), THRESHOLD_QUANTILE, dim=1).clamp(min=1).view(-1, 1, 1, 1)
+    sizes = x_0.flatten(1).abs()
+    if x_0.device.type in WITHOUT_FLOAT64:
+        sizes = sizes.cpu()  # torch.quantile counts in float64
+    s = torch.quantile(sizes, THRESHOLD_QUANTILE, dim=1).clamp(min=1).view(-1, 1, 1, 1).to(x_0.device)
     return x_0.clamp(-s, s) / s
 
 

@@ -11,6 +11,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from diffusion.gaussian import WITHOUT_FLOAT64
 from utils.errors import RequestError
 
 # Below this many steps the minute or so of compiling does not pay on a GPU.
@@ -31,7 +32,7 @@ def pick_device(name: str) -> torch.device:
 
 def float64_on(device: torch.device) -> torch.dtype:
     """float64, or float32 where the device has no float64 (Apple's GPUs)."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
