@@ -54,6 +54,7 @@ from training.due import Intervals, PreviewTimer, due_at, first_interval
 from training.ema import EMA
 from training.labels import Classes, classes_of
 from training.monitor import TrainingMonitor
+from training.optimizers import build_optimizer, set_learning_rate
 from training.previews import draw_sheet, picture_warnings
 from training.progress import PreviewPlan, ProgressBar
 from training.recovery import rewind
@@ -175,8 +176,12 @@ def build_network(settings: Settings, ranks: Ranks) -> nn.Module:
 def build_trainer(settings: Settings, model: nn.Module, ranks: Ranks) -> TrainerState:
     """The network, its average, its optimizer and its monitor as they are before the first step."""
     train = settings.train
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=train.learning_rate, betas=(train.adam_beta1, train.adam_beta2), fused=True
+    optimizer = build_optimizer(
+        train.optimizer,
+        model,
+        learning_rate=train.learning_rate,
+        muon_learning_rate=train.muon_learning_rate,
+        betas=(train.adam_beta1, train.adam_beta2),
     )
     scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision_of(settings, ranks) == "fp16")
     monitor = TrainingMonitor(settings.diffusion.timestep_num, ranks.device)
@@ -205,7 +210,8 @@ def train(
     with progress_bar(settings, schedule, trainer.step, ranks) as progress, Background() as saving:
         while True:
             step = trainer.step
-            trainer.optimizer.param_groups[0]["lr"] = lr = schedule.learning_rate_at(step)
+            lr = schedule.learning_rate_at(step)
+            set_learning_rate(trainer.optimizer, lr)
             if step not in trainer.skipped:
                 train_step(trainer, network, diffusion, batches, options, ranks)
             trainer.step = step = step + 1

@@ -54,6 +54,7 @@ class Contestant(NamedTuple):
 def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     """train_solver.py's own steps, one a call, without its log."""
     from train_solver import build_batches, build_network, build_trainer, schedule_of, step_options
+    from training.optimizers import set_learning_rate
     from training.step import train_step
 
     ranks = Ranks(how.device)
@@ -77,7 +78,7 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
         return model
 
     def step() -> None:
-        trainer.optimizer.param_groups[0]["lr"] = schedule.learning_rate_at(trainer.step)
+        set_learning_rate(trainer.optimizer, schedule.learning_rate_at(trainer.step))
         train_step(trainer, network, diffusion, batches, options, ranks)
         trainer.step += 1
 

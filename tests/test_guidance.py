@@ -91,9 +91,9 @@ def test_a_scale_of_1_is_the_conditional_network_bit_for_bit_and_calls_it_once()
         assert batches == [3, 3, 6]
         without = model(x_t, torch.full((3,), 60), torch.tensor([4, 4, 4]))
         # The null label leaves nothing to guide.
-        torch.testing.assert_close(guided[2], without[2], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(guided[2], without[2], rtol=1e-4, atol=1e-5)
         expected = without + 2.0 * (model(x_t, torch.full((3,), 60), labels) - without)
-        torch.testing.assert_close(guided, expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(guided, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("self_condition", [False, True])

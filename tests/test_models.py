@@ -198,7 +198,8 @@ def test_classes_add_one_embedding_and_change_no_other_weight():
 
 def test_no_label_is_the_null_label():
     model = build_model(**SMALL, num_classes=4)
-    torch.nn.init.normal_(model.out[2].weight)
+    for layer in (model.out[2], *(stage[0].conv2[3] for stage in model.up_blocks)):  # they begin as zeros
+        torch.nn.init.normal_(layer.weight)
     x, t = torch.randn(3, 3, 16, 16), torch.tensor([0, 5, 999])
     assert torch.equal(model(x, t), model(x, t, torch.tensor([4, 4, 4])))
     assert not torch.equal(model(x, t)[0], model(x, t, torch.tensor([1, 4, 4]))[0])

@@ -46,7 +46,7 @@ def test_fields():
         ("HEUN_4_0p0", 7, 7),
         ("DDIM_4_0p0_cfg1p5", 8, 8),
         ("HEUN_4_0p0_cfg1p5", 14, 14),
-        ("DDIM_4_0p0_cfg1p5t40t80", 8, 5),  # at t = 99, 74, 49, 24: one of them is 49, and 74
+        ("DDIM_4_0p0_cfg1p5t40t80", 8, 6),  # of t = 99, 74, 49, 24 two lie within
         ("HEUN_4_0p0_cfg1p5t24t24", 14, 9),  # looked at twice: as a step's end, and as the next one's beginning
         ("DDIM_4_0p0_cfg1p5t75t98", 8, 4),
     ],

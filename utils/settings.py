@@ -110,7 +110,13 @@ class TrainSettings(Block):
     batch_size: BatchSize = Field(128, description="Pictures of a step.")
     train_epoch: Annotated[Number, Field(gt=0, le=1e9)] = Field(500.0, description="How often each picture is seen.")
     max_steps: PositiveInt | None = Field(None, description="Stop after this many steps, whatever train_epoch says.")
+    optimizer: Literal["adam", "muon"] = Field(
+        "adam", description="muon: Muon (Jordan 2024) for the inner matrices and convolutions, Adam for the rest."
+    )
     learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-4, description="Adam's, after the warm-up.")
+    muon_learning_rate: Annotated[Number, Field(gt=0)] = Field(
+        5e-3, description="Muon's, after the warm-up; it rises and falls with Adam's."
+    )
     warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = Field(
         500, description="Steps in which the learning rate rises from 0."
     )
