@@ -7,6 +7,7 @@ from torch import Tensor
 from utils.errors import RequestError
 from utils.settings import Settings
 
+DATA_NAME = "unknown"  # it is not said what such a network was trained on
 STATE_DICT = "unet_model"  # where such a .pt file holds its weights, beside "epoch"
 
 # What the shapes of the weights do not tell, as those scripts have it.
@@ -53,4 +54,4 @@ def settings_of_weights(
     data = {"data_path": "(not named in the checkpoint)", "image_size": image_size, "image_channel": image_channel}
     diffusion = {"timestep_num": timestep_num, **ASSUMED_DIFFUSION}
     sample = {"sample_info": f"DDIM_{min(50, timestep_num)}_0p0"}
-    return Settings(data_name="unknown", data=data, model=model, diffusion=diffusion, sample=sample)
+    return Settings(data_name=DATA_NAME, data=data, model=model, diffusion=diffusion, sample=sample)

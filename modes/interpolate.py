@@ -7,11 +7,12 @@ from tqdm import tqdm
 
 from diffusion import SampleInfo
 from modes.model import Model
-from modes.real_data import real_data
+from modes.real_data import data_words, real_data
+from sampling import named_if_changed
 from sampling.interpolation import changes, interpolate, pick
 from sampling.trained import check_deterministic
 from utils.errors import RequestError
-from utils.pictures import grid, save_png
+from utils.pictures import grid, readable_scale, save_png
 
 PAIRS = 10  # unless --sample_num says otherwise
 COEFFICIENTS = 11  # from 0 to 1, unless --interpolate_num says otherwise
@@ -36,14 +37,21 @@ def run(
     trained, count, mode = model.trained, sample_num or PAIRS, interpolate_mode or "slerp"
     timestep_num = trained.diffusion.timestep_num
     if (interpolate_steps or 1) > timestep_num:
-        raise RequestError(
-            f"--interpolate_steps {interpolate_steps}: the model knows {timestep_num} steps of noise"
-        )
+        raise RequestError(f"--interpolate_steps {interpolate_steps}: the model knows {timestep_num} steps of noise")
     coefficients = torch.linspace(0, 1, interpolate_num or COEFFICIENTS).tolist()
-    steps = interpolate_steps or (timestep_num if mode == "ddim" else max(1, timestep_num // 2))
+    default_steps = timestep_num if mode == "ddim" else max(1, timestep_num // 2)
+    steps = interpolate_steps or default_steps
     if mode == "ddim":
         check_deterministic(sampler, "--interpolate_mode ddim")
-    path = Path(f"{trained.output_prefix(save_dir, sampler)}_interpolate.png")
+    words = [
+        *named_if_changed("seed", seed, 0),
+        *named_if_changed("n", count, PAIRS),
+        *named_if_changed("", mode, "slerp"),
+        *named_if_changed("steps", steps, default_steps),
+        *named_if_changed("num", len(coefficients), COEFFICIENTS),
+        *data_words(data_name, data_path),
+    ]
+    path = Path(f"{trained.output_prefix(save_dir, sampler, *words)}_interpolate.png")
     print(
         f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode} at {steps} steps of noise"
     )
@@ -51,13 +59,15 @@ def run(
     images = real_data(model.settings, data_name, data_path, config).load().images
     if len(images) < 2:
         raise RequestError(f"interpolation needs two pictures, and there is {len(images)}")
+    if count > len(images):
+        raise RequestError(f"--sample_num {count}: there are {len(images):,} pictures to make pairs of")
 
     seeds = range(seed, seed + count)
     first, second = torch.from_numpy(images[pick(len(images), seeds, 2).numpy()])  # each (count, C, H, W)
     with tqdm(unit="step", unit_scale=True) as bar:
         between = interpolate(
             trained.network, trained.diffusion, sampler, first, second, mode=mode, seeds=seeds, coefficients=coefficients,
-            noise_steps=steps, batch_size=batch_size or trained.batch_size, device=trained.device,
+            noise_steps=steps, batch_size=model.batch_size(batch_size, count * len(coefficients)), device=trained.device,
             advance=bar.update,
         )  # fmt: skip
     print("Change from each picture to the next (root mean square, of 0 to 1):")
@@ -67,4 +77,17 @@ def run(
         print(f"  pair {pair}: mean {change.mean():.3f}, largest {change.max():.3f} at {where}")
     total = changes(between)
     print(f"  all: mean {total.mean():.3f}, largest {total.amax(dim=0).mean():.3f} (averaged over pairs)")
-    return [save_png(path, grid(torch.cat([first[None], between, second[None]]).flatten(0, 1), count))]
+    rows = torch.cat([first[None], between, second[None]])  # (coefficients + 2, count, C, H, W)
+    labels = ["real", *(f"{coefficient:.2g}" for coefficient in coefficients), "real"]
+    sheet = grid(rows.flatten(0, 1), count, scale=readable_scale(rows), row_labels=labels)
+    options = {
+        "seed": seed,
+        "sample_num": count,
+        "interpolate_mode": mode,
+        "interpolate_steps": steps,
+        "interpolate_num": len(coefficients),
+        "data_name": data_name,
+        "data_path": data_path,
+        "config": config,
+    }
+    return [save_png(path, sheet, model.texts("interpolate", sampler, options))]

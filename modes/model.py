@@ -1,12 +1,17 @@
 """What every mode is given: a loaded model, and beside it the settings that its checkpoint carries."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from diffusion import SampleInfo
 from interop import open_checkpoint
+from interop.older_checkpoints import DATA_NAME
 from sampling import Trained, load_trained
+from sampling.memory import pictures_at_a_time
 from utils.settings import Settings
 
 
@@ -15,6 +20,53 @@ class Model(NamedTuple):
 
     trained: Trained
     settings: Settings
+
+    def texts(self, mode: str, sampler: SampleInfo, options: Mapping[str, object]) -> dict[str, str]:
+        """What a PNG carries: `drawn_by`, the network and the sampler; `command`, which draws it again (None: not given)."""
+        trained = self.trained
+        by = f"{sampler}, {trained.weights} weights {trained.digest}, {trained.device.type} in {trained.precision}"
+        given = {
+            "model_path": _from_here(trained.path),
+            "weights": None if trained.weights == "ema" else trained.weights,
+            **(self._stated() if self.settings.data_name == DATA_NAME else {}),
+            "test_mode": mode,
+            "sample_info": sampler,
+            "clip_denoised": self._other_clipping(),
+            "precision": trained.precision if trained.precision in trained.variant else None,
+            **options,
+        }
+        words = []
+        for name, value in given.items():
+            if value is not None:
+                words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        return {"drawn_by": by, "command": shlex.join(["python", "test_solver.py", *words])}
+
+    def _stated(self) -> dict[str, int]:
+        """What has to be said of a checkpoint that carries no settings."""
+        channels, size, _ = self.trained.shape
+        return {
+            "image_size": size,
+            "image_channel": channels,
+            "training_timestep_num": self.trained.diffusion.timestep_num,
+        }
+
+    def _other_clipping(self) -> str | None:
+        clip = self.trained.diffusion.clip_denoised
+        return None if clip == self.settings.diffusion.clip_denoised else str(clip).lower()
+
+    def batch_size(self, asked_for: int | None, count: int) -> int:
+        """How many of `count` pictures to draw at a time; says so where it is less than was asked for."""
+        wanted = min(asked_for or self.trained.batch_size, count)
+        fitting = pictures_at_a_time(self.trained, wanted)
+        if fitting < wanted:
+            print(f"Note:    {fitting:,} pictures at a time, as the free memory has no room for {wanted:,}")
+        return fitting
+
+
+def _from_here(path: Path) -> str:
+    """The path from the current folder, if it lies in it: of the machine's own folders nothing is told."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def load_model(

@@ -1,9 +1,14 @@
 """Where a mode's real pictures come from."""
 
+import re
+from pathlib import Path
+
 from datasets import ImageDataset
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
+
+LONGEST_WORD = 40
 
 
 def real_data(
@@ -29,3 +34,9 @@ def real_data(
     # The network knows one size and number of channels, whatever the other data set is trained at.
     shape = {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel}
     return ImageDataset(**data.model_dump() | shape)
+
+
+def data_words(data_name: str | None, data_path: str | None) -> list[str]:
+    """Words for the names of files: where the real pictures come from, if not from the checkpoint's own data."""
+    given = [text for text in (data_name, data_path and Path(data_path).name) if text]
+    return [re.sub(r"[^\w.-]", "-", text)[:LONGEST_WORD] for text in given]

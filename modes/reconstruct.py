@@ -7,10 +7,12 @@ from tqdm import tqdm
 
 from diffusion import SampleInfo
 from modes.model import Model
-from modes.real_data import real_data
+from modes.real_data import data_words, real_data
+from sampling import named_if_changed
 from sampling.interpolation import pick, reconstruct
 from sampling.trained import check_deterministic
-from utils.pictures import grid, save_png
+from utils.errors import RequestError
+from utils.pictures import grid, readable_scale, save_png
 
 PICTURES = 10  # unless --sample_num says otherwise
 
@@ -30,14 +32,17 @@ def run(
     """`sample_num` real pictures, and below each what its latent is decoded to; prints how well that went."""
     trained, count = model.trained, sample_num or PICTURES
     check_deterministic(sampler, "--test_mode reconstruct")
-    path = Path(f"{trained.output_prefix(save_dir, sampler)}_reconstruct.png")
+    words = [*named_if_changed("seed", seed, 0), *named_if_changed("n", count, PICTURES), *data_words(data_name, data_path)]
+    path = Path(f"{trained.output_prefix(save_dir, sampler, *words)}_reconstruct.png")
     print(f"Draws:   {count:,} real pictures, encoded in {sampler.steps} steps and drawn again")
     print(f"Output:  {path}", flush=True)
     images = real_data(model.settings, data_name, data_path, config).load().images
+    if count > len(images):
+        raise RequestError(f"--sample_num {count}: there are {len(images):,} pictures")
     pictures = torch.from_numpy(images[pick(len(images), range(seed, seed + count), 1)[0].numpy()])
     with tqdm(total=2 * count * sampler.steps, unit="step", unit_scale=True) as bar:
         again, latents = reconstruct(
-            trained.network, trained.diffusion, sampler, pictures, batch_size=batch_size or trained.batch_size,
+            trained.network, trained.diffusion, sampler, pictures, batch_size=model.batch_size(batch_size, count),
             device=trained.device, advance=bar.update,
         )  # fmt: skip
     mse = ((pictures.double() - again.double()) / 255).square().flatten(1).mean(dim=1)  # (count,)
@@ -46,4 +51,7 @@ def run(
         f"Error:   MSE {mse.mean():.6f} (of 0 to 1), PSNR {psnr.mean():.2f} dB, the worst picture {psnr.min():.2f} dB"
     )
     print(f"Latents: mean {latents.mean():.3f}, standard deviation {latents.std():.3f} (noise: 0 and 1)")
-    return [save_png(path, grid(torch.cat([pictures, again]), count))]
+    both = torch.cat([pictures, again])
+    sheet = grid(both, count, scale=readable_scale(both), row_labels=["real", "again"])
+    options = {"seed": seed, "sample_num": count, "data_name": data_name, "data_path": data_path, "config": config}
+    return [save_png(path, sheet, model.texts("reconstruct", sampler, options))]

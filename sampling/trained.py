@@ -26,6 +26,7 @@ class Trained(NamedTuple):
     `precision` it computes in.
     weights: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
     batch_size: how many pictures are drawn at a time, unless another number is asked for.
+    variant: how it draws otherwise than the checkpoint's EMA weights would by themselves, in words for the names of files.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Trained(NamedTuple):
     device: torch.device
     precision: str
     batch_size: int
+    variant: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -50,9 +52,17 @@ class Trained(NamedTuple):
             return f"{self.path.parent.parent.name}_{self.path.stem}"
         return self.path.parent.name if self.path.name in RUN_FILES else self.path.stem
 
-    def output_prefix(self, save_dir: str | Path, info: SampleInfo) -> Path:
-        """save_dir/NAME_DDIM_50_0p0, absolute: how the names of its pictures begin."""
-        return Path(save_dir).absolute() / f"{self.name}_{info}"
+    def output_prefix(self, save_dir: str | Path, info: SampleInfo, *words: str) -> Path:
+        """save_dir/NAME_DDIM_50_0p0, absolute: how the names of its pictures begin.
+
+        What makes them other pictures than the default ones stands behind it: `variant` and `words`, see `named_if_changed`.
+        """
+        return Path(save_dir).absolute() / "_".join([self.name, str(info), *self.variant, *words])
+
+
+def named_if_changed(name: str, value: int | str, default: int | str) -> tuple[str, ...]:
+    """The word for `Trained.output_prefix`: none for the default, else as in ("seed100",)."""
+    return () if value == default else (f"{name}{value}",)
 
 
 def load_trained(
@@ -71,13 +81,18 @@ def load_trained(
     arguments = settings.model_arguments()
     model = build_model(**arguments)
     load_weights(model, checkpoint.state_dict, path)
-    precision = pick_precision(precision, device)
+    asked_for, precision = precision, pick_precision(precision, device)
     model = model.to(device).eval()
     if pick_channels_last(settings.run.channels_last, device, precision, training=False):
         model.to(memory_format=torch.channels_last)
     options = settings.diffusion.model_dump()
     if clip_denoised is not None:
         options["clip_denoised"] = clip_denoised
+    variant = [
+        *(["raw"] if checkpoint.weights == "raw" else []),
+        *([] if clip_denoised in (None, settings.diffusion.clip_denoised) else [f"clip_{clip_denoised}".lower()]),
+        *([] if asked_for == "auto" else [precision]),
+    ]
     return Trained(
         path=Path(path).absolute(),
         data_name=settings.data_name,
@@ -93,6 +108,7 @@ def load_trained(
         device=device,
         precision=precision,
         batch_size=settings.sample.batch_size,
+        variant=tuple(variant),
     )
 
 

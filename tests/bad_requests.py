@@ -177,6 +177,9 @@ DRAWINGS = {
     "report of a checkpoint alone": (["--test_mode", "report"], ["whole run", "log.jsonl"]),
     "pictures into a file": (["--save_dir", "{place}/file"], ["--save_dir", "{place}/file", "no folder"]),
     "pictures inside a file": (["--save_dir", "{place}/file/out"], ["--save_dir", "no folder"]),
+    "pictures into an endless name": (["--save_dir", "x" * 300], ["--save_dir", "too long"]),
+    "pairs without end": (["--test_mode", "interpolate", "--sample_num", "100000"], ["--sample_num 100000", "7,000 pictures"]),
+    "pictures of a folder's option": (["--test_mode", "report", "--seed", "3"], ["--seed belongs to"]),
     "pictures into nothing": (["--save_dir", ""], ["--save_dir", "empty"]),
     **{
         f"model {name}": (["--model_path", f"{{place}}/{name}"], [f"{{place}}/{name}", *words])

@@ -255,26 +255,3 @@ def test_mistakes_of_ours_are_not_hidden():
 
     with pytest.raises(RuntimeError, match="a shape is wrong"):
         run_script(mistake)
-
-
-@pytest.mark.slow
-def test_too_little_memory_is_one_line(tmp_path):
-    """The processes of a batch system have a limit; drawing 65,536 pictures at a time goes beyond it."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
-
-    arguments = [
-        *SHIPPED,
-        "--sample_info",
-        "DDIM_1_0p0",
-        "--sample_num",
-        65536,
-        "--batch_size",
-        65536,
-        "--device",
-        "cpu",
-    ]
-    process = in_process(command("test_solver", *arguments), tmp_path, preexec_fn=limit)
-    last_line(process, "memory", "--batch_size")
-    assert list(tmp_path.iterdir()) == []

@@ -31,7 +31,7 @@ def test_a_mode_takes_exactly_its_options(name):
 
 
 def test_every_module_of_a_mode_is_in_the_table():
-    helpers = {"__init__", "__main__", "options", "model", "real_data"}
+    helpers = {"__init__", "__main__", "options", "model", "real_data", "kept_pictures"}
     assert {name.removesuffix(".py") for name in files(f"{ROOT}/modes") if name.endswith(".py")} - helpers == set(MODES)
 
 
@@ -69,7 +69,7 @@ def test_what_run_test_asks_of_the_table():
 def test_several_modes_follow_one_another_each_with_its_options(tmp_path):
     output = done(run("test_solver.py", "--model_path", SHIPPED, "--test_mode", "random_gen", "reconstruct", "--sample_info", "DDIM_2_0p0",
                       "--sample_num", 2, "--data_name", "Mnist_Mini", "--save_dir", tmp_path))  # fmt: skip
-    prefix = "mnist_mini_DDIM_2_0p0_"
+    prefix = "mnist_mini_DDIM_2_0p0_n2_"
     assert files(tmp_path) == [
         f"{prefix}{name}" for name in ("final.png", "progress.gif", "progress.png", "reconstruct.png")
     ]
@@ -88,6 +88,6 @@ def test_variables_of_run_test_go_only_to_the_modes_that_take_them(tmp_path):
     command = ["bash", "run_test.sh", "--save_dir", tmp_path / "out"]
     options = {"cwd": ROOT, "env": {**os.environ, **variables}, "capture_output": True, "text": True, "timeout": 120}
     done(subprocess.run(command, **options))
-    assert files(tmp_path / "out") == ["a run_DDIM_2_0p0_reconstruct.png", "a run_report.html"]
+    assert files(tmp_path / "out") == ["a run_DDIM_2_0p0_n2_reconstruct.png", "a run_report.html"]
     options["env"]["TEST_MODE"] = "dream"
     refused(subprocess.run(command, **options), "--test_mode: invalid choice: 'dream'")

@@ -39,18 +39,18 @@ def test_drawing_leaves_exactly_the_files_of_the_design(trained, tmp_path):
     process = run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "random_gen", "--sample_info",
                   "DDIM_5_0p0", "--sample_num", 9, "--save_dir", tmp_path / "Y", "--save_images")  # fmt: skip
     output = done(process)
-    prefix = "X_DDIM_5_0p0_"
-    images = [f"{prefix}images/{i:06d}.png" for i in range(9)]
+    prefix = "X_DDIM_5_0p0_n9_"  # 9, where the checkpoint's own number is 64
+    images = [f"X_DDIM_5_0p0_images/{i:06d}.png" for i in range(9)]
     named = [f"{prefix}final.png", *images, f"{prefix}progress.gif", f"{prefix}progress.png"]
     assert files(tmp_path / "Y") == sorted(named)
     for name in ("final.png", "progress.png", "progress.gif"):
         assert str(tmp_path / "Y" / (prefix + name)) in output
     final = np.array(Image.open(tmp_path / "Y" / f"{prefix}final.png"))
-    assert final.shape == (92, 92)
-    assert np.array_equal(final[2:30, 32:60], np.array(Image.open(tmp_path / "Y" / images[1])))
+    assert final.shape == (176, 176)  # 28 pixels are shown as 56
+    assert np.array_equal(final[2:58:2, 60:116:2], np.array(Image.open(tmp_path / "Y" / images[1])))
     assert Image.open(tmp_path / "Y" / f"{prefix}progress.png").size == (
-        2 + 5 * 30,
-        2 + 9 * 30,
+        2 + 5 * 58,
+        2 + 9 * 58,
     )  # noise; 2, 3, 4, 5 steps
     assert Image.open(tmp_path / "Y" / f"{prefix}progress.gif").n_frames == 5
 
@@ -59,31 +59,33 @@ def test_a_large_request_keeps_a_bounded_grid_and_says_so(tmp_path):
     done(train(tmp_path / "tiny", "--max_steps", 1))
     output = done(run("test_solver.py", "--model_path", tmp_path / "tiny" / "model.safetensors", "--sample_info", "DDIM_1_0p0",
                       "--sample_num", 1100, "--batch_size", 300, "--save_dir", tmp_path / "out"))  # fmt: skip
-    assert "the grid shows the first 1,024; --save_images writes every one" in output
-    assert Image.open(tmp_path / "out" / "tiny_DDIM_1_0p0_final.png").size == (2 + 32 * 30, 2 + 32 * 30)
-    assert Image.open(tmp_path / "out" / "tiny_DDIM_1_0p0_progress.png").size == (2 + 2 * 30, 2 + 64 * 30)
+    assert "Draws:   1,024 pictures" in output and "not 1,100, as the grid shows 1,024" in output  # none is thrown away
+    assert Image.open(tmp_path / "out" / "tiny_DDIM_1_0p0_n1024_final.png").size == (2 + 32 * 58, 2 + 32 * 58)
+    assert Image.open(tmp_path / "out" / "tiny_DDIM_1_0p0_n1024_progress.png").size == (2 + 2 * 58, 2 + 64 * 58)
 
 
 def test_interpolation_is_13_rows_between_originals(trained, tmp_path):
     process = run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "interpolate", "--sample_info",
                   "DDIM_4_0p0", "--sample_num", 3, "--save_dir", tmp_path)  # fmt: skip
     done(process)
-    assert files(tmp_path) == ["X_DDIM_4_0p0_interpolate.png"]
-    sheet = np.array(Image.open(tmp_path / "X_DDIM_4_0p0_interpolate.png"))
-    assert sheet.shape == (2 + 13 * 30, 2 + 3 * 30)
+    assert files(tmp_path) == ["X_DDIM_4_0p0_n3_interpolate.png"]
+    sheet = np.array(Image.open(tmp_path / "X_DDIM_4_0p0_n3_interpolate.png"))
+    names = sheet.shape[1] - (2 + 3 * 58)  # of the rows, on the left
+    assert len(sheet) == 2 + 13 * 58 and names > 0 and sheet[:, :names].any()
+    sheet = sheet[::2, names::2]
     digits = np.load(os.path.join(ROOT, "datasets/assets/mnist_mini.npz"))["images"][:7000]
     for row in (0, 12):
         for column in range(3):
-            cell = sheet[2 + 30 * row : 30 + 30 * row, 2 + 30 * column : 30 + 30 * column]
+            cell = sheet[1 + 29 * row : 29 + 29 * row, 1 + 29 * column : 29 + 29 * column]
             assert (digits == cell).all(axis=(1, 2)).any(), (row, column)
 
 
 def test_reconstruction_shows_both_rows_and_says_how_well_it_went(trained, tmp_path):
     output = done(run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "reconstruct", "--sample_info",
                       "DDIM_4_0p0", "--sample_num", 3, "--save_dir", tmp_path))  # fmt: skip
-    assert files(tmp_path) == ["X_DDIM_4_0p0_reconstruct.png"]
-    assert Image.open(tmp_path / "X_DDIM_4_0p0_reconstruct.png").size == (2 + 3 * 30, 2 + 2 * 30)
-    assert all(word in output for word in ("MSE", "PSNR", "Latents: mean", "spread"))
+    assert files(tmp_path) == ["X_DDIM_4_0p0_n3_reconstruct.png"]
+    assert Image.open(tmp_path / "X_DDIM_4_0p0_n3_reconstruct.png").height == 2 + 2 * 58
+    assert all(word in output for word in ("MSE", "PSNR", "Latents: mean", "standard deviation"))
 
 
 @pytest.mark.parametrize("mode", ["lerp", "slerp", "ddim"])
@@ -91,7 +93,8 @@ def test_every_interpolation_prints_its_smoothness(trained, tmp_path, mode):
     output = done(run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "interpolate", "--sample_info",
                       "DDIM_4_0p0", "--sample_num", 2, "--interpolate_mode", mode, "--interpolate_num", 3, "--save_dir", tmp_path))  # fmt: skip
     assert "pair 0: mean" in output and "pair 1: mean" in output
-    assert Image.open(tmp_path / "X_DDIM_4_0p0_interpolate.png").size == (2 + 2 * 30, 2 + 5 * 30)
+    word = "" if mode == "slerp" else f"{mode}_"
+    assert Image.open(tmp_path / f"X_DDIM_4_0p0_n2_{word}num3_interpolate.png").height == 2 + 5 * 58
 
 
 def test_the_same_command_gives_the_same_bytes_and_a_picture_its_seed(trained, tmp_path):
@@ -162,7 +165,7 @@ def test_a_folder_of_mixed_pictures_trains_by_five_lines(tmp_path):
     process = run("test_solver.py", "--model_path", tmp_path / "run" / "model.safetensors", "--test_mode", "interpolate",
                   "--sample_info", "DDIM_2_0p0", "--sample_num", 2, "--save_dir", tmp_path / "out")  # fmt: skip
     done(process)
-    assert Image.open(tmp_path / "out" / "run_DDIM_2_0p0_interpolate.png").size == (2 + 2 * 18, 2 + 13 * 18)
+    assert Image.open(tmp_path / "out" / "run_DDIM_2_0p0_n2_interpolate.png").height == 2 + 13 * 66
 
 
 def test_a_dry_run_says_everything_and_leaves_nothing(tmp_path):

@@ -159,6 +159,6 @@ def test_inside_an_environment_that_meets_the_requirements_the_scripts_just_run(
     process = subprocess.run(["bash", "run_test.sh", "--save_dir", tmp_path], **options)
     assert process.returncode == 0, process.stderr
     assert sorted(os.listdir(tmp_path)) == [
-        f"mnist_mini_DDIM_2_0p0_{kind}" for kind in ("final.png", "interpolate.png", "progress.gif", "progress.png")
+        f"mnist_mini_DDIM_2_0p0_n2_{kind}" for kind in ("final.png", "interpolate.png", "progress.gif", "progress.png")
     ]
     assert os.path.exists(os.path.join(ROOT, ".venv")) == had_environment

@@ -65,8 +65,12 @@ def _why_not(folder: Path, error: Exception) -> str:
 def check_writable(folder: Path, option: str) -> None:
     """RequestError, naming `option`, if no files can be made in `folder`, or the folder itself cannot. Makes nothing."""
     for place in (folder, *folder.parents):
-        if not os.path.lexists(place):
+        try:
+            place.lstat()
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:  # a name that is too long, for one
+            raise RequestError(f"{option} {folder}: {reason_of(error)}") from None
         if not place.is_dir():
             raise RequestError(f"{option} {folder}: {place} is no folder; choose another place")
         if not os.access(place, os.W_OK | os.X_OK):

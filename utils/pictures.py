@@ -1,7 +1,7 @@
 """Pictures to files: grids, rows and GIFs. Everything here is uint8, (C, H, W) a picture, on the CPU."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,20 +63,20 @@ def _column_of_text(labels: Sequence[str], row_height: int) -> Tensor:
     return torch.from_numpy(np.array(strip))[None]
 
 
-def save_png(path: Path, picture: Tensor, drawn_by: str | None = None) -> Path:
-    """Writes one picture, grey or RGB by its channels, and in it, as a PNG text, what it was `drawn_by`; returns `path`."""
-    text = PngInfo()
-    if drawn_by is not None:
-        text.add_text("drawn_by", drawn_by)
+def save_png(path: Path, picture: Tensor, texts: Mapping[str, str] | None = None) -> Path:
+    """Writes one picture, grey or RGB by its channels, and in it the `texts`, each by its key; returns `path`."""
+    chunks = PngInfo()
+    for key, text in (texts or {}).items():
+        chunks.add_itxt(key, text)
     with atomic_write(path) as temporary:
-        _to_pil(picture).save(temporary, format="PNG", pnginfo=text)
+        _to_pil(picture).save(temporary, format="PNG", pnginfo=chunks)
     return path
 
 
-def save_pngs(pictures: Iterable[tuple[Path, Tensor, str | None]]) -> None:
-    """Writes several, each as `save_png` does: (path, uint8 (C, H, W), what it was drawn by)."""
-    for path, picture, drawn_by in pictures:
-        save_png(path, picture, drawn_by)
+def save_pngs(pictures: Iterable[tuple[Path, Tensor, Mapping[str, str] | None]]) -> None:
+    """Writes several, each as `save_png` does: (path, uint8 (C, H, W), its texts)."""
+    for path, picture, texts in pictures:
+        save_png(path, picture, texts)
 
 
 def read_png(path: Path) -> Tensor:
