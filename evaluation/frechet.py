@@ -1,4 +1,4 @@
-"""FID extrapolated to infinitely many drawn pictures: FID itself falls as 1/N, so one of few pictures is that of their number."""
+"""FID extrapolated to infinitely many drawn pictures: FID itself falls as 1/N, so that it cannot be compared across N."""
 
 import numpy as np
 import torch

@@ -65,7 +65,7 @@ def two_sample_test(drawn: Tensor, real: Tensor, *, seed: int = 0) -> TwoSampleT
     pictures = torch.cat([drawn[:count].cpu(), real[chosen].cpu()])
     is_drawn = torch.arange(2 * count) < count
     accuracies, sums, asked = [], torch.zeros(2 * count), torch.zeros(2 * count)
-    for split in range(SPLITS):
+    for _ in range(SPLITS):
         halves = [torch.from_numpy(start + rng.permutation(count)) for start in (0, count)]  # of either kind
         train, test = (torch.cat([half[part] for half in halves]) for part in _halves(count))
         network = _train(pictures[train], is_drawn[train], seed=int(rng.integers(2**31)))
