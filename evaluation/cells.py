@@ -35,7 +35,7 @@ class Cell:
         self.seed_sets = seed_sets
         key = json.dumps(identity(trained, info) | seed_sets._asdict(), sort_keys=True)
         digest = hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
-        self.stem = f"{folder}/{trained.name}_{info}_{digest}"
+        self.stem = str(folder / f"{trained.name}_{info}_{digest}")
         self.record: dict[str, Any] = {}
 
     @property

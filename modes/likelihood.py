@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from evaluation.likelihood import Bound, make_strata, variational_bound
@@ -12,6 +13,7 @@ from evaluation.record import model_record, save_json
 from modes.model import Model
 from modes.real_data import real_data
 from sampling.drawing import batches_of
+from sampling.trained import Trained
 from utils.errors import RequestError
 from utils.plots import Figure, save_plot
 
@@ -63,15 +65,8 @@ def run(
     )
     print(f"Output:   {', '.join(map(str, paths))}", flush=True)
 
-    chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-    bounds = []
-    with tqdm(total=count * steps, unit="call", unit_scale=True) as bar:
-        for batch in batches_of(range(count), batch_size or trained.batch_size):
-            pictures = torch.from_numpy(images[chosen[batch.start : batch.stop]])
-            seeds = range(seed + batch.start, seed + batch.stop)
-            network, diffusion = trained.network, trained.diffusion
-            bounds.append(variational_bound(network, diffusion, pictures, seeds, strata, trained.device, bar.update))
-    bound = Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
+    chosen = images[np.random.default_rng(seed).permutation(len(images))[:count]]
+    bound = _bound(trained, torch.from_numpy(chosen), seed, batch_size or trained.batch_size, strata)
     record: dict[str, Any] = model_record(trained)
     record["protocol"] = {
         "pictures": count, "data": data.source, "split": split, "seed": seed, "timesteps": timestep_num,
@@ -81,6 +76,19 @@ def run(
     record["bits_per_dimension"] = _figures(bound)
     _print(record["bits_per_dimension"], count, split)
     return [save_json(paths[0], record), _plot(paths[1], bound, f"{trained.name}: {count:,} pictures, {split} split")]
+
+
+def _bound(trained: Trained, pictures: Tensor, seed: int, batch_size: int, strata: list[range]) -> Bound:
+    """The bound of uint8 pictures (N, C, H, W), in batches, with a bar; picture i's draws are those of seed + i."""
+    bounds = []
+    with tqdm(total=len(pictures) * (1 + len(strata)), unit="call", unit_scale=True) as bar:
+        for batch in batches_of(range(len(pictures)), batch_size):
+            seeds = range(seed + batch.start, seed + batch.stop)
+            part = pictures[batch.start : batch.stop]
+            bounds.append(
+                variational_bound(trained.network, trained.diffusion, part, seeds, strata, trained.device, bar.update)
+            )
+    return Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
 
 
 def _figures(bound: Bound) -> dict[str, Any]:
