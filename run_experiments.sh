@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 data_names=${DATA_NAMES:-Mnist_Mini Emoji} # entries of config.yaml; what each of them takes part in is in benchmarks/experiments/table.py
 experiments=${EXPERIMENTS:-}               # losses seeds samplers each_off parts interpolate, or some (empty: all)
 steps=${STEPS:-4000}                       # of each training
-pictures=${PICTURES:-1100}                 # a lot that is measured; more for the variants, fewer for long chains
+pictures=${PICTURES:-1100}                 # a set that is measured; more for the variants, fewer for long chains
 jobs=${JOBS:-2}                            # commands at a time (1 on a GPU)
 runs=${RUNS:-train_results/experiments}    # where the trainings are kept
 output=${OUTPUT:-docs/experiments}         # pictures and figures; the page lies beside it

@@ -4,9 +4,9 @@
     python benchmarks/digit_confidence.py results/mnist_mini_DPMPP_20_0p0_images [MORE FOLDERS OR CELLS]
 
 A cell is what `--test_mode compare` keeps, compare_cells/NAME.npz. All are read by the extractor of `--test_mode evaluate`,
-checkpoints/digits_extractor.safetensors. That mode has the figures of one model; this compares any two lots of pictures: a
-kernel two-sample test (Gretton et al. 2012) of their features with KID's kernel. To compare models by, not a proof: noise,
-too, can be read with confidence, so look at the pictures.
+checkpoints/digits_extractor.safetensors. That mode has the figures of one model; this compares any two sets of pictures: a
+kernel two-sample test (Gretton et al. 2012) of their features with KID's kernel. Drawn sets are taken to be of the same seeds,
+0 and so on, and are compared seed by seed. Noise, too, can be read with confidence, so look at the pictures.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from evaluation.extractor import load_extractor  # noqa: E402
 from evaluation.measures import CONFIDENT  # noqa: E402
 
 PERMUTATIONS = 1000
+REAL = "held-out real digits"
 
 
 def report(name: str, probabilities: Tensor) -> None:
@@ -37,23 +38,31 @@ def report(name: str, probabilities: Tensor) -> None:
     )
 
 
-def two_sample_test(a: Tensor, b: Tensor) -> tuple[float, float]:
-    """Squared MMD of two sets of features (N, D), (M, D), and the share of random divisions of them that have as much.
+def two_sample_test(a: Tensor, b: Tensor, *, paired: bool = False) -> tuple[float, float]:
+    """Squared MMD of two sets of features (N, D), (M, D), and the p-value of a permutation test (Phipson and Smyth 2010).
 
-    A share under 0.05 says that they can be told apart. The kernel is KID's (Binkowski et al. 2018): (x y / D + 1)^3.
+    The kernel is KID's (Binkowski et al. 2018): (x y / D + 1)^3. `paired`: a[i] and b[i] are drawn from one seed, and so not
+    independent; then a permutation swaps the two of a seed or leaves them. Else it divides all pictures anew.
+    p is (count + 1) / (PERMUTATIONS + 1), where the count is of those with as large an MMD: it cannot be 0.
     """
+    n, m = len(a), len(b)
+    assert n == m or not paired, (n, m)
     both = torch.cat([a, b]).double()
     kernel = (both @ both.T / both.shape[1] + 1) ** 3
     kernel.fill_diagonal_(0)
-    n, m = len(a), len(b)
-    # One column a division into n and m: 1 for the first set. The first column is the division that was found.
-    divisions = [torch.arange(n + m), *(torch.randperm(n + m) for _ in range(PERMUTATIONS))]
-    first = torch.stack([(order.argsort() < n).double() for order in divisions], dim=1)
+    if paired:
+        swaps = [torch.rand(n) < 0.5 for _ in range(PERMUTATIONS)]
+        permuted = [torch.cat([~swapped, swapped]) for swapped in swaps]
+    else:
+        permuted = [torch.randperm(n + m).argsort() < n for _ in range(PERMUTATIONS)]
+    # One column a division into two sets: 1 for the first set. The first column is the division that was found.
+    first = torch.stack([torch.arange(n + m) < n, *permuted], dim=1).double()
     within_first = (first * (kernel @ first)).sum(dim=0)
     across = first.T @ kernel.sum(dim=1) - within_first
     within_second = kernel.sum() - 2 * across - within_first
     mmd = within_first / (n * (n - 1)) + within_second / (m * (m - 1)) - 2 * across / (n * m)
-    return mmd[0].item(), (mmd[1:] >= mmd[0]).double().mean().item()
+    as_large = (mmd[1:] >= mmd[0] - 1e-12 * kernel.mean()).sum().item()  # equal ones differ by rounding
+    return mmd[0].item(), (as_large + 1) / (PERMUTATIONS + 1)
 
 
 def drawn(path: Path) -> np.ndarray:
@@ -73,18 +82,19 @@ def main() -> None:
     torch.manual_seed(0)
     extractor = load_extractor("digits")
     real = ImageDataset("mnist_mini", image_size=28, image_channel=1).load("test").images
-    sets = {"held-out real digits": extractor(real)}
+    sets = {REAL: extractor(real)}
     for path in paths:
         sets[str(path)] = extractor(drawn(path))
     print(f"extractor: {extractor}")
     for name, found in sets.items():
         report(name, found.logits.softmax(dim=1))
     for one, other in itertools.combinations(sets, 2):
-        mmd, share = two_sample_test(sets[one].features, sets[other].features)
-        verdict = "can be told apart" if share < 0.05 else "cannot be told apart"
-        print(
-            f"{one} and {other}: {verdict} (MMD^2 {mmd:.4f}, as much by chance in {share:.1%} of {PERMUTATIONS} divisions)"
-        )
+        # All that is drawn begins with the seeds from 0 on, of which as many are compared as both have.
+        paired = one != REAL
+        count = min(len(sets[one].features), len(sets[other].features)) if paired else None
+        mmd, p = two_sample_test(sets[one].features[:count], sets[other].features[:count], paired=paired)
+        verdict = "can be told apart" if p < 0.05 else "not decided"
+        print(f"{one} and {other}: {verdict} (MMD^2 {mmd:.4f}, p = {p:.3f}, {PERMUTATIONS} permutations)")
 
 
 if __name__ == "__main__":

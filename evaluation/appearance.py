@@ -13,7 +13,7 @@ CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 def appearance(pictures: Tensor) -> dict[str, float]:
     """Means over all pixels of uint8 pictures (N, C, H, W), with grey values from 0 to 1.
 
-    grey, or red, green and blue: the mean of each channel (beside the data's: a tint, or a wash of white). contrast: the
+    grey, or red, green and blue: the mean of each channel (unlike the data's: a tint, or a wash of white). contrast: the
     standard deviation of all values. chroma, of colour pictures: the largest channel minus the smallest, 0 for greys.
     edges: the mean absolute difference of neighbouring pixels; blurred pictures have less. grain: the root mean square
     difference of a picture from its own 3x3 median, which noise and specks raise; so do lines of one or two pixels, and so the

@@ -12,20 +12,24 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torch_fidelity import FeatureExtractorBase, register_feature_extractor
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
-from torch_fidelity.utils import create_feature_extractor
 
-from datasets import to_float
-from evaluation.classifier import SIZE, Classifier
-from utils.errors import RequestError
-from utils.untrusted import check_state_dict, read_pt
+from evaluation import HASH_DIGITS, require
 
-# Our extractors, each with the data sources that it is chosen for.
-CLASSIFIERS = {"digits": ("mnist_mini", "mnist"), "clothes": ("fashion_mnist",)}
+require("torch_fidelity")  # before it is imported: without it one line says what to install
+
+from torch_fidelity import FeatureExtractorBase, register_feature_extractor  # noqa: E402
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3  # noqa: E402
+from torch_fidelity.utils import create_feature_extractor  # noqa: E402
+
+from datasets import FACTS, to_float  # noqa: E402
+from evaluation.classifier import SIZE, Classifier  # noqa: E402
+from utils.errors import RequestError  # noqa: E402
+from utils.untrusted import check_state_dict, read_pt  # noqa: E402
+
+# Our extractors, each with the entry of config.yaml that it is trained on.
+CLASSIFIERS = {"digits": "Mnist_Mini", "clothes": "Fashion_Mnist"}
 EXTRACTORS = (*CLASSIFIERS, "inception")
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
-HASH_DIGITS = 12
 BATCH = 128
 
 
@@ -134,7 +138,7 @@ def as_tensor(pictures: Tensor | np.ndarray) -> Tensor:
 
 def extractor_for(source: str) -> str:
     """The name of the extractor that suits a data source (`data.source`): our own for digits and clothes."""
-    return next((name for name, sources in CLASSIFIERS.items() if source in sources), "inception")
+    return FACTS[source].extractor or "inception"
 
 
 def load_extractor(
@@ -155,8 +159,7 @@ def load_extractor(
         if inception_weights is not None:
             raise RequestError(f"--inception_weights belongs to --extractor inception, not {name}")
         path = FOLDER / f"{name}_extractor.safetensors"
-        data_name = {"digits": "Mnist_Mini", "clothes": "Fashion_Mnist"}[name]
-        remedy = f"make it by python -m evaluation.train_extractor --data_name {data_name}"
+        remedy = f"make it by python -m evaluation.train_extractor --data_name {CLASSIFIERS[name]}"
     if not path.is_file():
         raise RequestError(f"the weights of the extractor {name} are not in {path}; {remedy}")
     return Extractor(name, path, torch.device(device))

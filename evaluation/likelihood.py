@@ -1,5 +1,6 @@
 """Bits a dimension of real pictures, by the variational bound (Ho et al. 2020, Eq. 5; Nichol and Dhariwal 2021, Sec. 3)."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,8 +28,16 @@ class Bound(NamedTuple):
 
     def totals(self) -> Tensor:
         """The bound of each picture, (N,): an unbiased estimate, as each stratum's timestep is drawn uniformly from it."""
-        widths = torch.tensor([len(stratum) for stratum in self.strata], dtype=self.terms.dtype)
-        return self.decoder + self.terms @ widths + self.prior
+        return self.decoder + self.contributions().sum(dim=1) + self.prior
+
+    def contributions(self) -> Tensor:
+        """What each stratum adds to the bound, (N, K): its term times the number of its timesteps."""
+        return self.terms * torch.tensor([len(stratum) for stratum in self.strata], dtype=self.terms.dtype)
+
+    def density(self) -> Tensor:
+        """The contributions for each doubling of t, (N, K): over a logarithmic axis the area below them is their sum."""
+        octaves = [math.log2(stratum.stop / stratum.start) for stratum in self.strata]
+        return self.contributions() / torch.tensor(octaves, dtype=self.terms.dtype)
 
 
 def make_strata(timestep_num: int, count: int) -> list[range]:

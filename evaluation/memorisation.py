@@ -1,4 +1,4 @@
-"""How near drawn pictures come to training pictures, beside how near held-out ones do."""
+"""How near drawn pictures come to training pictures, compared with how near held-out ones do."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from evaluation.extractor import Features, as_tensor
 from evaluation.reference import Reference
-from utils.files import atomic_write
+from utils.plots import save_plot
 
 QUANTILES = (0.01, 0.05, 0.5)
 SHOWN = 8  # pictures of each kind
@@ -52,7 +52,7 @@ def memorisation(pictures: Tensor, features: Features, reference: Reference) -> 
     The distance in pixels is the root mean square difference, of 0 to 1; in features it is Euclidean. Where no split is
     held out, one half of the training pictures stands for it, and is compared with the other half.
     """
-    held_out, beside = reference.held_out, reference.beside
+    held_out, held_out_reference = reference.held_out, reference.held_out_reference
     if len(held_out.pictures) > MOST:
         held_out = held_out.part(held_out.name, np.random.default_rng(0).permutation(len(held_out.pictures))[:MOST])
     return Memorisation(
@@ -61,8 +61,8 @@ def memorisation(pictures: Tensor, features: Features, reference: Reference) -> 
             "features": nearest(features.features[:MOST], reference.real.features.features),
         },
         {
-            "pixels": nearest_pictures(held_out.pictures, beside.pictures),
-            "features": nearest(held_out.features.features, beside.features.features),
+            "pixels": nearest_pictures(held_out.pictures, held_out_reference.pictures),
+            "features": nearest(held_out.features.features, held_out_reference.features.features),
         },
     )
 
@@ -126,11 +126,4 @@ def save_memorisation(path: Path, title: str, pictures: Tensor, found: Memorisat
             panel.hist(distance.numpy(), bins=edges, density=True, alpha=0.5, label=f"{name} ({len(distance):,})")
         panel.set(xlabel=f"distance to the nearest training picture, in {space}", ylabel="density")
         panel.legend()
-    return save_figure(path, figure)
-
-
-def save_figure(path: Path, figure: Figure) -> Path:
-    """Writes a matplotlib figure as PNG; returns `path`."""
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
-    return path
+    return save_plot(path, figure)

@@ -1,28 +1,36 @@
-"""What was measured, with its protocol: the record that a figure is read and trusted by, as JSON and as a table."""
+"""What was measured, with its protocol: the record that a figure is read and trusted by, as JSON, as a table, as CSV.
 
+A record is one cell: a checkpoint drawn from by a sampler. `--test_mode evaluate` writes one, `compare` many.
+"""
+
+import csv
 import hashlib
+import io
 import json
 import platform
 import shlex
 import statistics
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch_fidelity
-
-from diffusion import SampleInfo
-from evaluation.extractor import HASH_DIGITS, Extractor
-from evaluation.measures import PAPERS_PICTURES, Figures, Floor
+from evaluation import HASH_DIGITS
 from sampling.trained import Trained
 from utils.files import atomic_write
 
-SHOWN = ("fid", "kid", "precision", "recall", "inception_score", "confident")  # the columns of the table
+PERCENT = ("confident", "told_apart", "told_apart_low", "told_apart_high")
+COLUMN_NAMES = {"seconds_a_picture": "s a picture", "network_calls": "calls", "fid_infinity": "FID infinity"}
+# A histogram is no column, and kid_std, over KID's subsets, would be taken for the one over sets of pictures.
+LEFT_OUT = ("class_histogram", "kid_std")
+# The same in every row, or of little use to the eye.
+ONLY_CSV = ("inception_score", "step", "pictures", "repeats", "told_apart_low", "told_apart_high", "cell")
+
+Row = dict[str, str | int | float | tuple[float, float | None]]
 
 
-def summary(runs: Sequence[Figures]) -> dict[str, Any]:
+def summary(runs: Sequence[dict[str, float | list[int]]]) -> dict[str, Any]:
     """Each figure's mean, standard deviation (None for one run) and values; of the class histograms the sum."""
     found: dict[str, Any] = {}
     for name in runs[0]:
@@ -30,111 +38,121 @@ def summary(runs: Sequence[Figures]) -> dict[str, Any]:
         if name == "class_histogram":
             found[name] = [sum(counts) for counts in zip(*each)]
         else:
-            spread = statistics.stdev(each) if len(each) > 1 else None
-            found[name] = {"mean": statistics.fmean(each), "std": spread, "each": each}
+            std = statistics.stdev(each) if len(each) > 1 else None
+            found[name] = {"mean": statistics.fmean(each), "std": std, "each": each}
     return found
 
 
-def model_record(trained: Trained, info: SampleInfo | None) -> dict[str, Any]:
-    """Which model, drawn from how, by which command, in what."""
+def model_record(trained: Trained) -> dict[str, Any]:
+    """Which model, by which command, in what."""
     return {
         "model": trained.name,
         "model_sha256": hashlib.sha256(trained.path.read_bytes()).hexdigest()[:HASH_DIGITS],
         "data_name": trained.data_name,
         "step": trained.step,
         "weights": trained.weights,
-        **({} if info is None else {"sampler": str(info)}),
         "precision": trained.precision,
         "device": trained.device.type,
         "command": shlex.join(["python", *sys.argv]),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torch-fidelity": torch_fidelity.__version__,
-        },
+        "versions": {"python": platform.python_version(), **_versions("torch", "torch-fidelity")},
     }
 
 
-def protocol(
-    *, count: int, seed: int, repeats: int, reference: str, reference_count: int, extractor: Extractor
-) -> dict[str, Any]:
-    """All that a figure depends on beside the model and its sampler."""
-    return {
-        "pictures": count,
-        "seeds": [[seed + r * count, seed + (r + 1) * count - 1] for r in range(repeats)],
-        "repeats": repeats,
-        "reference": reference,
-        "reference_pictures": reference_count,
-        "extractor": extractor.name,
-        "extractor_sha256": extractor.hash,
-        "features": extractor.dimension,
-        "comparable_with_papers": extractor.name == "inception" and count >= PAPERS_PICTURES,
-    }
-
-
-def floor_record(floors: Sequence[Floor]) -> dict[str, Any]:
-    """The floor's figures, and what they are of."""
-    first = floors[0]
-    return {
-        "pictures": first.pictures,
-        "held_out": first.held_out,
-        "beside": first.beside,
-        "repeats": len(floors),
-        "figures": summary([floor.figures for floor in floors]),
-    }
+def _versions(*packages: str) -> dict[str, str]:
+    """Of those that are installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def save_json(path: Path, record: dict[str, Any]) -> Path:
     """Writes a record; returns `path`."""
+    return save_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def save_text(path: Path, text: str) -> Path:
+    """Writes a text file; returns `path`."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def save_table(path: Path, record: dict[str, Any]) -> Path:
-    """The record of an evaluation as markdown, for people; returns `path`."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(table(record), encoding="utf-8")
-    return path
+def table_row(record: dict[str, Any]) -> Row:
+    """A record as a row: text, numbers, and (mean, standard deviation or None) of each figure."""
+    row: Row = {"model": record["model"], "sampler": record["sampler"], **_figures(record["figures"])}
+    told = record["told_apart"]
+    if told is not None:
+        low, high = told["interval"]
+        row |= {"told_apart": told["accuracy"], "told_apart_low": low, "told_apart_high": high}
+    row |= {name: record[name] for name in ("network_calls", "seconds_a_picture", "step")}
+    return row | {name: record["protocol"][name] for name in ("pictures", "repeats")}
 
 
-def table(record: dict[str, Any]) -> str:
-    """Markdown: a row for the drawn pictures, one for the floor, and the protocol below."""
-    used, floor = record["protocol"], record["floor"]
-    names = [name for name in SHOWN if name in record["figures"]]
-    rows = [
-        f"| | pictures | {' | '.join(name.replace('_', ' ') for name in names)} |",
-        "|" + "---|" * (len(names) + 2),
-        _row(f"{record['model']} at {record['sampler']}", used["pictures"], record["figures"], names),
+def floor_row(record: dict[str, Any]) -> Row:
+    """The floor as a row: real pictures."""
+    floor = record["floor"]
+    counts = {name: floor[name] for name in ("pictures", "repeats")}
+    return {"model": f"real: {record['data_name']}", "sampler": "", **_figures(floor["figures"]), **counts}
+
+
+def _figures(figures: dict[str, Any]) -> dict[str, tuple[float, float | None]]:
+    return {name: (value["mean"], value["std"]) for name, value in figures.items() if name not in LEFT_OUT}
+
+
+def markdown(records: Sequence[dict[str, Any]]) -> str:
+    """A row for each record, one for real pictures, and the protocol below: all records have the same."""
+    rows = [*map(table_row, records), floor_row(records[0])]
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in ONLY_CSV))
+    lines = [
+        "| " + " | ".join(COLUMN_NAMES.get(name, name.replace("_", " ")) for name in names) + " |",
+        "|" + "---|" * len(names),
+        *("| " + " | ".join(text_of(name, row.get(name, "")) for name in names) + " |" for row in rows),
     ]
-    if floor is not None:
-        rows.append(_row(f"floor: {floor['held_out']}", floor["pictures"], floor["figures"], names))
-    return "\n".join([*rows, "", describe(record), ""])
+    return "\n".join([*lines, "", describe(records[0]["protocol"], records[0]["weights"]), ""])
 
 
-def describe(record: dict[str, Any]) -> str:
+def text_of(name: str, value: object) -> str:
+    """A value as the table shows it."""
+    pattern = "{:.1%}" if name in PERCENT else "{:.3g}"
+    if isinstance(value, tuple):
+        mean, std = value
+        return pattern.format(mean) + ("" if std is None else f" ± {pattern.format(std)}")
+    return pattern.format(value) if isinstance(value, float) else str(value)
+
+
+def describe(protocol: dict[str, Any], weights: str) -> str:
     """The protocol in words."""
-    used = record["protocol"]
-    seeds = ", ".join(f"{first} to {last}" for first, last in used["seeds"])
-    if not used["comparable_with_papers"]:
-        why = "below 50,000 pictures" if used["extractor"] == "inception" else "not Inception's features"
-        note = f"Not comparable with papers: {why}."
-    else:
-        note = "Comparable with papers that use Inception, 50,000 pictures and this reference."
-    spread = f"mean ± standard deviation of {used['repeats']}" if used["repeats"] > 1 else "no repeats"
-    return (
-        f"{used['pictures']:,} pictures, seeds {seeds} ({spread}); {record['weights']} weights, step {record['step']:,}, "
-        f"{record['sampler']}; reference: {used['reference']}, {used['reference_pictures']:,} pictures; "
-        f"extractor: {used['extractor']}, {used['features']} features, sha256 {used['extractor_sha256']}. {note}"
+    seeds = ", ".join(f"{first} to {last}" for first, last in protocol["seeds"])
+    repeats = protocol["repeats"]
+    sets = f"mean ± standard deviation of {repeats} sets" if repeats > 1 else "one set"
+    said = f"{protocol['pictures']:,} pictures a row, seeds {seeds} ({sets}); {weights} weights"
+    said += f"; reference: {protocol['reference']}, {protocol['reference_pictures']:,} pictures"
+    said += f"; the floor and what is told apart: {protocol['held_out']}"
+    if protocol["extractor"] is None:
+        return f"{said}. Not comparable with papers: no extractor."
+    said += (
+        f"; extractor: {protocol['extractor']}, {protocol['features']} features, sha256 {protocol['extractor_sha256']}"
     )
+    if protocol["comparable_with_papers"]:
+        return f"{said}. Comparable with papers that use Inception, 50,000 pictures and this reference."
+    why = "below 50,000 pictures" if protocol["extractor"] == "inception" else "not Inception's features"
+    return f"{said}. Not comparable with papers: {why}."
 
 
-def _row(name: str, count: int, figures: dict[str, Any], names: Sequence[str]) -> str:
-    cells = []
-    for figure in names:
-        mean, std = figures[figure]["mean"], figures[figure]["std"]
-        shown = f"{mean:.1%}" if figure == "confident" else f"{mean:.4g}"
-        if std is not None:
-            shown += f" ± {std:.1%}" if figure == "confident" else f" ± {std:.2g}"
-        cells.append(shown)
-    return f"| {name} | {count:,} | {' | '.join(cells)} |"
+def comma_separated(rows: Sequence[Row]) -> str:
+    """The table as CSV, each figure's standard deviation in a column of its own."""
+    flat: list[dict[str, str | int | float]] = []
+    for row in rows:
+        flat.append({})
+        for name, value in row.items():
+            mean, std = value if isinstance(value, tuple) else (value, None)
+            flat[-1] |= {name: mean} | ({} if std is None else {f"{name}_std": std})
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return buffer.getvalue()

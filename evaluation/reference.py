@@ -15,24 +15,29 @@ from utils.files import atomic_write
 
 
 class RealPictures(NamedTuple):
-    """Real pictures: what they are (as in "mnist_mini, train split"), uint8 (N, C, H, W), and their features."""
+    """Real pictures: what they are (as in "mnist_mini, train split"), uint8 (N, C, H, W), and their features.
+
+    features: None where there is no extractor.
+    """
 
     name: str
     pictures: np.ndarray
-    features: Features
+    features: Features | None
 
     def part(self, name: str, index: np.ndarray) -> "RealPictures":
         """Those at `index`, in that order, called `name`."""
-        features = Features(self.features.features[index], self.features.logits[index])
+        features = self.features and Features(self.features.features[index], self.features.logits[index])
         return RealPictures(name, self.pictures[index], features)
 
 
-def load_real(data: ImageDataset, split: str, extractor: Extractor) -> RealPictures:
+def load_real(data: ImageDataset, split: str, extractor: Extractor | None) -> RealPictures:
     """A whole split of the data. RequestError where the set has no such split, or cannot be read.
 
     The features are kept in `cache_dir`, by data set, split, size, channels, the files' state and the extractor's hash.
     """
-    images = data.load(split).images
+    images, name = data.load(split).images, f"{data.source}, {split} split"
+    if extractor is None:
+        return RealPictures(name, images, None)
     decoded = Path(images.filename)  # named by the set, its split, its files' state and the pictures' shape
     path = decoded.with_name(f"{decoded.stem}_{extractor.name}_{extractor.hash}.safetensors")
     features = _kept_features(path, len(images), extractor)
@@ -47,7 +52,7 @@ def load_real(data: ImageDataset, split: str, extractor: Extractor) -> RealPictu
         for old in path.parent.glob(f"{same_set}_*_{extractor.name}_*.safetensors"):
             if old != path:
                 old.unlink(missing_ok=True)  # of what the files or the extractor were before
-    return RealPictures(f"{data.source}, {split} split", images, features)
+    return RealPictures(name, images, features)
 
 
 def _kept_features(path: Path, count: int, extractor: Extractor) -> Features | None:
@@ -62,17 +67,18 @@ def _kept_features(path: Path, count: int, extractor: Extractor) -> Features | N
 
 
 class Reference(NamedTuple):
-    """What drawn pictures are compared with, and real pictures that are not among them, compared with `beside`: the floor.
+    """Real pictures: `real`, which drawn ones are compared with, and `held_out`, which are not among them.
 
-    `beside` is `real` wherever the data has a test split. Else both are halves of the training pictures, and say so.
+    What held-out pictures give, compared with `held_out_reference`, is the floor of a figure. `held_out_reference` is
+    `real` wherever the data has a test split; else both are halves of the training pictures, and say so.
     """
 
     real: RealPictures
     held_out: RealPictures
-    beside: RealPictures
+    held_out_reference: RealPictures
 
 
-def load_reference(data: ImageDataset, split: str, extractor: Extractor, *, seed: int = 0) -> Reference:
+def load_reference(data: ImageDataset, split: str, extractor: Extractor | None, *, seed: int = 0) -> Reference:
     """The `split` ("train" or "test") of the data as `real`, and its other split as what is held out.
 
     A set without a test split is halved at random, by `seed`, for the floor. RequestError if that split is asked for.

@@ -1,4 +1,4 @@
-"""Pictures with words beside them: the grid of a comparison."""
+"""Pictures with words at their side: the grid of a comparison, and what is told apart from real pictures."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,6 +8,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from evaluation.two_sample import TwoSampleTest
+from utils.pictures import grid, near_square
+
+SUREST = 16  # pictures by which drawn ones are told from real ones
 SCALE = 2  # small pictures are shown at twice their size
 FONT_SIZE = 15
 MARGIN = 8
@@ -20,6 +24,12 @@ class Sheet(NamedTuple):
     sampler: str
     steps: str
     picture: Tensor
+
+
+def surest_sheet(drawn: Tensor, found: TwoSampleTest) -> Tensor:
+    """The drawn pictures, of uint8 (N, C, H, W), that are told from real ones most surely: what gives them away. (C, ...)"""
+    surest = drawn[found.surest(SUREST)]
+    return grid(surest, near_square(len(surest)))
 
 
 def labelled_grid(sheets: Sequence[Sheet], columns: int) -> Tensor:

@@ -16,9 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import trange
 
-from datasets import ImageDataset, to_float
+from datasets import FACTS, ImageDataset, to_float
 from evaluation.classifier import SIZE, Classifier, jitter, normalise_features
-from evaluation.extractor import CLASSIFIERS
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.files import atomic_write
@@ -59,11 +58,11 @@ def main(args: argparse.Namespace) -> int:
     RequestError if the set has no classes.
     """
     data = load_settings("config.yaml", args.data_name, flags={"data.data_path": args.data_path}).data
-    names = [name for name, sources in CLASSIFIERS.items() if data.source in sources]
-    if not names:
+    name = FACTS[data.source].extractor
+    if name is None:
         raise RequestError(f"--data_name {args.data_name} has no classes; choose Mnist_Mini, Mnist or Fashion_Mnist")
     data = data.model_copy(update={"image_size": SIZE, "image_channel": 1})
-    output = Path(args.output or f"checkpoints/{names[0]}_extractor.safetensors")
+    output = Path(args.output or f"checkpoints/{name}_extractor.safetensors")
     torch.manual_seed(args.seed)
     pictures, labels = {}, {}
     for split in ("train", "test"):
@@ -76,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
     right = {split: accuracy(model, pictures[split], labels[split]) for split in pictures}
     print(f"Right:   {right['test']:.2%} of the held-out pictures, {right['train']:.2%} of the training pictures")
     metadata = {
-        "extractor": names[0],
+        "extractor": name,
         "data_name": args.data_name,
         "epochs": str(args.epochs),
         "seed": str(args.seed),

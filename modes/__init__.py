@@ -57,7 +57,6 @@ MODES = {
     "likelihood": Mode(
         "bits a dimension of real pictures, by the variational bound",
         ("seed", "save_dir", "sample_num", "batch_size", *REAL, "split", "likelihood_steps"),
-        requirements=MEASURING,
         sampler=False,
     ),
     "report": Mode(

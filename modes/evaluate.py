@@ -1,4 +1,4 @@
-"""`evaluate`: figures of drawn pictures beside real ones, with their protocol, their floor, and a look at memorisation."""
+"""`evaluate`: one cell of a comparison, by a checkpoint and a sampler, and a look at memorisation."""
 
 from pathlib import Path
 from typing import Any
@@ -6,22 +6,17 @@ from typing import Any
 from tqdm import tqdm
 
 from diffusion import SampleInfo
+from evaluation.drawn import draw_pictures, measure_sets, network_calls
 from evaluation.extractor import extractor_for, load_extractor
-from evaluation.measures import check_count, draw_pictures, measure, measure_floor
-from evaluation.memorisation import memorisation, save_memorisation
-from evaluation.record import (
-    describe,
-    floor_record,
-    model_record,
-    protocol,
-    save_json,
-    save_table,
-    summary,
-    table,
-)
+from evaluation.measures import check_count
+from evaluation.memorisation import Memorisation, memorisation, save_memorisation
+from evaluation.picture_metrics import PictureMetrics, SeedSets
+from evaluation.record import describe, markdown, save_json, save_text
 from evaluation.reference import Reference, load_reference
+from evaluation.sheets import surest_sheet
 from modes.model import Model
 from modes.real_data import real_data
+from utils.pictures import save_png
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
 
@@ -42,69 +37,57 @@ def run(
     extractor: str | None,
     inception_weights: str | None,
 ) -> list[Path]:
-    """Draws `repeats` times `sample_num` pictures and measures each lot; the floor and memorisation beside them."""
-    trained, info, extractor_name = model.trained, sampler, extractor
-    prefix = trained.output_prefix(save_dir, info)
-    paths = [Path(f"{prefix}_{name}") for name in ("evaluate.json", "evaluate.md", "memorisation.png")]
-    data, split, repeats = real_data(model.settings, data_name, data_path, config), split or "train", repeats or 1
-    extractor = load_extractor(extractor_name or extractor_for(data.source), inception_weights, trained.device)
+    """Draws `repeats` sets of `sample_num` pictures and measures each; the floor and memorisation are in the record too."""
+    trained, split = model.trained, split or "train"
+    prefix = trained.output_prefix(save_dir, sampler)
+    names = ("evaluate.json", "evaluate.md", "memorisation.png", "told_apart.png")
+    paths = [Path(f"{prefix}_{name}") for name in names]
+    data = real_data(model.settings, data_name, data_path, config)
+    chosen = load_extractor(extractor or extractor_for(data.source), inception_weights, trained.device)
     if sample_num:
-        check_count(sample_num, extractor)
-    reference = load_reference(data, split, extractor, seed=seed)
-    count = sample_num or min(PICTURES_MAX, max(len(reference.held_out.pictures), extractor.dimension + 1))
-    record: dict[str, Any] = model_record(trained, info)
-    record["protocol"] = protocol(
-        count=count, seed=seed, repeats=repeats, reference=reference.real.name,
-        reference_count=len(reference.real.pictures), extractor=extractor,
-    )  # fmt: skip
-    check_count(len(reference.real.pictures), extractor)
-    print(f"Draws:   {describe(record)}")
+        check_count(sample_num, chosen)
+    metrics = PictureMetrics(data, chosen, split, seed=seed)
+    check_count(len(metrics.reference.real.pictures), chosen)
+    available = len(metrics.reference.held_out.pictures)
+    count = sample_num or min(PICTURES_MAX, max(available, chosen.dimension + 1))
+    seed_sets = SeedSets(seed, count, repeats or 1)
+    print(f"Draws:   {describe(metrics.protocol(seed_sets), trained.weights)}")
     print(f"Output:  {', '.join(map(str, paths))}", flush=True)
 
-    record["floor"] = _floor(reference, extractor, count, seed, repeats)
-    runs, drawn, seconds = [], None, 0.0
-    with tqdm(total=repeats * count * info.steps, unit="call", unit_scale=True) as bar:
-        for first, last in record["protocol"]["seeds"]:
-            lot = draw_pictures(trained, info, range(first, last + 1), batch_size, bar.update)
-            features = extractor(lot.pictures)
-            runs.append(measure(features, reference.real.features, extractor, seed=first))
-            drawn = drawn or (lot, features)  # the first lot: memorisation is looked for there
-            seconds += lot.seconds
-    record["figures"] = summary(runs)
-    record["network_calls"] = drawn[0].network_calls
-    record["seconds_a_picture"] = seconds / (repeats * count)
-
-    if split != "train":
-        reference = load_reference(data, "train", extractor, seed=seed)
-    found = memorisation(drawn[0].pictures, drawn[1], reference)
-    counts = {name: len(of["pixels"].index) for name, of in (("drawn", found.drawn), ("held_out", found.held_out))}
-    record["memorisation"] = {"held_out": reference.held_out.name, "pictures": counts, **found.figures()}
-    print(table(record))
-    _print_memorisation(record["memorisation"])
-    title = f"{trained.name} at {info}: {count:,} drawn, beside {reference.real.name}"
-    return [
-        save_json(paths[0], record),
-        save_table(paths[1], record),
-        save_memorisation(paths[2], title, drawn[0].pictures, found, reference.real.pictures),
-    ]
-
-
-def _floor(reference: Reference, extractor, count: int, seed: int, repeats: int) -> dict[str, Any] | None:
-    """The floor as often as the choice of held-out pictures can differ; None, and says so, if they are too few."""
-    available = min(len(reference.held_out.pictures), len(reference.beside.pictures))
-    if available <= extractor.dimension:
+    floor = metrics.floor(seed_sets)
+    if "fid" not in floor["figures"]:
         print(f"Floor:   not measured, as {available:,} held-out pictures are too few")
-        return None
-    times = repeats if count < available else 1
-    return floor_record([measure_floor(reference, extractor, count, seed=seed + r) for r in range(times)])
+    with tqdm(total=seed_sets.total * network_calls(trained, sampler), unit="call", unit_scale=True) as bar:
+        drawn = (draw_pictures(trained, sampler, seeds, batch_size, bar.update) for seeds in seed_sets.ranges())
+        record, first, two_sample = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
+    train = metrics.reference if split == "train" else load_reference(data, "train", chosen, seed=seed)
+    found = memorisation(first, chosen(first), train)
+    record["memorisation"] = memorisation_record(found, train)
+    print(markdown([record]))
+    print_memorisation(record["memorisation"])
+    title = f"{trained.name} at {sampler}: {count:,} drawn, compared with {train.real.name}"
+    written = [
+        save_json(paths[0], record),
+        save_text(paths[1], markdown([record])),
+        save_memorisation(paths[2], title, first, found, train.real.pictures),
+    ]
+    if two_sample is not None:
+        written.append(save_png(paths[3], surest_sheet(first, two_sample)))
+    return written
 
 
-def _print_memorisation(found: dict[str, Any]) -> None:
+def memorisation_record(found: Memorisation, train: Reference) -> dict[str, Any]:
+    """The figures, and of how many pictures they are."""
+    counts = {name: len(of["pixels"].index) for name, of in (("drawn", found.drawn), ("held_out", found.held_out))}
+    return {"held_out": train.held_out.name, "pictures": counts, **found.figures()}
+
+
+def print_memorisation(found: dict[str, Any]) -> None:
     """The quantiles of the distances to the nearest training picture."""
     print("Distance to the nearest training picture:")
     for space in ("pixels", "features"):
         for name in ("drawn", "held_out"):
-            shown = ", ".join(f"{q} {value:.4g}" for q, value in found[space][name].items())
-            print(f"  in {space}, {name.replace('_', ' ')}: quantiles {shown}")
+            quantiles = ", ".join(f"{q} {value:.4g}" for q, value in found[space][name].items())
+            print(f"  in {space}, {name.replace('_', ' ')}: quantiles {quantiles}")
         nearer = found[space]["drawn_nearer_than_1%_of_held_out"]
         print(f"  in {space}: {nearer:.1%} of the drawn pictures are nearer than the nearest 1% of the held-out ones")

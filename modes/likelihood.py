@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
+from torch import Tensor
 from tqdm import tqdm
 
 from evaluation.likelihood import Bound, make_strata, variational_bound
-from evaluation.memorisation import save_figure
 from evaluation.record import model_record, save_json
 from modes.model import Model
 from modes.real_data import real_data
 from sampling.drawing import batches_of
+from sampling.trained import Trained
 from utils.errors import RequestError
+from utils.plots import Figure, save_plot
 
 STEPS = 100  # timesteps for each picture, unless --likelihood_steps says otherwise
 PICTURES = 64  # unless --sample_num says otherwise
@@ -33,7 +34,7 @@ def run(
     split: str | None,
     likelihood_steps: int | None,
 ) -> list[Path]:
-    """The bound for `sample_num` pictures of the test split: its mean and spread, its parts, its terms by t as a plot.
+    """The bound for `sample_num` pictures of the test split: its mean, its parts, and as a plot what each t adds to it.
 
     Of the training's own chain: no sampler is asked for.
     """
@@ -64,16 +65,9 @@ def run(
     )
     print(f"Output:   {', '.join(map(str, paths))}", flush=True)
 
-    chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-    bounds = []
-    with tqdm(total=count * steps, unit="call", unit_scale=True) as bar:
-        for batch in batches_of(range(count), batch_size or trained.batch_size):
-            pictures = torch.from_numpy(images[chosen[batch.start : batch.stop]])
-            seeds = range(seed + batch.start, seed + batch.stop)
-            network, diffusion = trained.network, trained.diffusion
-            bounds.append(variational_bound(network, diffusion, pictures, seeds, strata, trained.device, bar.update))
-    bound = Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
-    record: dict[str, Any] = model_record(trained, None)
+    chosen = images[np.random.default_rng(seed).permutation(len(images))[:count]]
+    bound = _bound(trained, torch.from_numpy(chosen), seed, batch_size or trained.batch_size, strata)
+    record: dict[str, Any] = model_record(trained)
     record["protocol"] = {
         "pictures": count, "data": data.source, "split": split, "seed": seed, "timesteps": timestep_num,
         "timesteps_a_picture": steps, "variance": trained.diffusion.variance, "clipped": trained.diffusion.clip_denoised,
@@ -84,8 +78,22 @@ def run(
     return [save_json(paths[0], record), _plot(paths[1], bound, f"{trained.name}: {count:,} pictures, {split} split")]
 
 
+def _bound(trained: Trained, pictures: Tensor, seed: int, batch_size: int, strata: list[range]) -> Bound:
+    """The bound of uint8 pictures (N, C, H, W), in batches, with a bar; picture i's draws are those of seed + i."""
+    bounds = []
+    with tqdm(total=len(pictures) * (1 + len(strata)), unit="call", unit_scale=True) as bar:
+        for batch in batches_of(range(len(pictures)), batch_size):
+            seeds = range(seed + batch.start, seed + batch.stop)
+            part = pictures[batch.start : batch.stop]
+            bounds.append(
+                variational_bound(trained.network, trained.diffusion, part, seeds, strata, trained.device, bar.update)
+            )
+    return Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
+
+
 def _figures(bound: Bound) -> dict[str, Any]:
-    """The mean over the pictures with its standard error, the spread over them, the parts, and the terms by stratum."""
+    """The mean over the pictures with its standard error and standard deviation, the parts, and by stratum the terms
+    and what they add: each times its stratum's width."""
     totals = bound.totals()
     several = len(totals) > 1
     return {
@@ -97,6 +105,7 @@ def _figures(bound: Bound) -> dict[str, Any]:
         "prior": bound.prior.mean().item(),
         "divergences": (totals - bound.decoder - bound.prior).mean().item(),
         "terms": bound.terms.mean(dim=0).tolist(),
+        "contributions": bound.contributions().mean(dim=0).tolist(),
     }
 
 
@@ -113,17 +122,18 @@ def _print(found: dict[str, Any], count: int, split: str) -> None:
 
 
 def _plot(path: Path, bound: Bound, title: str) -> Path:
-    """The terms by t, with the standard deviation over pictures; t = 0 and the prior as lines of text."""
-    middle = [(stratum.start + stratum.stop - 1) / 2 for stratum in bound.strata]
-    mean, spread = bound.terms.mean(dim=0), bound.terms.std(dim=0, correction=0)
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    """What the timesteps add to the bound, each stratum weighted by its width, with the standard deviation over pictures."""
+    edges = [bound.strata[0].start, *(stratum.stop for stratum in bound.strata)]
+    mean, std = bound.density().mean(dim=0), bound.density().std(dim=0, correction=0)
+    figure = Figure(figsize=(6.2, 3.8), layout="constrained")
     axes = figure.subplots()
-    axes.loglog(middle, mean, marker=".", label="mean over the pictures")
-    axes.fill_between(
-        middle, (mean - spread).clamp(min=mean.min() / 2), mean + spread, alpha=0.2, label="± their spread"
+    axes.stairs(mean.numpy(), edges, label="mean over the pictures: the area is what t > 0 adds")
+    axes.stairs((mean + std).numpy(), edges, baseline=(mean - std).clamp(min=0).numpy(), fill=True, alpha=0.2,
+                label="± standard deviation over the pictures")  # fmt: skip
+    axes.set(xscale="log", xlabel="t", ylabel="bits a dimension for each doubling of t")
+    axes.set_title(
+        f"{title}\n{bound.totals().mean():.3f} bits a dimension, of which t = 0 {bound.decoder.mean():.3f}, "
+        f"prior {bound.prior.mean():.2g}"
     )
-    axes.axhline(bound.decoder.mean().item(), linestyle="--", color="gray", label="t = 0: the grey values")
-    axes.set(xlabel="t", ylabel="term of the bound, bits a dimension")
-    axes.set_title(f"{title}\n{bound.totals().mean():.3f} bits a dimension, prior {bound.prior.mean():.2g}")
     axes.legend()
-    return save_figure(path, figure)
+    return save_plot(path, figure)

@@ -1,6 +1,7 @@
 """Comparisons: what a cell is keyed by, that it is kept, and that its figures are those of its pictures."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from datasets import ImageDataset
 from diffusion import SampleInfo
 from evaluation import cells
 from evaluation.appearance import appearance
-from evaluation.cells import Cell, Judge, Lots
+from evaluation.cells import Cell
+from evaluation.drawn import draw_pictures, network_calls
 from evaluation.extractor import load_extractor
-from evaluation.measures import draw_pictures, measure
+from evaluation.measures import measure
+from evaluation.picture_metrics import SeedSets, find_extractor
 from evaluation.reference import load_real
 from evaluation.sheets import FONT_SIZE, MARGIN, SCALE, Sheet, labelled_grid
 from models import build_model
@@ -81,7 +84,9 @@ def loaded(path, clip=None):
 
 
 def run_compare(folder, models, samplers, **changes):
-    return run_mode("compare", models, samplers, **{"save_dir": str(folder), "sample_num": 66, "batch_size": 66, **changes})
+    return run_mode(
+        "compare", models, samplers, **{"save_dir": str(folder), "sample_num": 66, "batch_size": 66, **changes}
+    )
 
 
 def rows(folder):
@@ -102,6 +107,7 @@ def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
     folder, paths = compared
     assert [path.name for path in paths] == [
         "compare_grid.png",
+        "compare_told_apart.png",
         "compare_table.md",
         "compare_table.csv",
         "compare_plot.png",
@@ -109,7 +115,7 @@ def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
     assert all(path.is_file() for path in paths)
     assert (
         sorted(path.suffix for path in (folder / "compare_cells").iterdir())
-        == [".json"] * 4 + [".npz"] * 4 + [".png"] * 4
+        == [".json"] * 4 + [".npz"] * 4 + [".png"] * 8
     )
     table = rows(folder)
     assert [(row["model"], row["sampler"]) for row in table] == [
@@ -118,10 +124,11 @@ def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
     assert [row["network_calls"] for row in table] == ["1", "3", "1", "3", ""]
     text = (folder / "compare_table.md").read_text()
     for word in (
-        "66 pictures a cell",
+        "66 pictures a row",
         "ema weights",
         "mnist_mini, train split",
-        "digits (64 features",
+        "digits, 64 features",
+        "told apart",
         "real: Mnist_Mini",
     ):
         assert word in text, word
@@ -140,6 +147,17 @@ def test_a_cell_holds_the_figures_of_the_pictures_that_are_drawn_from_its_seeds(
     assert "kid_std" not in row  # one lot has no spread, and that of KID's subsets is another
     with np.load(folder / "compare_cells" / f"{row['cell']}.npz") as kept:
         assert np.array_equal(kept["pictures"], drawn.numpy())
+
+
+def test_a_cell_says_whether_its_pictures_are_told_from_real_ones(compared):
+    """Untrained networks draw noise or nothing: that is seen at once."""
+    folder, _ = compared
+    for row in rows(folder)[:4]:
+        assert float(row["told_apart"]) > 0.9 and float(row["told_apart_low"]) > 0.8
+        record = json.loads((folder / "compare_cells" / f"{row['cell']}.json").read_text())
+        assert record["told_apart"]["pictures"] == 66 and record["step"] == int(row["step"]) == 7
+        assert record["floor"]["held_out"] == record["protocol"]["held_out"] == "mnist_mini, test split"
+        assert (folder / "compare_cells" / f"{row['cell']}_told_apart.png").is_file()
 
 
 def test_what_is_done_is_not_done_again_and_what_changed_is(models, tmp_path, monkeypatch):
@@ -170,14 +188,14 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(models, tmp_path, mo
 
 
 def test_a_cell_is_another_with_another_checkpoint_clipping_or_precision(models, tmp_path):
-    lots = Lots(0, 66, 1)
+    seed_sets = SeedSets(0, 66, 1)
     one = loaded(models[0]).trained
     different = [one, loaded(models[1]).trained, loaded(models[0], clip=False).trained, one._replace(precision="bf16"),
                  one._replace(weights="raw")]  # fmt: skip
-    assert len({Cell(tmp_path, trained, SAMPLERS[0], lots).stem for trained in different}) == 5
+    assert len({Cell(tmp_path, trained, SAMPLERS[0], seed_sets).stem for trained in different}) == 5
     assert (
-        Cell(tmp_path, loaded(models[0]).trained, SAMPLERS[0], lots).stem
-        == Cell(tmp_path, different[0], SAMPLERS[0], lots).stem
+        Cell(tmp_path, loaded(models[0]).trained, SAMPLERS[0], seed_sets).stem
+        == Cell(tmp_path, different[0], SAMPLERS[0], seed_sets).stem
     )
 
 
@@ -186,13 +204,15 @@ def test_too_few_pictures_for_a_covariance_leave_the_figures_of_the_pixels_and_s
     assert "no FID and the like: digits (64 features" in capsys.readouterr().out
     assert "fid" not in rows(tmp_path)[0] and float(rows(tmp_path)[0]["grain"]) > 0
     with pytest.raises(RequestError, match="extractor"):
-        Judge(ImageDataset(source="mnist_mini", image_size=28, image_channel=1), CPU, Lots(0, 66, 1), extractor="none")
+        find_extractor("mnist_mini", "none", None, CPU, 66)
 
 
 @pytest.mark.parametrize("text", ["DDPM_5_0p0", "DDIM_5_0p0", "DPMPP_5_0p0", "HEUN_5_0p0", "UNIPC_5_0p0"])
 def test_the_calls_that_are_announced_are_the_calls_that_are_made(models, text):
     info = SampleInfo.parse(text)
-    assert compare.calls_of(info) == draw_pictures(loaded(models[0]).trained, info, range(2), 2).network_calls
+    told = []
+    draw_pictures(loaded(models[0]).trained, info, range(3), 2, told.append)
+    assert 3 * network_calls(loaded(models[0]).trained, info) == 3 * info.network_calls == sum(told)
 
 
 def sheet(model, sampler, steps, value):

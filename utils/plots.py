@@ -26,7 +26,7 @@ STYLE = {
 
 
 class Curve(NamedTuple):
-    """A line of a plot: points (x, y) in the order they are joined; `spread`, if given, is the y error of each.
+    """A line of a plot: points (x, y) in the order they are joined; `y_error`, if given, is drawn above and below each.
 
     colour: its number among matplotlib's colours; None: the next one.
     """
@@ -34,7 +34,7 @@ class Curve(NamedTuple):
     label: str
     x: list[float]
     y: list[float]
-    spread: list[float] | None = None
+    y_error: list[float] | None = None
     dashed: bool = False
     colour: int | None = None
 
@@ -49,7 +49,7 @@ def plot(
             style = {"linestyle": "--" if curve.dashed else "-", "marker": "o" if marked else "", "markersize": 3.5}
             if curve.colour is not None:
                 style["color"] = f"C{curve.colour}"
-            axes.errorbar(curve.x, curve.y, curve.spread, label=curve.label, linewidth=1.2, capsize=2, **style)
+            axes.errorbar(curve.x, curve.y, curve.y_error, label=curve.label, linewidth=1.2, capsize=2, **style)
         axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
         if log_x:
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -11,12 +11,12 @@ from benchmarks.experiments.table import BASE, DRAWN_BY
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided at this budget"
 NOISE = 2.0  # times the grain of the data: from there on, pictures are too unfinished for claims about them
 SIGMAS = 2.0  # a difference counts from so many standard deviations on
-BLIND_SIGMAS = 6.0  # of two trainings, where the spread between trainings was not measured
+BLIND_SIGMAS = 6.0  # of two trainings, where the standard deviation between trainings was not measured
 SAMPLER = DRAWN_BY[0]
 
 
 class Figure(NamedTuple):
-    """A mean and the standard deviation of it over lots of pictures; None where there was one lot."""
+    """A mean and the standard deviation of it over sets of pictures; None where there was one set."""
 
     mean: float
     std: float | None
@@ -56,7 +56,7 @@ class Table:
 
 
 def difference(a: Figure, b: Figure, between: float = 0.0) -> tuple[float, float]:
-    """a - b, and its standard deviation: that of both lots' means, and of two trainings that differ by `between`."""
+    """a - b, and its standard deviation: that of both sets' means, and of two trainings that differ by `between`."""
     return a.mean - b.mean, math.sqrt(sum((figure.std or 0.0) ** 2 for figure in (a, b)) + 2 * between**2)
 
 
@@ -68,14 +68,15 @@ def between_trainings(losses: Table, seeds: Table, name: str) -> float:
 
 
 def compared(a: Figure, b: Figure, between: float | None = None) -> str:
-    """`higher`, `lower`, or `alike` where the difference is within its spread.
+    """`higher`, `lower`, or `alike` where the difference is within so many of its standard deviations.
 
-    `between`, of figures from two trainings, is the spread between trainings, 0 if it is not known; None: from one training.
+    `between`, of figures from two trainings, is their standard deviation between trainings, 0 if it is not known; None: from
+    one training.
     """
-    value, spread = difference(a, b, between or 0.0)
+    value, std = difference(a, b, between or 0.0)
     return (
         "alike"
-        if abs(value) <= spread * (BLIND_SIGMAS if between == 0 else SIGMAS)
+        if abs(value) <= std * (BLIND_SIGMAS if between == 0 else SIGMAS)
         else "higher"
         if value > 0
         else "lower"
@@ -114,7 +115,7 @@ def _no_difference(losses: Table, seeds: Table, one: str, other: str) -> list[Cl
     if a is None or b is None:
         return []
     found = compared(a, b, between)
-    words = {"alike": "no difference beyond the spread", "higher": "linear is worse", "lower": "linear is better"}
+    words = {"alike": "no difference beyond chance", "higher": "linear is worse", "lower": "linear is better"}
     said = f"FID {a} and {b}{trainings(between)}: {words[found]}"
     return [Claim(f"On grey pictures {one} is as good as {other}", HOLDS if found == "alike" else FAILS, said)]
 
@@ -137,7 +138,11 @@ def _washed_out(losses: Table, seeds: Table, one: str, other: str) -> list[Claim
     verdict = HOLDS if lighter and duller else OPEN if lighter or duller else FAILS
     said = f"mean of the channels {a} and {b}, data {data:.3g}"
     said += f"; chroma {chroma[0]} and {chroma[1]}, data {losses.real('chroma')}"
-    return [Claim(f"{one} is washed out beside {other}: lighter, less colourful", verdict, said + trainings(between))]
+    return [
+        Claim(
+            f"{one} is washed out, compared with {other}: lighter, less colourful", verdict, said + trainings(between)
+        )
+    ]
 
 
 def sampler_claims(few: Table, middle: Table, many: Table, model: str, wrong: dict) -> list[Claim]:
@@ -189,7 +194,7 @@ def _good_at_fifty(few: Table, model: str) -> list[Claim]:
 
 
 def _fastest(few: Table, model: str) -> list[Claim]:
-    """The fewest network calls with an FID and a KID that are not beyond the spread above those of DDIM_50_0p0."""
+    """The fewest network calls with an FID and a KID that are not beyond chance above those of DDIM_50_0p0."""
     base = [few.get(model, name, "DDIM_50_0p0") for name in ("fid", "kid")]
     if None in base:
         return []
@@ -220,17 +225,17 @@ OTHERS = {
 
 
 def each_off_claims(losses: Table, seeds: Table, all_on: Table, ema_off: Table, clip_off: Table) -> list[Claim]:
-    """EMA, P2 and clipping, each taken away from all three. EMA and clipping are of one training: no spread between."""
+    """EMA, P2 and clipping, each taken away from all three. EMA and clipping are of one training: none between."""
     base, between = losses.get(BASE, "fid"), between_trainings(losses, seeds, "fid")
     full, claims = all_on.get("p2", "fid"), []
-    for text, off, spread, note in (
+    for text, off, of_trainings, note in (
         ("EMA", ema_off.get("p2", "fid"), None, ""),
         ("P2 weighting", base, between, trainings(between)),
         ("clipping", clip_off.get("p2", "fid"), None, ""),
     ):
         if full is None or off is None:
             continue
-        found = compared(off, full, spread)
+        found = compared(off, full, of_trainings)
         said = f"FID {off} without, {full} with all three{note}"
         said += "" if found == "alike" else f": {'worse' if found == 'higher' else 'better'} without"
         claims.append(Claim(f"Without {text} there is no clear difference", HOLDS if found == "alike" else FAILS, said))
@@ -238,7 +243,7 @@ def each_off_claims(losses: Table, seeds: Table, all_on: Table, ema_off: Table, 
 
 
 def part_claims(losses: Table, seeds: Table, parts: Table, variance: Table) -> list[Claim]:
-    """What else can be switched on, beside the base."""
+    """What else can be switched on, compared with the base."""
     base, between = losses.get(BASE, "fid"), between_trainings(losses, seeds, "fid")
     claims = []
     for name, text in OTHERS.items():

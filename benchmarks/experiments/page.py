@@ -34,7 +34,7 @@ JUMP = 1.5  # largest over mean change, from which on a way between two pictures
 
 HEAD = """# The experiments
 
-What the page that this project grew from compares by eye, with figures beside the pictures. This page, its pictures and its
+What the page that this project grew from compares by eye, with figures next to the pictures. This page, its pictures and its
 figures are written by `bash run_experiments.sh`, which trains small networks on equal budgets, and resumes. What is trained
 and compared is one table, [table.py](../benchmarks/experiments/table.py); `DATA_NAMES=Cifar10 STEPS=100000 PICTURES=2500
 JOBS=1 bash run_experiments.sh` runs it on another data set. **Only what is shown here was run**, minutes on a CPU: a verdict
@@ -48,8 +48,10 @@ How to read it:
 - `confident`: the share of digits that the classifier reads with more than 0.99; blobs can be, too, so look at the pictures.
 - `edges`: the mean difference of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3
   median. `chroma`: the largest minus the smallest channel. All of values from 0 to 1.
-- ±: the standard deviation over lots of pictures of different seeds. A difference counts if it exceeds twice its standard
-  deviation, of which the spread between trainings (of the base and its seeds) is a part; six times, where that is not known.
+- `FID infinity`: FID extrapolated to infinitely many drawn pictures (Chong and Forsyth 2020). `told apart`: how often a small
+  network is right about which pictures are drawn and which are held-out real ones; 50 %: it cannot tell.
+- ±: the standard deviation over sets of pictures of different seeds. A difference counts if it exceeds twice its standard
+  deviation, of which that between trainings (of the base and its seeds) is a part; six times, where that is not known.
 - Seconds a picture are those of a machine with other work to do: the network calls are the firm figure.
 - `real`: the data; its FID and the like are the floor: held-out real pictures, measured like drawn ones.
 """
@@ -75,16 +77,12 @@ def source(folder: Path, name: str, output: str = "output.txt") -> str:
     """Where the numbers come from: the files and the command."""
     inside = f"experiments/{folder.name}/{name}"
     command = (folder / name / output).read_text(encoding="utf-8").splitlines()[0].removeprefix("$ ")
-    table = (
-        f"[table]({inside}/compare_table.csv), [cells]({inside}/compare_cells), "
-        if (folder / name / "compare_table.csv").is_file()
-        else ""
-    )
+    table = f"[table]({inside}/compare_table.csv), " if (folder / name / "compare_table.csv").is_file() else ""
     return f"<sub>{table}[output]({inside}/{output}): `{command}`</sub>"
 
 
 def part_grid(folder: Path) -> None:
-    """EMA, P2 and clipping, each off in turn, in one picture."""
+    """EMA, P2 and clipping, each off in turn, in one picture; left as it is where a cell is missing: git holds none."""
     wanted = (
         ("all three", "all_on", "p2"),
         ("without EMA", "ema_off", "p2"),
@@ -97,6 +95,8 @@ def part_grid(folder: Path) -> None:
         if row is None:
             return
         picture = folder / name / "compare_cells" / f"{row['cell']}.png"
+        if not picture.is_file():
+            return
         sheets.append(Sheet(label, row["sampler"], "1", read_png(picture)))
     save_png(folder / "each_off.png", labelled_grid(sheets, len(sheets)))
 
@@ -143,7 +143,9 @@ def bounds(folder: Path) -> list[str]:
         if path.is_file():
             record = json.loads(path.read_text(encoding="utf-8"))
             figures, strata = record["bits_per_dimension"], record["protocol"]["strata"]
-            low = figures["decoder"] + sum(term for term, (_, last) in zip(figures["terms"], strata) if last < LOW)
+            low = figures["decoder"] + sum(
+                term * (last - first + 1) for term, (first, last) in zip(figures["terms"], strata) if last < LOW
+            )
             cells = f"{figures['mean']:.3f} ± {figures['standard_error']:.3f} | {low:.3f}"
             rows.append(f"| {name} | {cells} | [record](experiments/{folder.name}/likelihood/{path.name}) |")
     if not rows:
@@ -169,14 +171,10 @@ def data_page(folder: Path) -> list[str]:
     model = Path(data.checkpoint).stem if data.checkpoint else BASE
     lines = [f"\n## {folder.name}: {size}x{size}, {'colour' if colour else 'grey'}"]
     if tables["losses"].rows:
-        cells = [
-            json.loads(path.read_text(encoding="utf-8"))
-            for path in (folder / "losses" / "compare_cells").glob("*.json")
-        ]
-        steps = ", ".join(f"{count:,}" for count in sorted({cell["step"] for cell in cells}))
-        lines += (
-            [f"\nEach variant was trained for {steps} steps of {settings.train.batch_size} pictures."] if steps else []
-        )
+        found = {int(row["step"]) for row in tables["losses"].rows.values() if row.get("step")}
+        if found:
+            steps = ", ".join(f"{count:,}" for count in sorted(found))
+            lines.append(f"\nEach variant was trained for {steps} steps of {settings.train.batch_size} pictures.")
         claims = loss_claims(tables["losses"], tables["seeds"], colour)
         pictures = ["losses/compare_grid.png", "seeds/compare_grid.png"]
         lines += section("L1 and L2, linear and cosine", folder, ["losses", "seeds"], claims, pictures)

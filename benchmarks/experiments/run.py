@@ -29,7 +29,7 @@ from benchmarks.experiments.table import (  # noqa: E402
     of_data,
     variants,
 )
-from evaluation.reference import has_test_split  # noqa: E402
+from datasets import ImageDataset  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.files import atomic_write  # noqa: E402
 
@@ -57,7 +57,7 @@ def comparison(
     folder = output / data_name / name
     count = max(2, round(pictures * wanted.pictures))
     command = ["test_solver.py", "--test_mode", "compare", "--model_path", *models, "--sample_info", *wanted.samplers]
-    counts = ["--sample_num", str(count), "--repeats", str(wanted.lots), "--save_dir", str(folder)]
+    counts = ["--sample_num", str(count), "--repeats", str(wanted.sets), "--save_dir", str(folder)]
     return folder / "output.txt", [*command, *counts, *wanted.options]
 
 
@@ -99,11 +99,17 @@ def stages(data_name: str, chosen: Sequence[str], args: argparse.Namespace) -> l
             drawings.append(mistake(data_name, args.runs, args.output))
         for name, wanted in COMPARISONS.get(experiment, {}).items():
             drawings.append(comparison(data_name, experiment, name, wanted, args.runs, args.output, args.pictures))
-        if experiment == "parts" and has_test_split(load_settings(str(ROOT / "config.yaml"), data_name).data):
+        if experiment == "parts" and has_test_split(data_name):
             drawings += [bound(data_name, variant, args.runs, args.output) for variant in (BASE, *BOUNDS)]
         if experiment == "interpolate":
             drawings += [interpolation(data_name, *each, args.runs, args.output) for each in INTERPOLATIONS]
     return [trainings, drawings]
+
+
+def has_test_split(data_name: str) -> bool:
+    """Whether the entry's data has pictures that are held out."""
+    data = load_settings(str(ROOT / "config.yaml"), data_name).data
+    return ImageDataset(**data.model_dump()).has_split("test")
 
 
 def run(command: Command, threads: int) -> None:
@@ -130,9 +136,11 @@ def run(command: Command, threads: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of config.yaml")
-    parser.add_argument("--experiments", nargs="+", choices=list(EXPERIMENTS), help="which (all that the data set has)")
+    parser.add_argument(
+        "--experiments", nargs="+", choices=list(EXPERIMENTS), help="some of them (all that the data set has)"
+    )
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="of each training")
-    parser.add_argument("--pictures", type=int, required=True, metavar="N", help="a lot; long chains draw a part of it")
+    parser.add_argument("--pictures", type=int, required=True, metavar="N", help="a set; long chains draw a part of it")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="commands at a time (1)")
     parser.add_argument("--runs", type=Path, default=Path("train_results/experiments"), metavar="DIR")
     parser.add_argument("--output", type=Path, default=Path("docs/experiments"), metavar="DIR")

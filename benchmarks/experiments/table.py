@@ -28,7 +28,7 @@ GROUPS: dict[str, dict[str, list[str]]] = {
         "l2_linear": ["diffusion.beta_schedule=linear"],
         "l1_linear": ["diffusion.loss_type=l1", "diffusion.beta_schedule=linear"],
     },
-    # The spread between trainings: what a difference between variants has to exceed.
+    # The standard deviation between trainings: what a difference between variants has to exceed.
     "seeds": {f"{BASE}_seed1": ["run.seed=1"]},
     "all_on": {"p2": ["diffusion.weighting=p2"]},
     "parts": {
@@ -69,30 +69,30 @@ DATA: dict[str, DataSet] = {
 
 
 class Comparison(NamedTuple):
-    """What one `--test_mode compare` is given: samplers, lots of so many pictures, further options; and which variants, if
+    """What one `--test_mode compare` is given: samplers, `sets` sets of so many pictures, further options; and its variants, if
     it is not the checkpoint of the samplers' experiment (none by name: all that the experiment trained)."""
 
     samplers: tuple[str, ...]
-    lots: int = 3
+    sets: int = 3
     pictures: float = 1.0
     variants: tuple[str, ...] | None = None
     file: str = "model.safetensors"
     options: tuple[str, ...] = ()
 
 
-def family(method: str, eta: str, steps: tuple[int, ...]) -> tuple[str, ...]:
+def at_steps(method: str, eta: str, steps: tuple[int, ...]) -> tuple[str, ...]:
     """One kind of sampler at several numbers of steps."""
     return tuple(f"{method}_{count}_{eta}" for count in steps)
 
 
 def chains(*steps: int) -> tuple[str, ...]:
     """The seed page's three samplers."""
-    return (*family("DDPM", "0p0", steps), *family("DDIM", "1p0", steps), *family("DDIM", "0p0", steps))
+    return (*at_steps("DDPM", "0p0", steps), *at_steps("DDIM", "1p0", steps), *at_steps("DDIM", "0p0", steps))
 
 
 FEW = (5, 8, 10, 15, 20)
 DRAWN_BY = ("DPMPP_20_0p0",)
-FAST = (*family("DPMPP", "0p0", FEW), *family("HEUN", "0p0", FEW), *family("UNIPC", "0p0", FEW))
+FAST = (*at_steps("DPMPP", "0p0", FEW), *at_steps("HEUN", "0p0", FEW), *at_steps("UNIPC", "0p0", FEW))
 
 # Experiment -> the comparisons it consists of. `pictures` times the run's PICTURES: long chains cost too much for all of
 # them on a CPU, and the tables say how many each had.
@@ -100,9 +100,9 @@ COMPARISONS: dict[str, dict[str, Comparison]] = {
     "losses": {"losses": Comparison(DRAWN_BY, pictures=2, variants=())},
     "seeds": {"seeds": Comparison(DRAWN_BY, pictures=2, variants=())},
     "samplers": {
-        "few_steps": Comparison((*FAST, *chains(50)), lots=2),
-        "middle_steps": Comparison(chains(100, 200), lots=1, pictures=0.25),
-        "many_steps": Comparison((*chains(1000), *chains(800), *chains(500)), lots=1, pictures=0.25),
+        "few_steps": Comparison((*FAST, *chains(50)), sets=2),
+        "middle_steps": Comparison(chains(100, 200), sets=1, pictures=0.25),
+        "many_steps": Comparison((*chains(1000), *chains(800), *chains(500)), sets=1, pictures=0.25),
     },
     "each_off": {
         "all_on": Comparison(DRAWN_BY, pictures=2, variants=()),
@@ -113,7 +113,7 @@ COMPARISONS: dict[str, dict[str, Comparison]] = {
     },
     "parts": {
         "parts": Comparison(DRAWN_BY, pictures=2, variants=()),
-        "variance": Comparison(("DDPM_50_0p0",), lots=2, variants=("learned_variance", BASE)),
+        "variance": Comparison(("DDPM_50_0p0",), sets=2, variants=("learned_variance", BASE)),
     },
 }
 

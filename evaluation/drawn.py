@@ -1,0 +1,123 @@
+"""Drawn pictures that are to be measured, and the record of what they gave."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffusion import SampleInfo
+from evaluation import HASH_DIGITS
+from evaluation.picture_metrics import PictureMetrics, SeedSets
+from evaluation.record import model_record, summary
+from evaluation.two_sample import TwoSampleTest
+from sampling.drawing import batches_of, draw
+from sampling.labels import labels_for
+from sampling.trained import Trained
+
+
+class Drawn(NamedTuple):
+    """Drawn pictures, uint8 (N, C, H, W), and the seconds that all took."""
+
+    pictures: Tensor
+    seconds: float
+
+
+def network_calls(trained: Trained, info: SampleInfo) -> int:
+    """How often the network is evaluated for a picture."""
+    return info.network_calls_on(trained.diffusion.timestep_pairs(info.steps, info.spacing))
+
+
+def draw_pictures(
+    trained: Trained,
+    info: SampleInfo,
+    seeds: range,
+    batch_size: int | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Drawn:
+    """One picture a seed, `batch_size` (the checkpoint's own) at a time; its class, if any, follows from its seed.
+
+    `advance` is told, after each network call, the number of pictures it was for.
+    """
+
+    def network(x_t: Tensor, t: Tensor, *labels: Tensor) -> Tensor:
+        output = trained.network(x_t, t, *labels)
+        if advance is not None:
+            advance(len(x_t))  # after the call: one that found too little memory is made again in halves
+        return output
+
+    start = time.perf_counter()
+    pictures = [
+        draw(
+            network,
+            trained.diffusion,
+            info,
+            batch,
+            trained.shape,
+            trained.device,
+            labels=labels_for(batch, None, trained.num_classes, trained.class_names),
+            num_classes=trained.num_classes,
+        )
+        for batch in batches_of(seeds, batch_size or trained.batch_size)
+    ]
+    seconds = time.perf_counter() - start  # the pictures are on the CPU: nothing is still under way
+    return Drawn(torch.cat(pictures), seconds)
+
+
+class Measured(NamedTuple):
+    """The record of a cell, the pictures of its first set, and whether these can be told from real ones (None: too few)."""
+
+    record: dict[str, Any]
+    first: Tensor
+    two_sample: TwoSampleTest | None
+
+
+def measure_sets(
+    trained: Trained,
+    info: SampleInfo,
+    seed_sets: SeedSets,
+    drawn: Iterable[Drawn],
+    metrics: PictureMetrics,
+    floor: dict[str, Any],
+) -> Measured:
+    """Measures one set after the other, of which only the first is kept. `floor` is that of `metrics`, for the record."""
+    runs, seconds, first = [], 0.0, None
+    for (pictures, its_seconds), seeds in zip(drawn, seed_sets.ranges(), strict=True):
+        runs.append(metrics.figures(pictures, seeds[0]))
+        seconds += its_seconds
+        first = pictures if first is None else first
+    two_sample = metrics.told_apart(first, seed_sets.seed)
+    record = {
+        **model_record(trained),
+        "sampler": str(info),
+        **identity(trained, info),
+        "protocol": metrics.protocol(seed_sets),
+        "figures": summary(runs),
+        "told_apart": None if two_sample is None else told_apart_record(two_sample),
+        "floor": floor,
+        "network_calls": network_calls(trained, info),
+        "seconds_a_picture": seconds / seed_sets.total,
+    }
+    return Measured(record, first, two_sample)
+
+
+def identity(trained: Trained, info: SampleInfo) -> dict[str, Any]:
+    """All that a seed's picture depends on: with any of it changed it is another picture."""
+    return {
+        "checkpoint": trained.digest[:HASH_DIGITS],
+        "weights": trained.weights,
+        "sampler": str(info),
+        "clip_denoised": trained.diffusion.clip_denoised,
+        "precision": trained.precision,
+    }
+
+
+def told_apart_record(found: TwoSampleTest) -> dict[str, Any]:
+    """The share of right answers, its 95 % interval, each split's, and of how many pictures of either kind."""
+    return {
+        "accuracy": found.accuracy,
+        "interval": list(found.interval),
+        "each": found.accuracies,
+        "pictures": found.pictures,
+    }
