@@ -246,7 +246,7 @@ def train(
             if is_last or is_stopping:
                 break
     log.close()
-    print_end(folder, trainer.step, schedule.total_steps, signal_number)
+    print(*output_lines(folder, trainer.step, schedule.total_steps, signal_number), sep="\n")
     return signal_number
 
 
@@ -313,15 +313,6 @@ def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, fold
     print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
     print(f"Steps:   {steps}, {batch_size} pictures each{shared}")
     print(f"Output:  {folder}{os.sep}", flush=True)
-
-
-def print_end(folder: Path, step: int, total_steps: int, signal_number: int) -> None:
-    """Where everything is, and what to type next."""
-    if signal_number:
-        print(
-            f"Stopped by signal {signal_number} after step {step:,} of {total_steps:,}; the same command goes on from there."
-        )
-    print("\n".join(output_lines(folder, step)))
 
 
 if __name__ == "__main__":

@@ -114,10 +114,12 @@ def write_weights(state: dict, folder: Path) -> None:
         save_file(weights, temporary, metadata)
 
 
-def output_lines(folder: Path, step: int) -> list[str]:
-    """Where the files of the run in `folder` are, which stands at `step`, and what to type next."""
+def output_lines(folder: Path, step: int, total_steps: int, signal_number: int) -> list[str]:
+    """Where the files of the run in `folder` are, which ended at `step`, by a signal if that is not 0; what to type next."""
     sheet = last_sheet(folder, step)
+    stopped = f"Stopped by signal {signal_number} after step {step:,} of {total_steps:,}; the same command goes on from there."
     return [
+        *([stopped] if signal_number else []),
         f"State:   {folder / STATE_FILE}",
         f"Log:     {folder / 'log.jsonl'}, and: tensorboard --logdir {folder / 'tensorboard'}",
         *([] if sheet is None else [f"Samples: {sheet}"]),
