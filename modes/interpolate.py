@@ -49,7 +49,7 @@ def run(
         *named_if_changed("", mode, "slerp"),
         *named_if_changed("steps", steps, default_steps),
         *named_if_changed("num", len(coefficients), COEFFICIENTS),
-        *data_words(data_name, data_path),
+        *data_words(model.settings, data_name, data_path, config),
     ]
     path = Path(f"{trained.output_prefix(save_dir, sampler, *words)}_interpolate.png")
     print(

@@ -36,7 +36,8 @@ def real_data(
     return ImageDataset(**data.model_dump() | shape)
 
 
-def data_words(data_name: str | None, data_path: str | None) -> list[str]:
+def data_words(settings: Settings, data_name: str | None, data_path: str | None, config: str | None) -> list[str]:
     """Words for the names of files: where the real pictures come from, if not from the checkpoint's own data."""
-    given = [text for text in (data_name, data_path and Path(data_path).name) if text]
+    own_name = config is None and data_name == settings.data_name
+    given = [text for text in (None if own_name else data_name, data_path and Path(data_path).name) if text]
     return [re.sub(r"[^\w.-]", "-", text)[:LONGEST_WORD] for text in given]

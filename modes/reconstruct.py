@@ -32,7 +32,11 @@ def run(
     """`sample_num` real pictures, and below each what its latent is decoded to; prints how well that went."""
     trained, count = model.trained, sample_num or PICTURES
     check_deterministic(sampler, "--test_mode reconstruct")
-    words = [*named_if_changed("seed", seed, 0), *named_if_changed("n", count, PICTURES), *data_words(data_name, data_path)]
+    words = [
+        *named_if_changed("seed", seed, 0),
+        *named_if_changed("n", count, PICTURES),
+        *data_words(model.settings, data_name, data_path, config),
+    ]
     path = Path(f"{trained.output_prefix(save_dir, sampler, *words)}_reconstruct.png")
     print(f"Draws:   {count:,} real pictures, encoded in {sampler.steps} steps and drawn again")
     print(f"Output:  {path}", flush=True)

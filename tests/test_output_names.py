@@ -32,7 +32,12 @@ def test_a_name_holds_what_is_not_the_default_and_nothing_else(tmp_path):
     assert other.output_prefix(tmp_path, info).name == "mnist_mini_DDIM_50_0p0_clip_false_fp32"
     assert raw.output_prefix(tmp_path, info, "seed5").name == "mnist_mini_DDIM_50_0p0_raw_seed5"
     assert load_model(SHIPPED, device=CPU, clip_denoised=True).trained.variant == ()  # the checkpoint's own
-    assert data_words("Emoji", "/a b/c: d") == ["Emoji", "c--d"] and len(data_words(None, "x" * 200)[0]) == 40
+    settings = load_model(SHIPPED, device=CPU).settings
+    assert data_words(settings, "Emoji", "/a b/c: d", None) == ["Emoji", "c--d"]
+    assert data_words(settings, "Mnist_Mini", None, None) == [] and data_words(
+        settings, "Mnist_Mini", None, "a.yaml"
+    ) == ["Mnist_Mini"]
+    assert len(data_words(settings, None, "x" * 200, None)[0]) == 40
 
 
 def test_other_requests_leave_the_earlier_pictures(tmp_path):
