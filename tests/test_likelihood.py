@@ -12,7 +12,7 @@ from scipy.stats import norm
 from datasets import to_float, to_uint8
 from diffusion import build_diffusion
 from diffusion.variational import discretized_gaussian_log_likelihood
-from evaluation.likelihood import make_strata, variational_bound
+from evaluation.likelihood import Bound, make_strata, variational_bound
 from tests.oracles import GaussianOracle
 from tests.processes import done, files, refused, run
 
@@ -111,6 +111,14 @@ def test_few_timesteps_estimate_the_bound_without_bias():
     torch.testing.assert_close(alone, totals[7:8], rtol=1e-5, atol=1e-5)  # a picture's draws are its own
 
 
+def test_the_area_below_the_density_over_log_t_is_what_the_strata_add():
+    strata = make_strata(1000, 9)
+    bound = Bound(torch.zeros(2), torch.rand(2, 9), torch.zeros(2), strata)
+    octaves = torch.tensor([math.log2(stratum.stop / stratum.start) for stratum in strata])
+    assert octaves.sum().item() == pytest.approx(math.log2(1000))
+    torch.testing.assert_close((bound.density() * octaves).sum(dim=1), bound.totals())
+
+
 @pytest.mark.parametrize("fraction, like", [(-1.0, "fixed_small"), (1.0, "fixed_large")])
 def test_a_learned_variance_is_read_from_the_second_half_of_the_channels(fraction, like):
     """At -1 it is the posterior's, at 1 the jump's: then the bound is that of the fixed variance."""
@@ -136,6 +144,7 @@ def test_likelihood_leaves_a_record_and_a_plot(tmp_path):
     assert (
         found["mean"] == pytest.approx(found["decoder"] + found["divergences"] + found["prior"]) and found["prior"] > 0
     )
+    assert sum(found["contributions"]) == pytest.approx(found["divergences"])  # each stratum by its width
     assert record["protocol"]["split"] == "test" and record["protocol"]["timesteps_a_picture"] == 6
     assert "6 of them, drawn by strata" in output and "bits a dimension: 3 pictures of the test split" in output
 
