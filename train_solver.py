@@ -114,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
         if state is not None:
             trainer.load(state, folder)
             print(f"Going on from step {trainer.step:,}.")
-        trainer.check_data(data.images)
+        trainer.check_data(data.images, data.labels if settings.model.num_classes else None)
         trainer.classes = classes_of(data.labels, data.class_names) if settings.model.num_classes else Classes()
         if ranks.is_main:
             with atomic_write(folder / "config.yaml") as temporary:

@@ -231,6 +231,21 @@ def test_other_pictures_are_noticed():
             trainer.check_data(other)
 
 
+def test_other_labels_are_noticed_and_a_state_of_pictures_alone_goes_on():
+    trainer, images = make_trainer(), np.arange(600 * 64, dtype=np.uint32).astype(np.uint8).reshape(600, 1, 8, 8)
+    labels = np.arange(600) % 10
+    trainer.check_data(images)  # as states were before labels were looked at
+    trainer.check_data(images, labels)
+    trainer.check_data(images.copy(), labels.copy())
+    one_changed = labels.copy()
+    one_changed[7] = 3
+    for other in (one_changed, labels[::-1].copy()):
+        with pytest.raises(RequestError, match="pictures or their classes are not those that this run began with"):
+            trainer.check_data(images, other)
+    with pytest.raises(RequestError, match="pictures or their classes"):
+        trainer.check_data(255 - images, labels)
+
+
 def spoil(trainer, step):
     trainer.monitor.note_gradient(step, torch.tensor(float("nan")), scaled=False)
 

@@ -86,13 +86,20 @@ class TrainerState:
             return False
         return self.monitor.first_nonfinite_step() is None
 
-    def check_data(self, images: np.ndarray) -> None:
-        """RequestError unless `images`, uint8 (N, C, H, W), are the pictures that this training began with."""
+    def check_data(self, images: np.ndarray, labels: np.ndarray | None = None) -> None:
+        """RequestError unless these are the data that this training began with: `images`, uint8 (N, C, H, W), and the
+        `labels`, int64 (N,), that the network is told; None where it is told none.
+
+        A state from before labels were looked at knows the pictures alone, and goes on by them.
+        """
         some = images[:: -(-len(images) // SAMPLED_PICTURES)]
-        found = digest([list(images.shape), torch.from_numpy(np.array(some))])
-        if self.data not in (None, found):
+        pictures = [list(images.shape), torch.from_numpy(np.array(some))]
+        pictures_alone = digest(pictures)
+        found = pictures_alone if labels is None else digest([*pictures, torch.from_numpy(np.array(labels))])
+        if self.data not in (None, found, pictures_alone):
+            what = "pictures are" if labels is None else "pictures or their classes are"
             raise RequestError(
-                "the pictures are not those that this run began with: put them back, or choose another --save_dir"
+                f"the {what} not those that this run began with: put them back, or choose another --save_dir"
             )
         self.data = found
 
