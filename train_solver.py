@@ -16,7 +16,7 @@ from utils.threads import use_threads, wait_passively
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Arguments(__doc__.split("\n")[0])
+    parser = Arguments(__doc__.split("\n")[0], takes_settings=True)
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
     parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
     parser.add_argument(
