@@ -11,35 +11,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from utils.script import Arguments
+from training.command_line import parse_args
 from utils.threads import use_threads, wait_passively
-
-
-def parse_args() -> argparse.Namespace:
-    parser = Arguments(__doc__.split("\n")[0], takes_settings=True)
-    parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
-    parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a setting, as in train.learning_rate=2e-4; may be given several times",
-    )
-    parser.add_argument("--save_dir", metavar="DIR", help="where the run is kept (train_results/NAME)")
-    resume = "auto: go on with the run in save_dir, if there is one; never: refuse if there is one"
-    parser.add_argument("--resume", choices=["auto", "never"], default="auto", help=resume)
-    parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")
-    parser.add_argument("--dry_run", action="store_true", help="print what would be done, and stop")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":
     wait_passively()
-    ARGS = parse_args()  # before torch is loaded, so that --help answers at once
+    ARGS = parse_args(__doc__.split("\n")[0])  # before torch is loaded, so that --help answers at once
 
 import numpy as np
 import torch
@@ -53,6 +31,7 @@ from sampling.network import Network
 from training.due import Intervals, PreviewTimer, due_at, first_interval
 from training.ema import EMA
 from training.labels import Classes, classes_of
+from training.plan import plan_lines
 from training.monitor import TrainingMonitor
 from training.optimizers import build_optimizer, set_learning_rate
 from training.previews import draw_sheet, picture_warnings
@@ -75,13 +54,12 @@ from utils.device import (
     pick_precision,
 )
 from utils.distributed import Ranks, silence_other_ranks
-from utils.errors import RequestError, counted
+from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
 from utils.same_run import check_same_run
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed
 from utils.settings import Settings
-from utils.version import VERSION
 
 
 def main(args: argparse.Namespace) -> int:
@@ -299,20 +277,21 @@ def progress_bar(settings: Settings, schedule: TrainingSchedule, step: int, rank
 
 
 def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, folder: Path, ranks: Ranks) -> None:
-    """What will be done, and where it will be found."""
-    data, batch_size = settings.data, settings.train.batch_size
-    shape = f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}"
-    where = f"{ranks.device.type} in {precision_of(settings, ranks)}"
-    shared = f", shared by {ranks.size} processes" if ranks.size > 1 else ""
-    steps = f"{picture_num / batch_size:,.1f} an epoch, {schedule_of(settings, picture_num).total_steps:,} in all"
-    print(f"Version: {VERSION}")
-    print(f"Data:    {settings.data_name}, {counted(picture_num, 'picture')}, {shape}")
-    if ranks.is_main:
-        for line in dataset.survey().lines():
-            print(f"         {line}")
-    print(f"Network: {parameter_count(settings.model_arguments()):,} parameters, on {where}")
-    print(f"Steps:   {steps}, {batch_size} pictures each{shared}")
-    print(f"Output:  {folder}{os.sep}", flush=True)
+    """What will be done, and where it will be found; see `plan_lines`."""
+    data = settings.data
+    lines = plan_lines(
+        data_name=settings.data_name,
+        picture_num=picture_num,
+        shape=(data.image_channel, data.image_size, data.image_size),
+        survey=dataset.survey().lines() if ranks.is_main else [],
+        parameter_num=parameter_count(settings.model_arguments()),
+        where=f"{ranks.device.type} in {precision_of(settings, ranks)}",
+        batch_size=settings.train.batch_size,
+        total_steps=schedule_of(settings, picture_num).total_steps,
+        processes=ranks.size,
+        folder=folder,
+    )
+    print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

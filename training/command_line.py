@@ -1,0 +1,28 @@
+"""What train_solver.py can be told on the command line. Loads no torch: --help answers at once."""
+
+import argparse
+
+from utils.script import Arguments
+
+
+def parse_args(description: str) -> argparse.Namespace:
+    """What was asked for. Exits with status 2, and one line, for what is not known; answers --help and --version itself."""
+    parser = Arguments(description, takes_settings=True)
+    parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
+    parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a setting, as in train.learning_rate=2e-4; may be given several times",
+    )
+    parser.add_argument("--save_dir", metavar="DIR", help="where the run is kept (train_results/NAME)")
+    resume = "auto: go on with the run in save_dir, if there is one; never: refuse if there is one"
+    parser.add_argument("--resume", choices=["auto", "never"], default="auto", help=resume)
+    parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")
+    parser.add_argument("--dry_run", action="store_true", help="print what would be done, and stop")
+    return parser.parse_args()
