@@ -43,17 +43,17 @@ def measure(
     kernel = kid_features_to_metric(first, second, kid_subset_size=subset, **options)
     manifold = prc_features_to_metric(drawn.features, reference.features, **options)
     score = isc_features_to_metric(drawn.logits, rng_seed=seed % 2**32)
-    figures: Figures = {
-        "fid": distance["frechet_inception_distance"],
+    figures: Figures = {"fid": distance["frechet_inception_distance"]}
+    extrapolated = fid_infinity(drawn.features, reference.features, seed=seed)
+    if extrapolated is not None:
+        figures["fid_infinity"] = extrapolated
+    figures |= {
         "kid": kernel["kernel_inception_distance_mean"],
         "kid_std": kernel["kernel_inception_distance_std"],
         "precision": manifold["precision"],
         "recall": manifold["recall"],
         "inception_score": score["inception_score_mean"],
     }
-    extrapolated = fid_infinity(drawn.features, reference.features, seed=seed)
-    if extrapolated is not None:
-        figures["fid_infinity"] = extrapolated
     if extractor.is_classifier:
         probabilities = drawn.logits.softmax(dim=1)
         figures["confident"] = (probabilities.amax(dim=1) > CONFIDENT).double().mean().item()

@@ -110,13 +110,16 @@ def markdown(records: Sequence[dict[str, Any]]) -> str:
     lines = [
         "| " + " | ".join(COLUMN_NAMES.get(name, name.replace("_", " ")) for name in names) + " |",
         "|" + "---|" * len(names),
-        *("| " + " | ".join(text_of(name, row.get(name, "")) for name in names) + " |" for row in rows),
+        *("| " + " | ".join(text_of(name, row) for name in names) + " |" for row in rows),
     ]
     return "\n".join([*lines, "", describe(records[0]["protocol"], records[0]["weights"]), ""])
 
 
-def text_of(name: str, value: object) -> str:
-    """A value as the table shows it."""
+def text_of(name: str, row: Row) -> str:
+    """A value of the row as the table shows it, with its standard deviation or its interval; "" where it has none."""
+    value = row.get(name, "")
+    if name == "told_apart" and name in row:
+        return "{:.1%} ({:.0%} to {:.0%})".format(value, row["told_apart_low"], row["told_apart_high"])
     pattern = "{:.1%}" if name in PERCENT else "{:.3g}"
     if isinstance(value, tuple):
         mean, std = value

@@ -26,10 +26,13 @@ class Sheet(NamedTuple):
     picture: Tensor
 
 
-def surest_sheet(drawn: Tensor, found: TwoSampleTest) -> Tensor:
-    """The drawn pictures, of uint8 (N, C, H, W), that are told from real ones most surely: what gives them away. (C, ...)"""
+def surest_sheet(drawn: Tensor, found: TwoSampleTest, scale: int = 1) -> Tensor:
+    """The drawn pictures that are told from real ones most surely, enlarged by `scale`: what gives them away.
+
+    (N, C, H, W) -> (C, ...), uint8.
+    """
     surest = drawn[found.surest(SUREST)]
-    return grid(surest, near_square(len(surest)))
+    return grid(surest, near_square(len(surest)), scale=scale)
 
 
 def labelled_grid(sheets: Sequence[Sheet], columns: int) -> Tensor:

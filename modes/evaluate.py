@@ -16,7 +16,7 @@ from evaluation.reference import Reference, load_reference
 from evaluation.sheets import surest_sheet
 from modes.model import Model
 from modes.real_data import real_data
-from utils.pictures import save_png
+from utils.pictures import readable_scale, save_png
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
 
@@ -72,7 +72,7 @@ def run(
         save_memorisation(paths[2], title, first, found, train.real.pictures),
     ]
     if two_sample is not None:
-        written.append(save_png(paths[3], surest_sheet(first, two_sample)))
+        written.append(save_png(paths[3], surest_sheet(first, two_sample, readable_scale(first))))
     return written
 
 
