@@ -5,21 +5,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffusion.losses import LOSS_TYPES, distance, without_overshoot
+from diffusion.objectives import OBJECTIVES, output_of, read_output
 from diffusion.schedules import half_log_snr, make_betas, timestep_pairs, zero_terminal_snr_betas
 from diffusion.variational import discretized_gaussian_log_likelihood, gaussian_kl
 from diffusion.weighting import WEIGHTINGS, loss_weight
 
-OBJECTIVES = ("pred_noise", "pred_x0", "pred_v")
-LOSS_TYPES = ("l1", "l2", "huber")
+ESTIMATES_OF_X_0 = ("pred_x0", "pred_edm")  # trained by the error of x_0
 VARIANCES = ("fixed_small", "fixed_large", "learned")
 CLIPS = (True, False, "dynamic")
 
 WITHOUT_FLOAT64 = ("mps",)  # types of devices
 
-HUBER_C = 0.1  # pseudo-Huber: quadratic below about this distance, linear above
 THRESHOLD_QUANTILE = 0.995  # dynamic thresholding (Saharia et al. 2022, App. D)
 VLB_WEIGHT = 0.001  # lambda of L_hybrid (Nichol and Dhariwal 2021, Eq. 16)
 
@@ -41,10 +40,14 @@ class GaussianDiffusion(nn.Module):
 
     Args:
         betas: (T,) variances of the single steps, each in (0, 1), the last also 1; see `make_betas`.
-        objective: what the network emits. `pred_noise`: the noise (DDPM). `pred_x0`: the picture. `pred_v`: v =
-            sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) x_0 (Salimans and Ho 2022, Sec. 4 and App. D).
-        loss_type: the distance between the network's output and `target`: `l1`, `l2`, or `huber`, the pseudo-Huber
-            sqrt(d^2 + c^2) - c (Charbonnier et al. 1997; Song and Dhariwal 2023, Sec. 3.3), with c = 0.1.
+        objective: what the network emits: `pred_noise` (DDPM), `pred_x0`, `pred_v` (Salimans and Ho 2022, Sec. 4 and App. D),
+            or `pred_edm` (Karras et al. 2022, Eq. 7); see `output_of`.
+        sigma_data: of `pred_edm`: the standard deviation of the pixels, in [-1, 1].
+        loss_type: the distance between the network's output and `target`, for `pred_edm` between its x_0 and x_0: `l1`, `l2`,
+            or `huber`, the pseudo-Huber sqrt(d^2 + c^2) - c (Charbonnier et al. 1997; Song and Dhariwal 2023, Sec. 3.3), with
+            c = 0.1.
+        loss_of_clipped: an estimate of x_0 that overshoots black or white where x_0 is there is no error, as it is clipped
+            while drawing. Of `pred_x0` and `pred_edm`; `clipped_above`: the x_0 from which on it counts as white.
         clip_denoised: True: clip the predicted x_0 to [-1, 1]. "dynamic": clip each picture to its own 99.5 % quantile s
             of |x_0|, if that is above 1, and divide it by s (Saharia et al. 2022, Sec. 2.3). False: leave it.
             After either, the noise is derived again from the x_0.
@@ -60,7 +63,10 @@ class GaussianDiffusion(nn.Module):
         self,
         betas: Tensor,
         objective: str = "pred_noise",
+        sigma_data: float = 0.5,
         loss_type: str = "l1",
+        loss_of_clipped: bool = False,
+        clipped_above: float = 1.0,
         clip_denoised: bool | str = True,
         variance: str = "fixed_small",
         weighting: str = "none",
@@ -86,9 +92,14 @@ class GaussianDiffusion(nn.Module):
             raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_x0")
         if betas[-1] == 1 and weighting != "none":
             raise ValueError(f"weighting {weighting} gives the last timestep no weight at zero terminal SNR; use none")
+        if loss_of_clipped and objective not in ESTIMATES_OF_X_0:
+            raise ValueError(f"loss_of_clipped needs an objective of {' or '.join(ESTIMATES_OF_X_0)}, not {objective}")
         self.timestep_num = len(betas)
         self.objective = objective
+        self.sigma_data = sigma_data
         self.loss_type = loss_type
+        self.loss_of_clipped = loss_of_clipped
+        self.clipped_above = clipped_above
         self.clip_denoised = clip_denoised
         self.variance = variance
         self.weighting = weighting
@@ -124,15 +135,10 @@ class GaussianDiffusion(nn.Module):
 
     def target(self, x_0: Tensor, t: int | Tensor, noise: Tensor) -> Tensor:
         """What the network should emit at x_t = q_sample(x_0, t, noise), by the objective: (B, C, H, W)."""
-        if self.objective == "pred_noise":
-            return noise
-        if self.objective == "pred_x0":
-            return x_0
-        signal, sigma = self._signal_and_sigma(t, x_0)
-        return signal * noise - sigma * x_0
+        return output_of(self.objective, x_0, noise, *self._signal_and_sigma(t, x_0), self.sigma_data)
 
     def predict(self, model_output: Tensor, x_t: Tensor, t: int | Tensor, *, clip: bool = True) -> Prediction:
-        """x_0 and noise, from what the network emitted at (x_t, t). The one place that branches on the objective.
+        """x_0 and noise, from what the network emitted at (x_t, t).
 
         model_output: (B, C, H, W), or (B, 2 C, H, W) if the variance is learned. x_0 is clipped as `clip_denoised` says,
         unless `clip` is False; then the noise is the one that leads from it to x_t.
@@ -140,15 +146,7 @@ class GaussianDiffusion(nn.Module):
         output, _ = self.split(model_output)
         assert output.shape == x_t.shape, (output.shape, x_t.shape)
         signal, sigma = self._signal_and_sigma(t, x_t)
-        if self.objective == "pred_noise":
-            x_0 = (x_t - sigma * output) / signal
-            noise = output
-        elif self.objective == "pred_x0":
-            x_0 = output
-            noise = (x_t - signal * x_0) / sigma
-        else:
-            x_0 = signal * x_t - sigma * output
-            noise = sigma * x_t + signal * output
+        x_0, noise = read_output(self.objective, output, x_t, signal, sigma, self.sigma_data)
         if clip and self.clip_denoised:
             x_0 = x_0.clamp(-1, 1) if self.clip_denoised is True else _dynamic_threshold(x_0)
             noise = (x_t - signal * x_0) / sigma
@@ -211,16 +209,22 @@ class GaussianDiffusion(nn.Module):
         assert t.shape == x_0.shape[:1], (t.shape, x_0.shape)
         x_t = self.q_sample(x_0, t, noise)
         output = model(x_t, t).to(x_0.dtype)
-        estimate, fraction = self.split(output)
-        target = self.target(x_0, t, noise)
-        assert estimate.shape == target.shape, (output.shape, target.shape)
-        losses = _distance(estimate, target, self.loss_type).flatten(1).mean(dim=1)
+        emitted, fraction = self.split(output)
+        assert emitted.shape == x_0.shape, (output.shape, x_0.shape)
+        if self.objective == "pred_edm":
+            estimate, target = self.predict(output, x_t, t, clip=False).x_0, x_0
+        else:
+            estimate, target = emitted, self.target(x_0, t, noise)
+        if self.loss_of_clipped:
+            estimate = without_overshoot(estimate, x_0, self.clipped_above)
+        losses = distance(estimate, target, self.loss_type).flatten(1).mean(dim=1)
         if self.weighting != "none":
             snr = self.alpha_bar(t).flatten() / (1 - self.alpha_bar(t).flatten())
             losses = losses * _like(loss_weight(self.weighting, self.objective, snr, **self.weighting_options), losses)
         if fraction is not None:
-            frozen = torch.cat([estimate.detach(), fraction], dim=1)
-            losses = losses + VLB_WEIGHT * self.timestep_num * self.bound_terms(frozen, x_0, x_t, t)
+            frozen = torch.cat([emitted.detach(), fraction], dim=1)
+            bound = self.bound_terms(frozen, x_0, x_t, t, clip=self.loss_of_clipped)
+            losses = losses + VLB_WEIGHT * self.timestep_num * bound
         return losses
 
     def bound_terms(self, model_output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, *, clip: bool = False) -> Tensor:
@@ -256,13 +260,6 @@ def _jump_variances(ab_t: float | Tensor, ab_prev: float | Tensor) -> tuple[floa
     """beta of the jump, and the variance beta tilde of its posterior (DDPM Eq. 7)."""
     beta = 1 - ab_t / ab_prev
     return beta, beta * (1 - ab_prev) / (1 - ab_t)
-
-
-def _distance(output: Tensor, target: Tensor, loss_type: str) -> Tensor:
-    """The distance of each pixel."""
-    if loss_type == "huber":
-        return ((output - target).square() + HUBER_C**2).sqrt() - HUBER_C
-    return {"l1": F.l1_loss, "l2": F.mse_loss}[loss_type](output, target, reduction="none")
 
 
 def _dynamic_threshold(x_0: Tensor) -> Tensor:

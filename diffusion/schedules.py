@@ -134,18 +134,26 @@ def _equally_spaced(values: Sequence[float], count: int) -> list[int]:
 
 
 def draw_timesteps(
-    count: int, timestep_num: int, logit_normal: Sequence[float] | None, generator: torch.Generator
+    count: int,
+    timestep_num: int,
+    logit_normal: Sequence[float] | None,
+    generator: torch.Generator,
+    uniform_share: float = 0.0,
 ) -> Tensor:
     """The timesteps of a training batch, (count,) int64 in [0, T-1], on the generator's device.
 
     Uniform (DDPM, Alg. 1), or, by `logit_normal` = (mean, std), as sigmoid(N(mean, std^2)) of the way from clean to noise
-    (Esser et al. 2024, Sec. 3.1), so that training dwells where there is most to learn.
+    (Esser et al. 2024, Sec. 3.1), so that training dwells where there is most to learn; then each is drawn uniformly all the
+    same with a chance of `uniform_share`, so that no t goes unseen.
     """
     device = generator.device
     if logit_normal is None:
         return torch.randint(timestep_num, (count,), generator=generator, device=device)
     mean, std = logit_normal
     u = torch.sigmoid(mean + std * torch.randn(count, generator=generator, device=device))
+    if uniform_share > 0:
+        chosen, anywhere = torch.rand(2, count, generator=generator, device=device)
+        u = torch.where(chosen < uniform_share, anywhere, u)
     return (u * timestep_num).long().clamp(max=timestep_num - 1)
 
 

@@ -15,7 +15,8 @@ def loss_weight(
         p2       w = 1 / (k + SNR)^gamma                     (Choi et al. 2022, Eq. 8)
         min_snr  w = min(SNR, gamma) / SNR                   (Hang et al. 2023, Sec. 3.4)
     For another objective the same loss is written with the error of what the network emits: the squared error of the
-    noise is SNR times that of x_0, and SNR / (SNR + 1) times that of v. With l1 or huber the same factors are used.
+    noise is SNR times that of x_0, by which pred_edm is trained too, and SNR / (SNR + 1) times that of v. With l1 or huber
+    the same factors are used.
     """
     if weighting == "p2":
         of_noise = (p2_k + snr) ** -p2_gamma
@@ -23,5 +24,5 @@ def loss_weight(
         of_noise = snr.clamp(max=min_snr_gamma) / snr
     else:
         raise ValueError(f"weighting {weighting!r} has no weights; it is one of {', '.join(WEIGHTINGS[1:])}")
-    translation = {"pred_noise": torch.ones_like(snr), "pred_x0": snr, "pred_v": snr / (snr + 1)}
+    translation = {"pred_noise": torch.ones_like(snr), "pred_x0": snr, "pred_edm": snr, "pred_v": snr / (snr + 1)}
     return of_noise * translation[objective]

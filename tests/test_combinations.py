@@ -13,7 +13,7 @@ from utils.config import load_settings
 from utils.errors import RequestError
 
 CHOICES = {
-    "objective": ["pred_noise", "pred_x0", "pred_v"],
+    "objective": ["pred_noise", "pred_x0", "pred_v", "pred_edm"],
     "loss_type": ["l1", "l2", "huber"],
     "weighting": ["none", "p2", "min_snr"],
     "beta_schedule": ["linear", "cosine", "sigmoid"],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffusion import SAMPLERS, GaussianDiffusion, Guidance, SampleInfo, encode, make_betas, sample
-from diffusion.gaussian import OBJECTIVES
+from diffusion.objectives import OBJECTIVES
 from models import build_model
 from sampling.drawing import draw
 from sampling.network import sampling_network, training_network

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from diffusion import SAMPLERS, GaussianDiffusion, SampleInfo, make_betas, sample, timestep_pairs
-from diffusion.gaussian import OBJECTIVES
+from diffusion.objectives import OBJECTIVES
 from diffusion.sample_info import METHODS
 from tests.oracles import FiniteOracle, GaussianOracle
 

@@ -8,7 +8,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from diffusion import GaussianDiffusion, SampleInfo, encode, make_betas, sample
-from diffusion.gaussian import OBJECTIVES
+from diffusion.objectives import OBJECTIVES
 from diffusion.samplers import UNIPC_ORDER
 from diffusion.schedules import half_log_snr
 from tests.oracles import FiniteOracle, GaussianOracle

@@ -19,7 +19,7 @@ class StepOptions(NamedTuple):
 
     seed: everything random follows from it. batch_size: B, of all ranks together. accumulate: the parts in which a rank
     works its rows of the batch. grad_clip: the largest norm of the gradient (None: no limit). timestep_logit_normal: see
-    `draw_timesteps`. num_classes, label_dropout: of the network, and see `drop_labels`.
+    and timestep_uniform_share: see `draw_timesteps`. num_classes, label_dropout: of the network, and see `drop_labels`.
     """
 
     seed: int
@@ -27,6 +27,7 @@ class StepOptions(NamedTuple):
     accumulate: int = 1
     grad_clip: float | None = None
     timestep_logit_normal: tuple[float, float] | None = None
+    timestep_uniform_share: float = 0.0
     num_classes: int = 0
     label_dropout: float = 0.1
 
@@ -48,7 +49,8 @@ def train_step(
     stream = generator(ranks.device, seed, "noise", step)
     rows, (images, labels) = ranks.rows(batch_size), batches[step]
     x_0 = to_float(images)  # (R, C, H, W), R of the batch's B pictures
-    t = draw_timesteps(batch_size, diffusion.timestep_num, options.timestep_logit_normal, stream)  # (B,)
+    spread = options.timestep_logit_normal, stream, options.timestep_uniform_share
+    t = draw_timesteps(batch_size, diffusion.timestep_num, *spread)  # (B,)
     noise = torch.randn((batch_size, *x_0.shape[1:]), generator=stream, device=ranks.device)  # (B, C, H, W)
     shows_estimate = derive_seed(seed, "estimate", step) % 2 == 0
     if options.num_classes:

@@ -84,10 +84,20 @@ class DiffusionSettings(Block):
     zero_terminal_snr: bool = Field(
         False, description="Leave nothing of the picture at the last step (Lin et al. 2023)."
     )
-    objective: Literal["pred_noise", "pred_x0", "pred_v"] = Field(
+    objective: Literal["pred_noise", "pred_x0", "pred_v", "pred_edm"] = Field(
         "pred_noise", description="What the network predicts."
     )
+    sigma_data: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.5, description="Of objective pred_edm (Karras et al. 2022): the pixels' standard deviation, in [-1, 1]."
+    )
     loss_type: Literal["l1", "l2", "huber"] = Field("l1", description="Distance between prediction and target.")
+    loss_of_clipped: bool = Field(
+        False,
+        description="No error where the predicted x_0 overshoots a black or white pixel: it is clipped while drawing.",
+    )
+    clipped_above: Annotated[Number, Field(gt=0, le=1)] = Field(
+        1.0, description="Of loss_of_clipped: pixels from this value on, of -1 to 1, count as white."
+    )
     weighting: Literal["none", "p2", "min_snr"] = Field(
         "none", description="How much each timestep counts in the loss."
     )
@@ -130,6 +140,9 @@ class TrainSettings(Block):
     )
     timestep_logit_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
         None, description="Draw t more often where learning pays: mean and spread of logit(t / T); null: uniformly."
+    )
+    timestep_uniform_share: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.0, description="Share of the pictures whose t is drawn uniformly, whatever timestep_logit_normal says."
     )
     grad_clip: Annotated[Number, Field(gt=0)] | None = Field(
         1.0, description="Largest norm of the gradient; null: no limit."
@@ -213,6 +226,8 @@ class Settings(Blocks):
         check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
         SampleInfo.parse(self.sample.sample_info).check_fits(self.diffusion.timestep_num, self.model.num_classes)
         build_diffusion(**self.diffusion.model_dump())
+        if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
+            raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
         if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
             raise ValueError("train.timestep_logit_normal: the spread, its second number, must be above 0")
         if self.data.source == "folder" and self.data.data_path is None:
