@@ -159,7 +159,7 @@ def load_extractor(
         if inception_weights is not None:
             raise RequestError(f"--inception_weights belongs to --extractor inception, not {name}")
         path = FOLDER / f"{name}_extractor.safetensors"
-        remedy = f"make it by python -m evaluation.train_extractor --data_name {CLASSIFIERS[name]}"
+        remedy = f"make it by python -m benchmarks.train_extractor --data_name {CLASSIFIERS[name]}"
     if not path.is_file():
         raise RequestError(f"the weights of the extractor {name} are not in {path}; {remedy}")
     return Extractor(name, path, torch.device(device))

@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from benchmarks import train_extractor
 from datasets import ImageDataset
-from evaluation import train_extractor
 from evaluation.classifier import Classifier, normalise_features
 from evaluation.extractor import as_tensor, extractor_for, load_extractor
 from evaluation.measures import measure

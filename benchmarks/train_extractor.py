@@ -1,4 +1,4 @@
-"""Trains the classifier whose features the figures are measured in: python -m evaluation.train_extractor
+"""Trains the classifier whose features the figures are measured in: python -m benchmarks.train_extractor
 
 On the training split, shifted, turned and scaled a little; the held-out pictures only tell how often it is right. Two
 minutes on one core for the 7,000 embedded digits. `--data_name Fashion_Mnist` makes the one for clothes.
@@ -81,7 +81,7 @@ def main(args: argparse.Namespace) -> int:
         "seed": str(args.seed),
         "held_out_accuracy": f"{right['test']:.4f}",
         "training_accuracy": f"{right['train']:.4f}",
-        "command": shlex.join(["python", "-m", "evaluation.train_extractor", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "benchmarks.train_extractor", *sys.argv[1:]]),
     }
     with atomic_write(output) as temporary:
         save_file(model.state_dict(), temporary, metadata)
