@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from training.command_line import parse_args
+from utils.command_line import parse_args
 from utils.threads import use_threads, wait_passively
 
 

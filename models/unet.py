@@ -29,6 +29,11 @@ def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
+def two_layers(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Linear, SiLU, linear: (B, C_in) -> (B, C_out)."""
+    return nn.Sequential(nn.Linear(in_channels, out_channels), nn.SiLU(), nn.Linear(out_channels, out_channels))
+
+
 class Dropout(nn.Module):
     """Dropout (Srivastava et al. 2014) whose masks are drawn for a whole batch, of which x may be some consecutive rows.
 
@@ -173,15 +178,11 @@ class UNet(nn.Module):
         self.patch_size = patch_size
         self.size_multiple = patch_size * 2 ** (len(channel_mult) - 1)
         time_channels = 4 * base_channels
-        self.time_embed = nn.Sequential(
-            nn.Linear(base_channels, time_channels), nn.SiLU(), nn.Linear(time_channels, time_channels)
-        )
+        self.time_embed = two_layers(base_channels, time_channels)
 
         def block(c_in: int, c_out: int, stride: int) -> list[nn.Module]:
             layers: list[nn.Module] = [ResidualBlock(c_in, c_out, time_channels, dropout, norm_groups)]
-            if stride in attention_strides:
-                layers.append(AttentionBlock(c_out, num_heads, norm_groups))
-            return layers
+            return [*layers, AttentionBlock(c_out, num_heads, norm_groups)] if stride in attention_strides else layers
 
         # `skips` holds the channels of every stage's output on the way down; the way up takes them back in reverse.
         channels = base_channels

@@ -1,8 +1,10 @@
 """`interpolate`: what lies between two real pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from diffusion import SampleInfo
@@ -70,13 +72,7 @@ def run(
             noise_steps=steps, batch_size=model.batch_size(batch_size, count * len(coefficients)), device=trained.device,
             advance=bar.update,
         )  # fmt: skip
-    print("Change from each picture to the next (root mean square, of 0 to 1):")
-    for pair, change in zip(seeds, changes(between).T):
-        at = change.argmax().item()
-        where = f"{coefficients[at]:.2f} -> {coefficients[at + 1]:.2f}"
-        print(f"  pair {pair}: mean {change.mean():.3f}, largest {change.max():.3f} at {where}")
-    total = changes(between)
-    print(f"  all: mean {total.mean():.3f}, largest {total.amax(dim=0).mean():.3f} (averaged over pairs)")
+    print_changes(between, seeds, coefficients)
     rows = torch.cat([first[None], between, second[None]])  # (coefficients + 2, count, C, H, W)
     labels = ["real", *(f"{coefficient:.2g}" for coefficient in coefficients), "real"]
     sheet = grid(rows.flatten(0, 1), count, scale=readable_scale(rows), row_labels=labels)
@@ -91,3 +87,14 @@ def run(
         "config": config,
     }
     return [save_png(path, sheet, model.texts("interpolate", sampler, options))]
+
+
+def print_changes(between: Tensor, seeds: Sequence[int], coefficients: Sequence[float]) -> None:
+    """How much each picture differs from the next, pair by pair: uint8 (coefficients, pairs, C, H, W)."""
+    print("Change from each picture to the next (root mean square, of 0 to 1):")
+    for pair, change in zip(seeds, changes(between).T):
+        at = change.argmax().item()
+        where = f"{coefficients[at]:.2f} -> {coefficients[at + 1]:.2f}"
+        print(f"  pair {pair}: mean {change.mean():.3f}, largest {change.max():.3f} at {where}")
+    total = changes(between)
+    print(f"  all: mean {total.mean():.3f}, largest {total.amax(dim=0).mean():.3f} (averaged over pairs)")

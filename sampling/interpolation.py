@@ -30,7 +30,7 @@ def lerp(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """Along the great circle from a to b (Shoemake 1985): independent noises keep their spread all the way, as lerp's do not.
+    """Along the great circle from a to b (Shoemake 1985): independent noises keep their variance all the way, as lerp's do not.
 
     (sin((1 - c) w) a + sin(c w) b) / sin(w), w the angle between the two as vectors. Shapes as `lerp`. (A straight mix of
     two independent unit noises has variance (1 - c)^2 + c^2: a spread of 0.71 half way.)
@@ -63,7 +63,7 @@ def interpolate(
     first, second: uint8 (pairs, C, H, W), x_0 and x_0' below. For each coefficient c, `noise_steps` (1 to T) steps of noise
     up, at x_t, a mixture is made, and denoised with the jumps of `info` that lie below:
         lerp   of q_sample(x_0, n) and q_sample(x_0', n') (Ho et al. 2020, Sec. 4.4): straight, noise and all
-        slerp  q_sample(lerp(x_0, x_0'), slerp(n, n')): the noise keeps its spread
+        slerp  q_sample(lerp(x_0, x_0'), slerp(n, n')): the noise keeps its variance
         ddim   slerp of the latents that `encode` finds (Song et al. 2021, Sec. 5.3); `info` must add no noise
     A pair's noises n, n' are named by its seed and are the same for every coefficient; so is the noise that the sampler
     adds. `advance(n)` is told of every n steps of the samplers. For a network of `num_classes`, `labels` are those of the first
@@ -92,18 +92,32 @@ def interpolate(
         columns = [column for _, column in part]
         c = torch.tensor([coefficient for coefficient, _ in part], device=device).view(-1, 1, 1, 1)
         (x_0, x_0_other), (end, end_other) = ([side[columns] for side in sides] for sides in (pictures, ends))
-        if mode == "ddim":
-            x_t = slerp(end, end_other, c)
-        elif mode == "slerp":
-            x_t = diffusion.q_sample(lerp(x_0, x_0_other, c), start, slerp(end, end_other, c))
-        else:
-            x_t = lerp(diffusion.q_sample(x_0, start, end), diffusion.q_sample(x_0_other, start, end_other), c)
+        x_t = mixture(mode, diffusion, start, (x_0, x_0_other), (end, end_other), c)
         noise = PictureNoise([seeds[column] for column in columns])
         nearer = None if labels is None else torch.where(c.flatten() <= 0.5, *(side[columns] for side in classes))
         wrapped = sampling_network(network, diffusion, labels=nearer, num_classes=num_classes, guidance=info.guidance)
         x_0 = sample(wrapped, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=callback)
         drawn.append(to_uint8(x_0).cpu())
     return torch.cat(drawn).unflatten(0, (len(coefficients), len(seeds)))
+
+
+def mixture(
+    mode: str,
+    diffusion: GaussianDiffusion,
+    start: int,
+    pictures: tuple[Tensor, Tensor],
+    ends: tuple[Tensor, Tensor],
+    c: Tensor,
+) -> Tensor:
+    """x_t at t = `start`, (1 - c) of the way from the first picture: see `interpolate`. `ends` are noises, or ddim's latents.
+
+    pictures, ends: two of (B, C, H, W); c: (B, 1, 1, 1).
+    """
+    if mode == "ddim":
+        return slerp(*ends, c)
+    if mode == "slerp":
+        return diffusion.q_sample(lerp(*pictures, c), start, slerp(*ends, c))
+    return lerp(*(diffusion.q_sample(x_0, start, noise) for x_0, noise in zip(pictures, ends)), c)
 
 
 def encode_all(
