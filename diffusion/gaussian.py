@@ -137,6 +137,11 @@ class GaussianDiffusion(nn.Module):
         """What the network should emit at x_t = q_sample(x_0, t, noise), by the objective: (B, C, H, W)."""
         return output_of(self.objective, x_0, noise, *self._signal_and_sigma(t, x_0), self.sigma_data)
 
+    def output_for(self, x_0: Tensor, x_t: Tensor, t: int | Tensor) -> Tensor:
+        """What a network emits at (x_t, t) whose estimate is x_0, which need not be where x_t came from: (B, C, H, W)."""
+        signal, sigma = self._signal_and_sigma(t, x_t)
+        return self.target(x_0, t, (x_t - signal * x_0) / sigma)
+
     def predict(self, model_output: Tensor, x_t: Tensor, t: int | Tensor, *, clip: bool = True) -> Prediction:
         """x_0 and noise, from what the network emitted at (x_t, t).
 

@@ -56,8 +56,9 @@ def _guided(
 ) -> Network:
     """Classifier-free guidance, Ho and Salimans 2022, Eq. 6, both halves in one batch; see `Guidance`.
 
-    x_0, noise and v are affine in each other for a given x_t, so whichever the network emits may be guided. Channels that
-    name the variance are the conditional network's own.
+    x_0, noise and v are affine in each other for a given x_t, so whichever the network emits may be guided; a network trained
+    by the loss of clipped estimates means no more by one beyond [-1, 1] than by its end, so its are clipped before. Channels
+    that name the variance are the conditional network's own.
     """
     if guidance.scale == 1:
         return with_labels(network, labels)
@@ -71,7 +72,12 @@ def _guided(
         conditional, unconditional = network(torch.cat([x_t, x_t]), torch.cat([t, t]), both_labels).chunk(2)
         estimate, variance = diffusion.split(conditional)
         without, _ = diffusion.split(unconditional)
-        guided = without + scale * (estimate - without)
+        if diffusion.loss_of_clipped:
+            shown = x_t[:, : estimate.shape[1]]  # without self-conditioning's channels
+            clipped = [diffusion.predict(half, shown, t, clip=False).x_0.clamp(-1, 1) for half in (unconditional, conditional)]
+            guided = diffusion.output_for(torch.lerp(*clipped, scale), shown, t)
+        else:
+            guided = without + scale * (estimate - without)
         return guided if variance is None else torch.cat([guided, variance], dim=1)
 
     return call

@@ -180,3 +180,26 @@ def test_encoding_with_labels_leads_back_to_the_picture():
     latents = encode(wrapped(), diffusion, x_0, pairs)
     again = sample(wrapped(), diffusion, latents, SampleInfo("DDIM", T, 0.0), pairs=pairs)
     torch.testing.assert_close(again, x_0, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("objective", ["pred_x0", "pred_edm"])
+@pytest.mark.parametrize("variance", ["fixed_small", "learned"])
+@pytest.mark.parametrize("self_condition", [False, True])
+def test_estimates_that_may_overshoot_are_clipped_before_they_are_guided(objective, variance, self_condition):
+    """Unconditional -3, which means -1, and conditional -0.5: guided by 1.5 that is -0.25, and not +0.75."""
+    options = {"loss_of_clipped": True, "variance": variance, "self_condition": self_condition}
+    diffusion = GaussianDiffusion(make_betas("cosine", T), objective=objective, **options)
+
+    def network(x, t, y):
+        x_t = x[:, :1]
+        x_0 = torch.where(y.view(-1, 1, 1, 1) == 0, -0.5, -3.0).to(x.dtype).expand_as(x_t)
+        output = diffusion.output_for(x_0, x_t, t)
+        return output if variance == "fixed_small" else torch.cat([output, 0.7 + 0 * output], dim=1)
+
+    labels = torch.tensor([0, 0])
+    guided = sampling_network(network, diffusion, labels=labels, num_classes=1, guidance=Guidance(1.5))
+    x_t, t = normal(2, 1, 2, 2), torch.tensor([50, 50])
+    output = guided(x_t, t)
+    found = diffusion.predict(output, x_t, t, clip=False).x_0
+    torch.testing.assert_close(found, torch.full_like(found, -0.25), rtol=1e-9, atol=1e-9)
+    assert output.shape[1] == (1 if variance == "fixed_small" else 2)
