@@ -173,16 +173,14 @@ class UNet(nn.Module):
         num_classes: int = 0,
     ):
         super().__init__()
-        self.base_channels = base_channels
-        self.num_classes = num_classes
-        self.patch_size = patch_size
+        self.base_channels, self.num_classes, self.patch_size = base_channels, num_classes, patch_size
         self.size_multiple = patch_size * 2 ** (len(channel_mult) - 1)
         time_channels = 4 * base_channels
         self.time_embed = two_layers(base_channels, time_channels)
 
         def block(c_in: int, c_out: int, stride: int) -> list[nn.Module]:
-            layers: list[nn.Module] = [ResidualBlock(c_in, c_out, time_channels, dropout, norm_groups)]
-            return [*layers, AttentionBlock(c_out, num_heads, norm_groups)] if stride in attention_strides else layers
+            attends = [AttentionBlock(c_out, num_heads, norm_groups)] if stride in attention_strides else []
+            return [ResidualBlock(c_in, c_out, time_channels, dropout, norm_groups), *attends]
 
         # `skips` holds the channels of every stage's output on the way down; the way up takes them back in reverse.
         channels = base_channels

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -58,14 +59,8 @@ def run(
         f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode} at {steps} steps of noise"
     )
     print(f"Output:  {path}", flush=True)
-    images = real_data(model.settings, data_name, data_path, config).load().images
-    if len(images) < 2:
-        raise RequestError(f"interpolation needs two pictures, and there is {len(images)}")
-    if count > len(images):
-        raise RequestError(f"--sample_num {count}: there are {len(images):,} pictures to make pairs of")
-
     seeds = range(seed, seed + count)
-    first, second = torch.from_numpy(images[pick(len(images), seeds, 2).numpy()])  # each (count, C, H, W)
+    first, second = pairs_of(real_data(model.settings, data_name, data_path, config).load().images, seeds)
     with tqdm(unit="step", unit_scale=True) as bar:
         between = interpolate(
             trained.network, trained.diffusion, sampler, first, second, mode=mode, seeds=seeds, coefficients=coefficients,
@@ -73,9 +68,7 @@ def run(
             advance=bar.update,
         )  # fmt: skip
     print_changes(between, seeds, coefficients)
-    rows = torch.cat([first[None], between, second[None]])  # (coefficients + 2, count, C, H, W)
-    labels = ["real", *(f"{coefficient:.2g}" for coefficient in coefficients), "real"]
-    sheet = grid(rows.flatten(0, 1), count, scale=readable_scale(rows), row_labels=labels)
+    sheet = sheet_of(torch.cat([first[None], between, second[None]]), coefficients)
     options = {
         "seed": seed,
         "sample_num": count,
@@ -87,6 +80,22 @@ def run(
         "config": config,
     }
     return [save_png(path, sheet, model.texts("interpolate", sampler, options))]
+
+
+def pairs_of(images: np.ndarray, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The pictures of the pair of each seed, of uint8 (N, C, H, W): the firsts and the seconds, each (pairs, C, H, W)."""
+    if len(images) < 2:
+        raise RequestError(f"interpolation needs two pictures, and there is {len(images)}")
+    if len(seeds) > len(images):
+        raise RequestError(f"--sample_num {len(seeds)}: there are {len(images):,} pictures to make pairs of")
+    first, second = torch.from_numpy(images[pick(len(images), seeds, 2).numpy()])
+    return first, second
+
+
+def sheet_of(rows: Tensor, coefficients: Sequence[float]) -> Tensor:
+    """The picture of (coefficients + 2, pairs, C, H, W), of which the first and the last row are real: uint8 (C, ...)."""
+    labels = ["real", *(f"{coefficient:.2g}" for coefficient in coefficients), "real"]
+    return grid(rows.flatten(0, 1), rows.shape[1], scale=readable_scale(rows), row_labels=labels)
 
 
 def print_changes(between: Tensor, seeds: Sequence[int], coefficients: Sequence[float]) -> None:
