@@ -179,8 +179,8 @@ class UNet(nn.Module):
         self.time_embed = two_layers(base_channels, time_channels)
 
         def block(c_in: int, c_out: int, stride: int) -> list[nn.Module]:
-            attends = [AttentionBlock(c_out, num_heads, norm_groups)] if stride in attention_strides else []
-            return [ResidualBlock(c_in, c_out, time_channels, dropout, norm_groups), *attends]
+            residual = ResidualBlock(c_in, c_out, time_channels, dropout, norm_groups)
+            return [residual, AttentionBlock(c_out, num_heads, norm_groups)] if stride in attention_strides else [residual]
 
         # `skips` holds the channels of every stage's output on the way down; the way up takes them back in reverse.
         channels = base_channels
