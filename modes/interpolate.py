@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from diffusion import SampleInfo
 from modes.model import Model
-from modes.real_data import data_words, real_data
+from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
 from sampling.interpolation import changes, interpolate, pick
 from sampling.trained import check_deterministic
@@ -56,19 +56,22 @@ def run(
         f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode} at {steps} steps of noise"
     )
     print(f"Output:  {path}", flush=True)
-    images = real_data(model.settings, data_name, data_path, config).load().images
+    data = real_data(model.settings, data_name, data_path, config).load()
+    images = data.images
     if len(images) < 2:
         raise RequestError(f"interpolation needs two pictures, and there is {len(images)}")
     if count > len(images):
         raise RequestError(f"--sample_num {count}: there are {len(images):,} pictures to make pairs of")
 
     seeds = range(seed, seed + count)
-    first, second = torch.from_numpy(images[pick(len(images), seeds, 2).numpy()])  # each (count, C, H, W)
+    chosen = pick(len(images), seeds, 2).numpy()  # (2, count)
+    first, second = torch.from_numpy(images[chosen])  # each (count, C, H, W)
+    classes = labels_of(trained, data, chosen)
     with tqdm(unit="step", unit_scale=True) as bar:
         between = interpolate(
             trained.network, trained.diffusion, sampler, first, second, mode=mode, seeds=seeds, coefficients=coefficients,
             noise_steps=steps, batch_size=model.batch_size(batch_size, count * len(coefficients)), device=trained.device,
-            advance=bar.update,
+            advance=bar.update, labels=None if classes is None else tuple(classes), num_classes=trained.num_classes,
         )  # fmt: skip
     print("Change from each picture to the next (root mean square, of 0 to 1):")
     for pair, change in zip(seeds, changes(between).T):
