@@ -74,6 +74,7 @@ def main(args: argparse.Namespace) -> int:
             device=ranks.device,
             precision=args.precision,
             clip_denoised={"true": True, "false": False}.get(args.clip_denoised, args.clip_denoised),
+            class_label=args.class_label,
             image_size=args.image_size,
             image_channel=args.image_channel,
             timestep_num=args.training_timestep_num,

@@ -17,7 +17,7 @@ from utils.threads import use_threads, wait_passively
 
 if __name__ == "__main__":
     wait_passively()
-    ARGS = parse_args(__doc__.split("\n")[0])  # before torch is loaded, so that --help answers at once
+    ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from sampling.labels import labels_for
 from sampling.network import Network
 from training.due import Intervals, PreviewTimer, due_at, first_interval
 from training.ema import EMA
-from training.labels import Classes, classes_of
+from training.labels import classes_of
 from training.plan import plan_lines
 from training.monitor import TrainingMonitor
 from training.optimizers import build_optimizer, set_learning_rate
@@ -43,6 +43,7 @@ from training.schedule import TrainingSchedule
 from training.state import TrainerState
 from training.step import StepOptions, train_step
 from utils.background import Background
+from utils.classes import Classes
 from utils.config import load_settings, to_yaml
 from utils.device import (
     at_precision,

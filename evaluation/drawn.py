@@ -13,7 +13,6 @@ from evaluation.picture_metrics import PictureMetrics, SeedSets
 from evaluation.record import model_record, summary
 from evaluation.two_sample import TwoSampleTest
 from sampling.drawing import batches_of, draw
-from sampling.labels import labels_for
 from sampling.trained import Trained
 
 
@@ -36,7 +35,8 @@ def draw_pictures(
     batch_size: int | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> Drawn:
-    """One picture a seed, `batch_size` (the checkpoint's own) at a time; its class, if any, follows from its seed.
+    """One picture a seed, `batch_size` (the checkpoint's own) at a time; its class, if any, follows from its seed or is
+    asked for.
 
     `advance` is told, after each network call, the number of pictures it was for.
     """
@@ -56,7 +56,7 @@ def draw_pictures(
             batch,
             trained.shape,
             trained.device,
-            labels=labels_for(batch, None, trained.num_classes, trained.class_names),
+            labels=trained.labels_of(batch),
             num_classes=trained.num_classes,
         )
         for batch in batches_of(seeds, batch_size or trained.batch_size)

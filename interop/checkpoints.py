@@ -35,11 +35,11 @@ def open_checkpoint(
             return _without_settings(state[STATE_DICT], "raw", path, stated)
         checkpoint = checkpoint_of_state(state, path, weights)
     else:
-        state_dict, settings, step = read_safetensors(path)
+        state_dict, settings, step, classes = read_safetensors(path)
         refuse_raw(path, weights)
         if settings is None:
             return _without_settings(state_dict, weights, path, stated)
-        checkpoint = Checkpoint(state_dict, weights, settings, step)
+        checkpoint = Checkpoint(state_dict, weights, settings, step, classes)
     _check_stated(checkpoint, path, stated)
     return checkpoint
 

@@ -13,7 +13,8 @@ class Mode(NamedTuple):
     """help: one line. options: the names, in modes/options.py, of what `run` is given.
 
     requirements: the file of packages that it needs beyond requirements.txt. sampler: whether it looks at its sampler.
-    several: whether it takes several checkpoints and samplers. shared: whether torchrun's processes share its work.
+    several: whether it takes several checkpoints and samplers. by_class: whether it draws new pictures, whose class can be
+    asked for. shared: whether torchrun's processes share its work.
     """
 
     help: str
@@ -21,6 +22,7 @@ class Mode(NamedTuple):
     requirements: str | None = None
     sampler: bool = True
     several: bool = False
+    by_class: bool = False
     shared: bool = False
 
 
@@ -31,6 +33,7 @@ MODES = {
     "random_gen": Mode(
         "new pictures: a grid, their denoising as a picture and as a GIF",
         ("seed", "save_dir", "sample_num", "batch_size", "save_images", "compile"),
+        by_class=True,
         shared=True,
     ),
     "interpolate": Mode(
@@ -47,12 +50,14 @@ MODES = {
         ("seed", "save_dir", "sample_num", "batch_size", *REAL)
         + ("split", "repeats", "extractor", "inception_weights"),
         requirements=MEASURING,
+        by_class=True,
     ),
     "compare": Mode(
         "several checkpoints and samplers side by side: a grid, a table, a plot",
         ("seed", "save_dir", "sample_num", "batch_size", "repeats", "extractor", "inception_weights"),
         requirements=MEASURING,
         several=True,
+        by_class=True,
     ),
     "likelihood": Mode(
         "bits a dimension of real pictures, by the variational bound",

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from diffusion import SampleInfo
 from modes.model import Model
-from modes.real_data import data_words, real_data
+from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
 from sampling.interpolation import changes, interpolate, pick
 from sampling.trained import check_deterministic
@@ -59,13 +59,16 @@ def run(
         f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode} at {steps} steps of noise"
     )
     print(f"Output:  {path}", flush=True)
+    data = real_data(model.settings, data_name, data_path, config).load()
     seeds = range(seed, seed + count)
-    first, second = pairs_of(real_data(model.settings, data_name, data_path, config).load().images, seeds)
+    chosen = pairs_of(data.images, seeds)
+    first, second = torch.from_numpy(data.images[chosen])  # each (count, C, H, W)
+    classes = labels_of(trained, data, chosen)
     with tqdm(unit="step", unit_scale=True) as bar:
         between = interpolate(
             trained.network, trained.diffusion, sampler, first, second, mode=mode, seeds=seeds, coefficients=coefficients,
             noise_steps=steps, batch_size=model.batch_size(batch_size, count * len(coefficients)), device=trained.device,
-            advance=bar.update,
+            advance=bar.update, labels=None if classes is None else tuple(classes), num_classes=trained.num_classes,
         )  # fmt: skip
     print_changes(between, seeds, coefficients)
     sheet = sheet_of(torch.cat([first[None], between, second[None]]), coefficients)
@@ -82,14 +85,13 @@ def run(
     return [save_png(path, sheet, model.texts("interpolate", sampler, options))]
 
 
-def pairs_of(images: np.ndarray, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The pictures of the pair of each seed, of uint8 (N, C, H, W): the firsts and the seconds, each (pairs, C, H, W)."""
+def pairs_of(images: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """Which two of the pictures (N, C, H, W) make the pair of each seed: (2, pairs). RequestError if there are too few."""
     if len(images) < 2:
         raise RequestError(f"interpolation needs two pictures, and there is {len(images)}")
     if len(seeds) > len(images):
         raise RequestError(f"--sample_num {len(seeds)}: there are {len(images):,} pictures to make pairs of")
-    first, second = torch.from_numpy(images[pick(len(images), seeds, 2).numpy()])
-    return first, second
+    return pick(len(images), seeds, 2).numpy()
 
 
 def sheet_of(rows: Tensor, coefficients: Sequence[float]) -> Tensor:

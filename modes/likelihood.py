@@ -11,7 +11,7 @@ from tqdm import tqdm
 from evaluation.likelihood import Bound, make_strata, variational_bound
 from evaluation.record import model_record, save_json
 from modes.model import Model
-from modes.real_data import real_data
+from modes.real_data import labels_of, real_data
 from sampling.drawing import batches_of
 from sampling.trained import Trained
 from utils.errors import RequestError
@@ -50,7 +50,8 @@ def run(
             f"{data.source} has no test split: --split train measures training pictures; or name held-out ones by "
             "--data_path FOLDER and --split train"
         )
-    images = data.load(split).images
+    loaded = data.load(split)
+    images = loaded.images
     if (sample_num or 1) > len(images):
         raise RequestError(
             f"--sample_num {sample_num}: the {split} split of {data.source} has {len(images):,} pictures"
@@ -65,8 +66,9 @@ def run(
     )
     print(f"Output:   {', '.join(map(str, paths))}", flush=True)
 
-    chosen = images[np.random.default_rng(seed).permutation(len(images))[:count]]
-    bound = _bound(trained, torch.from_numpy(chosen), seed, batch_size or trained.batch_size, strata)
+    chosen = np.random.default_rng(seed).permutation(len(images))[:count]
+    labels = labels_of(trained, loaded, chosen)
+    bound = _bound(trained, torch.from_numpy(images[chosen]), labels, seed, batch_size or trained.batch_size, strata)
     record: dict[str, Any] = model_record(trained)
     record["protocol"] = {
         "pictures": count, "data": data.source, "split": split, "seed": seed, "timesteps": timestep_num,
@@ -78,16 +80,18 @@ def run(
     return [save_json(paths[0], record), _plot(paths[1], bound, f"{trained.name}: {count:,} pictures, {split} split")]
 
 
-def _bound(trained: Trained, pictures: Tensor, seed: int, batch_size: int, strata: list[range]) -> Bound:
+def _bound(
+    trained: Trained, pictures: Tensor, labels: Tensor | None, seed: int, batch_size: int, strata: list[range]
+) -> Bound:
     """The bound of uint8 pictures (N, C, H, W), in batches, with a bar; picture i's draws are those of seed + i."""
     bounds = []
     with tqdm(total=len(pictures) * (1 + len(strata)), unit="call", unit_scale=True) as bar:
         for batch in batches_of(range(len(pictures)), batch_size):
             seeds = range(seed + batch.start, seed + batch.stop)
             part = pictures[batch.start : batch.stop]
-            bounds.append(
-                variational_bound(trained.network, trained.diffusion, part, seeds, strata, trained.device, bar.update)
-            )
+            own = None if labels is None else labels[batch.start : batch.stop]
+            options = strata, trained.device, bar.update, own
+            bounds.append(variational_bound(trained.network, trained.diffusion, part, seeds, *options))
     return Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
 
 

@@ -32,6 +32,7 @@ class Model(NamedTuple):
             "test_mode": mode,
             "sample_info": sampler,
             "clip_denoised": self._other_clipping(),
+            "class_label": trained.class_label,
             "precision": trained.precision if trained.precision in trained.variant else None,
             **options,
         }
@@ -76,6 +77,7 @@ def load_model(
     device: torch.device,
     precision: str = "auto",
     clip_denoised: bool | str | None = None,
+    class_label: str | None = None,
     image_size: int | None = None,
     image_channel: int | None = None,
     timestep_num: int | None = None,
@@ -83,4 +85,4 @@ def load_model(
     """The model in the file `path`; see `interop.open_checkpoint` and `sampling.load_trained`, also for what is refused."""
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
     checkpoint = open_checkpoint(path, weights, **stated)
-    return Model(load_trained(checkpoint, path, device, precision, clip_denoised), checkpoint.settings)
+    return Model(load_trained(checkpoint, path, device, precision, clip_denoised, class_label), checkpoint.settings)

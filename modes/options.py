@@ -66,6 +66,9 @@ OPTIONS = {
         "clip the predicted x_0 while drawing (the checkpoint's diffusion.clip_denoised)",
         choices=("true", "false", "dynamic"),
     ),
+    "class_label": Option(
+        "3, or 0,1,2 in turn, or a class's name, or all in turn (by seed, as often as in the data)", "CLASS"
+    ),
     "sample_num": Option(
         "pictures to draw, pairs to interpolate, or real pictures to measure (by mode)", "N", least=1, most=1_000_000
     ),
@@ -101,4 +104,6 @@ def modes_of(option: str) -> tuple[str, ...]:
     """The modes that an option belongs to: those that name it, those with a sampler, or all of them."""
     if option in ("sample_info", "clip_denoised"):
         return tuple(name for name, mode in MODES.items() if mode.sampler)
+    if option == "class_label":
+        return tuple(name for name, mode in MODES.items() if mode.by_class)
     return tuple(name for name, mode in MODES.items() if option in mode.options) or tuple(MODES)

@@ -14,6 +14,7 @@ from modes.kept_pictures import KeptPictures
 from modes.model import Model
 from sampling import Trained, named_if_changed
 from sampling.drawing import Frames, batches_of, draw
+from sampling.labels import ALL
 from utils.background import Background
 from utils.device import compile_in_place
 from utils.distributed import Ranks
@@ -72,7 +73,8 @@ def run(
     texts = model.texts(
         MODE, sampler, {"seed": seed, "sample_num": count, "save_images": True if count > GRID_MAX else None}
     )
-    return [*write_sheets(prefix, final, moments, texts), *([folder] if folder is not None else [])]
+    sheet = final_sheet(trained, final, range(seed, seed + len(final)))
+    return [*write_sheets(prefix, sheet, moments, texts), *([folder] if folder is not None else [])]
 
 
 def draw_batches(
@@ -108,8 +110,9 @@ def draw_batches(
                     bar.update(len(x_t))
 
                 pictures = draw(
-                    trained.network, trained.diffusion, sampler, seeds, trained.shape, trained.device, callback
-                )
+                    trained.network, trained.diffusion, sampler, seeds, trained.shape, trained.device, callback,
+                    labels=trained.labels_of(seeds), num_classes=trained.num_classes,
+                )  # fmt: skip
                 frames.finish(pictures)
                 if start < PROGRESS_MAX:
                     shown[start] = frames.pictures()
@@ -120,13 +123,28 @@ def draw_batches(
     return drawn, shown
 
 
+def final_sheet(trained: Trained, final: Tensor, seeds: range) -> Tensor:
+    """The finished pictures (N, C, H, W) of the seeds as one: near-square, or a row a class where all are asked for."""
+    scale = readable_scale(final)
+    if trained.class_label != ALL:
+        return grid(final, near_square(len(final)), scale=scale)
+    labels = torch.tensor(trained.labels_of(seeds))
+    columns = int(labels.bincount().max())
+    rows = []
+    for label in range(trained.num_classes):
+        row = final[labels == label]
+        rows.append(torch.cat([row, row.new_zeros(columns - len(row), *final.shape[1:])]))
+    names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
+    return grid(torch.cat(rows), columns, scale=scale, row_labels=names)
+
+
 def write_sheets(prefix: Path, final: Tensor, moments: list[Tensor], texts: dict[str, str]) -> list[Path]:
-    """The grid of the `final` pictures (N, C, H, W), and the `moments` of their denoising, (M, C, H, W) each, as a picture (a
-    row a picture, a column a moment) and as a GIF. All are enlarged for people."""
+    """The sheet of the finished pictures, and the `moments` of their denoising, (M, C, H, W) each, as a picture (a row a
+    picture, a column a moment) and as a GIF. All are enlarged for people."""
     rows = torch.stack(moments, dim=1).flatten(0, 1)
-    columns, scale = near_square(len(moments[0])), readable_scale(final)
+    columns, scale = near_square(len(moments[0])), readable_scale(moments[0])
     return [
-        save_png(Path(f"{prefix}_final.png"), grid(final, near_square(len(final)), scale=scale), texts),
+        save_png(Path(f"{prefix}_final.png"), final, texts),
         save_png(Path(f"{prefix}_progress.png"), grid(rows, len(moments), scale=scale), texts),
         save_gif(Path(f"{prefix}_progress.gif"), [grid(moment, columns, scale=scale) for moment in moments]),
     ]

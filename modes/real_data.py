@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
-from datasets import ImageDataset
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets import ImageDataset, LabelledImages
+from sampling import Trained
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
@@ -41,3 +46,15 @@ def data_words(settings: Settings, data_name: str | None, data_path: str | None,
     own_name = config is None and data_name == settings.data_name
     given = [text for text in (None if own_name else data_name, data_path and Path(data_path).name) if text]
     return [re.sub(r"[^\w.-]", "-", text)[:LONGEST_WORD] for text in given]
+
+
+def labels_of(trained: Trained, data: LabelledImages, chosen: np.ndarray) -> Tensor | None:
+    """The labels of the pictures `chosen`, an array of their places among `data`, like it; None where there are no classes.
+
+    All are the null label where these pictures are not known to be of the classes that the network was trained on.
+    """
+    if trained.num_classes == 0:
+        return None
+    if data.labels is None or len(data.class_names) != trained.num_classes or data.class_names != trained.classes.names:
+        return torch.full(chosen.shape, trained.num_classes)
+    return torch.from_numpy(data.labels[chosen])

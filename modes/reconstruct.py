@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from diffusion import SampleInfo
 from modes.model import Model
-from modes.real_data import data_words, real_data
+from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
 from sampling.interpolation import pick, reconstruct
 from sampling.trained import check_deterministic
@@ -40,14 +40,16 @@ def run(
     path = Path(f"{trained.output_prefix(save_dir, sampler, *words)}_reconstruct.png")
     print(f"Draws:   {count:,} real pictures, encoded in {sampler.steps} steps and drawn again")
     print(f"Output:  {path}", flush=True)
-    images = real_data(model.settings, data_name, data_path, config).load().images
+    data = real_data(model.settings, data_name, data_path, config).load()
+    images = data.images
     if count > len(images):
         raise RequestError(f"--sample_num {count}: there are {len(images):,} pictures")
-    pictures = torch.from_numpy(images[pick(len(images), range(seed, seed + count), 1)[0].numpy()])
+    chosen = pick(len(images), range(seed, seed + count), 1)[0].numpy()
+    pictures = torch.from_numpy(images[chosen])
     with tqdm(total=2 * count * sampler.steps, unit="step", unit_scale=True) as bar:
         again, latents = reconstruct(
             trained.network, trained.diffusion, sampler, pictures, batch_size=model.batch_size(batch_size, count),
-            device=trained.device, advance=bar.update,
+            device=trained.device, advance=bar.update, labels=labels_of(trained, data, chosen), num_classes=trained.num_classes,
         )  # fmt: skip
     mse = ((pictures.double() - again.double()) / 255).square().flatten(1).mean(dim=1)  # (count,)
     psnr = -10 * mse.clamp(min=1e-10).log10()

@@ -1,6 +1,7 @@
 """A trained model, ready to draw from: what the modes of test_solver.py and the benchmarks work with."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
 from models import build_model
+from sampling.labels import labels_for
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, Checkpoint, digest
+from utils.classes import Classes
 from utils.device import at_precision, pick_channels_last, pick_precision
 from utils.errors import RequestError
 from utils.untrusted import load_weights
@@ -20,8 +23,8 @@ RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of 
 class Trained(NamedTuple):
     """A network in a state to be called, and what its checkpoint says of drawing from it.
 
-    data_name: what it was trained on; shape: (C, H, W) of its pictures; num_classes: 0 where it knows none; class_names: one
-    a class, or empty.
+    data_name: what it was trained on; shape: (C, H, W) of its pictures; num_classes: 0 where it knows none; classes: their
+    names, and how many training pictures are of each, or empty. class_label: which of them are asked for, see `labels_for`.
     model: the bare network; network: the same as (B, C, H, W), (B,) -> (B, C_out, H, W), float32 both ways whatever
     `precision` it computes in.
     weights: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
@@ -33,7 +36,8 @@ class Trained(NamedTuple):
     data_name: str
     shape: tuple[int, int, int]
     num_classes: int
-    class_names: tuple[str, ...]
+    classes: Classes
+    class_label: str | None
     model: nn.Module
     network: Callable[[Tensor, Tensor], Tensor]
     diffusion: GaussianDiffusion
@@ -44,6 +48,10 @@ class Trained(NamedTuple):
     precision: str
     batch_size: int
     variant: tuple[str, ...]
+
+    def labels_of(self, seeds: Sequence[int]) -> list[int] | None:
+        """The class of each seed's picture, as `class_label` says; None for a network without classes."""
+        return labels_for(seeds, self.class_label, self.num_classes, *self.classes)
 
     @property
     def name(self) -> str:
@@ -60,6 +68,11 @@ class Trained(NamedTuple):
         return Path(save_dir).absolute() / "_".join([self.name, str(info), *self.variant, *words])
 
 
+def file_word(text: str) -> str:
+    """`text` as a part of a file's name on every system: letters, digits, and - for all else."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text)
+
+
 def named_if_changed(name: str, value: int | str, default: int | str) -> tuple[str, ...]:
     """The word for `Trained.output_prefix`: none for the default, else as in ("seed100",)."""
     return () if value == default else (f"{name}{value}",)
@@ -71,14 +84,17 @@ def load_trained(
     device: torch.device,
     precision: str = "auto",
     clip_denoised: bool | str | None = None,
+    class_label: str | None = None,
 ) -> Trained:
     """The network of a `checkpoint`, which was read from `path`, on `device`, in evaluation mode.
 
-    `clip_denoised`, if not None, replaces the checkpoint's own setting: it concerns drawing alone. RequestError if the
-    weights do not fit the network, or are not finite.
+    `clip_denoised`, if not None, replaces the checkpoint's own setting: it concerns drawing alone. `class_label` says which
+    classes are drawn, see `labels_for`. RequestError if the weights do not fit the network, or are not finite, or if it
+    knows no such class.
     """
     settings = checkpoint.settings
     arguments = settings.model_arguments()
+    labels_for([], class_label, settings.model.num_classes, *checkpoint.classes)
     model = build_model(**arguments)
     load_weights(model, checkpoint.state_dict, path)
     asked_for, precision = precision, pick_precision(precision, device)
@@ -92,19 +108,22 @@ def load_trained(
         *(["raw"] if checkpoint.weights == "raw" else []),
         *([] if clip_denoised in (None, settings.diffusion.clip_denoised) else [f"clip_{clip_denoised}".lower()]),
         *([] if asked_for == "auto" else [precision]),
+        *([] if class_label is None else [f"class_{file_word(class_label)}"]),
     ]
+    asked = [] if class_label is None else [class_label]
     return Trained(
         path=Path(path).absolute(),
         data_name=settings.data_name,
         shape=(settings.data.image_channel, settings.data.image_size, settings.data.image_size),
-        num_classes=arguments.get("num_classes", 0),
-        class_names=(),
+        num_classes=settings.model.num_classes,
+        classes=checkpoint.classes,
+        class_label=class_label,
         model=model,
         network=at_precision(model, precision, device),
         diffusion=build_diffusion(**options).to(device),
         weights=checkpoint.weights,
         step=checkpoint.step,
-        digest=digest([checkpoint.state_dict, arguments, options]),
+        digest=digest([checkpoint.state_dict, arguments, options, *asked]),
         device=device,
         precision=precision,
         batch_size=settings.sample.batch_size,

@@ -1,17 +1,10 @@
 """The labels of a training's batches, and which of them are not shown."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor
 
-
-class Classes(NamedTuple):
-    """names: one a class, in the order of the labels; counts: how many training pictures are of each. () without classes."""
-
-    names: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
+from utils.classes import Classes
 
 
 def classes_of(labels: np.ndarray | None, names: tuple[str, ...]) -> Classes:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from training.ema import EMA
-from training.labels import Classes
 from training.monitor import TrainingMonitor
 from training.run_folder import write_snapshot
 from utils.checkpoints import digest
+from utils.classes import Classes
 from utils.errors import RequestError
 from utils.untrusted import load_optimizer, load_part, load_weights
 from utils.version import VERSION

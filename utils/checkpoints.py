@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from utils.classes import Classes, classes_from
 from utils.errors import RequestError
 from utils.settings import Settings
 from utils.untrusted import (
@@ -92,12 +93,14 @@ def digest(value: object) -> str:
 
 
 class Checkpoint(NamedTuple):
-    """A trained network: its state_dict, which `weights` those are ("ema" or "raw"), its settings, the steps it was trained."""
+    """A trained network: its state_dict, which `weights` those are ("ema" or "raw"), its settings, the steps it was trained,
+    and the classes of its data, where it carries them."""
 
     state_dict: State
     weights: str
     settings: Settings
     step: int
+    classes: Classes = Classes()
 
 
 def load_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
@@ -109,11 +112,11 @@ def load_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:
     path = Path(path)
     if path.suffix in STATE_SUFFIXES:
         return checkpoint_of_state(read_pt(path), path, weights)
-    state_dict, settings, step = read_safetensors(path)
+    state_dict, settings, step, classes = read_safetensors(path)
     refuse_raw(path, weights)
     if settings is None:
         raise RequestError(f"{path} carries no settings: it is no model.safetensors of this project")
-    return Checkpoint(state_dict, weights, settings, step)
+    return Checkpoint(state_dict, weights, settings, step, classes)
 
 
 def checkpoint_of_state(state: dict, path: Path, weights: str) -> Checkpoint:
@@ -121,7 +124,8 @@ def checkpoint_of_state(state: dict, path: Path, weights: str) -> Checkpoint:
     _check_state(state, path)
     state_dict, settings = state["ema" if weights == "ema" else "model"], settings_from_json(state["settings"], path)
     check_shapes(settings, shapes_of(state_dict), path)
-    return Checkpoint(state_dict, weights, settings, state["step"])
+    classes = classes_from(state.get("classes"), settings.model.num_classes, path)
+    return Checkpoint(state_dict, weights, settings, state["step"], classes)
 
 
 def refuse_raw(path: Path, weights: str) -> None:

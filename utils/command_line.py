@@ -5,9 +5,9 @@ import argparse
 from utils.script import Arguments
 
 
-def parse_args(description: str) -> argparse.Namespace:
+def parse_args() -> argparse.Namespace:
     """What was asked for. Exits with status 2, and one line, for what is not known; answers --help and --version itself."""
-    parser = Arguments(description, takes_settings=True)
+    parser = Arguments("Trains a diffusion model: python train_solver.py --data_name Mnist_Mini", takes_settings=True)
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
     parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
     parser.add_argument(

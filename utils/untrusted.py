@@ -1,5 +1,6 @@
 """Reading files that a stranger may have made: nothing in them is run, believed or loaded before it was checked."""
 
+import json
 import os
 import pickle
 import struct
@@ -13,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from models import parameter_shapes
+from utils.classes import Classes, classes_from
 from utils.config import explain
 from utils.errors import RequestError, reason_of
 from utils.settings import Settings
@@ -105,8 +107,8 @@ def check_state_dict(weights: object, path: Path) -> None:
     raise RequestError(f"{path} is no checkpoint: its weights are no mapping of names to tensors")
 
 
-def read_safetensors(path: Path) -> tuple[State, Settings | None, int]:
-    """The tensors of a safetensors file, and the settings and the number of steps in its metadata, if it carries them.
+def read_safetensors(path: Path) -> tuple[State, Settings | None, int, Classes]:
+    """The tensors of a safetensors file, and of its metadata the settings, the number of steps and the classes, if there.
 
     RequestError if it is damaged, or its tensors are not those of the network that its settings describe; that is found
     by the file's header alone, before anything large is read.
@@ -115,18 +117,27 @@ def read_safetensors(path: Path) -> tuple[State, Settings | None, int]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            settings, step = None, metadata.get("step", "0")
+            settings, step, classes = None, metadata.get("step", "0"), Classes()
             note_newer(metadata.get("version"), path)
             if "settings" in metadata:
                 settings = settings_from_json(metadata["settings"], path)
                 check_shapes(settings, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, path)  # noqa: SIM118
+                classes = classes_from(_json(metadata.get("classes")), settings.model.num_classes, path)
             if not (step.isascii() and step.isdigit() and len(step) < 20):
                 raise RequestError(f"{path} is no checkpoint of this project: its step is {step[:80]!r}")
-            return {name: file.get_tensor(name) for name in file.keys()}, settings, int(step)  # noqa: SIM118 (no dict)
+            return {name: file.get_tensor(name) for name in file.keys()}, settings, int(step), classes  # noqa: SIM118
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {reason_of(error)}") from None
     except (SafetensorError, *UNREADABLE) as error:
         raise RequestError(f"{path} is no whole safetensors file ({error}); take another copy of it") from None
+
+
+def _json(text: str | None) -> object:
+    """What `text` says, or None; what cannot be read is no mapping either."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def settings_from_json(text: object, path: Path) -> Settings:
