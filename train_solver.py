@@ -41,22 +41,17 @@ from training.run_folder import find_state, lock_run_folder, output_lines, write
 from training.run_log import RunLog
 from training.schedule import TrainingSchedule
 from training.state import TrainerState
-from training.step import StepOptions, train_step
+from training.step import StepOptions, equal_parts, train_step
+from training.trial import trial_step
 from utils.background import Background
 from utils.classes import Classes
+from utils.compiling import compile_in_place
 from utils.config import load_settings, to_yaml
-from utils.device import (
-    at_precision,
-    be_deterministic,
-    check_training_memory,
-    compile_in_place,
-    pick_channels_last,
-    pick_device,
-    pick_precision,
-)
+from utils.device import be_deterministic, check_training_memory, pick_channels_last, pick_device
 from utils.distributed import Ranks, silence_other_ranks
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
+from utils.precision import at_precision, float32_products, pick_precision
 from utils.same_run import check_same_run
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed
@@ -186,7 +181,8 @@ def train(
     timer = PreviewTimer(train.save_minutes if ranks.is_main else None)  # rank 0 decides for all
     log, stop = RunLog(folder, trainer.step, ranks.is_main), StopSignal()
 
-    with progress_bar(settings, schedule, trainer.step, ranks) as progress, Background() as saving:
+    arithmetic = float32_products(precision_of(settings, ranks), ranks.device)
+    with arithmetic, progress_bar(settings, schedule, trainer.step, ranks) as progress, Background() as saving:
         while True:
             step = trainer.step
             lr = schedule.learning_rate_at(step)
@@ -248,9 +244,13 @@ def step_options(settings: Settings) -> StepOptions:
 def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ranks: Ranks) -> tuple[Network, Network]:
     """The network and its average as they are called: compiled, shared by the ranks, in their precision."""
     # By the whole run's length: going on with it must not compile otherwise.
-    compile_in_place(trainer.model, settings.run.compile, ranks.device, total_steps)
+    parts, precision = settings.train.accumulate, precision_of(settings, ranks)
+    own, _ = equal_parts(ranks.rows(settings.train.batch_size), parts)[0]
+    trial = partial(trial_step, trainer.model, precision, ranks.device, own.stop - own.start, settings.data.image_size)
+    how = {"try_out": trial, "in_parts": parts > 1}
+    compile_in_place(trainer.model, settings.run.compile, ranks.device, total_steps, **how)
     models = ranks.wrap_model(trainer.model), trainer.ema.model
-    return tuple(at_precision(model, precision_of(settings, ranks), ranks.device) for model in models)
+    return tuple(at_precision(model, precision, ranks.device) for model in models)
 
 
 def previewer(

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from datasets import LabelledImages, to_float
 from diffusion import SampleInfo, build_diffusion
 from sampling.drawing import draw
-from utils.device import at_precision, pick_channels_last
+from utils.device import pick_channels_last
 from utils.distributed import Ranks
 from utils.pictures import save_png
+from utils.precision import at_precision, cast_weights, float32_products
 from utils.settings import Settings
 
 LEARNING_RATE = 1e-4
@@ -73,13 +74,15 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
         model = copy.deepcopy(trainer.ema.model)
         if pick_channels_last(settings.run.channels_last, ranks.device, how.precision, training=False):
             model.to(memory_format=torch.channels_last)
+        cast_weights(model, how.precision)
         if how.compiled:
             model.compile()
         return model
 
     def step() -> None:
         set_learning_rate(trainer.optimizer, schedule.learning_rate_at(trainer.step))
-        train_step(trainer, network, diffusion, batches, options, ranks)
+        with float32_products(how.precision, ranks.device):
+            train_step(trainer, network, diffusion, batches, options, ranks)
         trainer.step += 1
 
     def draw_pictures(count: int, steps: int) -> Tensor:

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks.side_by_side import parser, ratio, take_turns, write_result  # noqa: E402
 from models import build_model, unet  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.device import at_precision, reuse_freed_memory  # noqa: E402
+from utils.device import reuse_freed_memory  # noqa: E402
+from utils.precision import at_precision  # noqa: E402
 
 BATCHES = {"Mnist_Mini": 16, "Emoji": 32, "Cifar10": 4}  # on a CPU; others: 16
 

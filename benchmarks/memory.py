@@ -26,7 +26,8 @@ from diffusion import SampleInfo, build_diffusion  # noqa: E402
 from models import build_model  # noqa: E402
 from sampling.drawing import draw  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.device import at_precision, pick_channels_last, pick_precision, reuse_freed_memory  # noqa: E402
+from utils.device import pick_channels_last, reuse_freed_memory  # noqa: E402
+from utils.precision import at_precision, pick_precision  # noqa: E402
 from utils.settings import Settings  # noqa: E402
 
 CONTESTANTS = ("ours", "diffusers", "denoising-diffusion-pytorch")

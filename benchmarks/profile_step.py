@@ -6,10 +6,13 @@ Shares of the operators' own time, as torch.profiler counts it.
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
@@ -18,7 +21,7 @@ from benchmarks.contestants import How, ours  # noqa: E402
 from benchmarks.formulations import BATCHES  # noqa: E402
 from benchmarks.side_by_side import parser, write_result  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.device import pick_precision  # noqa: E402
+from utils.precision import pick_precision  # noqa: E402
 
 GROUPS = {
     "convolution, backward": ("convolution_backward", "slow_conv2d_backward", "convolution_weight"),
@@ -44,12 +47,20 @@ def shares(call, times: int, device: str) -> dict[str, float]:
     with profile(activities=activities) as found:
         for _ in range(times):
             call()
-    spent: dict[str, float] = {}
-    for event in found.key_averages():
-        own = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
-        spent[group_of(event.key)] = spent.get(group_of(event.key), 0.0) + own
+    spent = spent_by_group(found.key_averages(), device)
     total = sum(spent.values())
     return {group: own / total for group, own in sorted(spent.items(), key=lambda item: -item[1])}
+
+
+def spent_by_group(events: Iterable[FunctionEventAvg], device: str) -> dict[str, float]:
+    """The microseconds of each group's operators on `device`. A GPU's kernels are events, too, beside the operators that
+    launched them, and their time is those operators' already."""
+    spent: dict[str, float] = {}
+    for event in events:
+        if event.device_type == DeviceType.CPU:
+            own = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
+            spent[group_of(event.key)] = spent.get(group_of(event.key), 0.0) + own
+    return spent
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def measure(work: str, size: str, seconds: float, all_threads: bool) -> float:
     from models import build_model
     from sampling.drawing import draw
     from utils.config import load_settings
-    from utils.device import at_precision, pick_precision
+    from utils.precision import at_precision, pick_precision
 
     settings = load_settings(str(ROOT / "config.yaml"), ENTRIES[size])
     device, count = torch.device("cpu"), settings.train.batch_size

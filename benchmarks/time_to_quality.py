@@ -27,8 +27,8 @@ from evaluation.extractor import load_extractor  # noqa: E402
 from evaluation.measures import measure  # noqa: E402
 from train_solver import schedule_of  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.device import pick_precision  # noqa: E402
 from utils.files import atomic_write  # noqa: E402
+from utils.precision import pick_precision  # noqa: E402
 
 PEER = "denoising-diffusion-pytorch"
 
@@ -95,7 +95,7 @@ def judge(found: dict[str, Runner], args) -> list[dict[str, object]]:
         if name not in found:
             continue
         runner = found[name]
-        runner.contestant.drawn.load_state_dict(torch.load(path, weights_only=True))
+        runner.contestant.drawn.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         torch.manual_seed(0)
         parts = [args.batch_size] * (args.pictures // args.batch_size)
         drawn = torch.cat([runner.pictures(runner.contestant.draw(count, args.steps)) for count in parts])

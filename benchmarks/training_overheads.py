@@ -24,8 +24,8 @@ from datasets import LabelledImages  # noqa: E402
 from diffusion import build_diffusion  # noqa: E402
 from training.step import train_step  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.device import at_precision, pick_precision  # noqa: E402
 from utils.distributed import Ranks  # noqa: E402
+from utils.precision import at_precision, pick_precision  # noqa: E402
 
 STEPS = 10  # in a turn
 

@@ -12,8 +12,9 @@ import torch
 
 from benchmarks.contestants import Contestant, How, diffusers, lucidrains, matched_width, ours, picture_folder
 from benchmarks.side_by_side import flops, matmul_rate, ratio
+from utils.compiling import pick_compile
 from utils.config import load_settings
-from utils.device import pick_compile, pick_precision
+from utils.precision import pick_precision
 from utils.settings import Settings
 
 

@@ -24,6 +24,7 @@ from torch_fidelity.utils import create_feature_extractor  # noqa: E402
 from datasets import FACTS, to_float  # noqa: E402
 from evaluation.classifier import SIZE, Classifier  # noqa: E402
 from utils.errors import RequestError  # noqa: E402
+from utils.precision import float32_products  # noqa: E402
 from utils.untrusted import check_state_dict, read_pt  # noqa: E402
 
 # Our extractors, each with the entry of config.yaml that it is trained on.
@@ -121,7 +122,8 @@ class Extractor:
     def __call__(self, pictures: Tensor | np.ndarray, batch_size: int = BATCH) -> Features:
         """Of uint8 pictures (N, C, H, W), on whatever device they are."""
         features, logits = [], []
-        with torch.inference_mode():
+        # In float32 whatever the process draws in: papers' figures are.
+        with torch.inference_mode(), float32_products("fp32", self.device):
             for start in range(0, len(pictures), batch_size):
                 batch = as_tensor(pictures[start : start + batch_size]).to(self.device)
                 assert batch.dtype == torch.uint8 and batch.ndim == 4, (batch.dtype, batch.shape)

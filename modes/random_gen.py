@@ -16,7 +16,7 @@ from sampling import Trained, named_if_changed
 from sampling.drawing import Frames, batches_of, draw
 from sampling.labels import ALL
 from utils.background import Background
-from utils.device import compile_in_place
+from utils.compiling import compile_in_place
 from utils.distributed import Ranks
 from utils.pictures import grid, near_square, readable_scale, save_gif, save_png, save_pngs
 
@@ -63,8 +63,9 @@ def run(
         ranks.broadcast_from_rank0(kept.check)
 
     mine = list(batches_of(range(seed, seed + count), at_a_time))[ranks.rank :: ranks.size]
-    compile_in_place(trained.model, COMPILE[compile], trained.device, len(mine) * sampler.steps)
-    everyone = ranks.all_gather(draw_batches(trained, sampler, mine, seed, count, kept, show_bar=ranks.is_main))
+    is_compiled = compile_in_place(trained.model, COMPILE[compile], trained.device, len(mine) * sampler.steps)
+    pad_to = at_a_time if is_compiled else 0
+    everyone = ranks.all_gather(draw_batches(trained, sampler, mine, seed, count, kept, pad_to, show_bar=ranks.is_main))
     if not ranks.is_main:
         return []
     drawn, shown = ({start: part for parts in side for start, part in parts.items()} for side in zip(*everyone))
@@ -84,6 +85,7 @@ def draw_batches(
     first_seed: int,
     count: int,
     kept: "KeptPictures | None",
+    pad_to: int,
     *,
     show_bar: bool,
 ) -> tuple[dict[int, Tensor], dict[int, list[Tensor]]]:
@@ -109,9 +111,10 @@ def draw_batches(
                     frames(index, t, t_prev, x_t, prediction)
                     bar.update(len(x_t))
 
+                how = {"callback": callback, "pad_to": pad_to}
                 pictures = draw(
-                    trained.network, trained.diffusion, sampler, seeds, trained.shape, trained.device, callback,
-                    labels=trained.labels_of(seeds), num_classes=trained.num_classes,
+                    trained.network, trained.diffusion, sampler, seeds, trained.shape, trained.device,
+                    labels=trained.labels_of(seeds), num_classes=trained.num_classes, **how,
                 )  # fmt: skip
                 frames.finish(pictures)
                 if start < PROGRESS_MAX:

@@ -56,10 +56,12 @@ def draw(
     *,
     labels: Sequence[int] | None = None,
     num_classes: int = 0,
+    pad_to: int = 0,
 ) -> Tensor:
     """One picture a seed, each depending on its seed and label alone: uint8 (len(seeds), *shape) on the CPU.
 
     `shape` is (C, H, W). `labels`: a class a seed, for a network of `num_classes`; see `labels_for`.
+    `pad_to`: see `sampling_network`.
     Where the device has too little memory for so many at once, they are drawn in halves, and those in halves; `callback` is
     then told of each part. RequestError if one picture does not fit.
     """
@@ -80,6 +82,7 @@ def draw(
             labels=None if labels is None else torch.tensor(labels, device=device),
             num_classes=num_classes,
             guidance=info.guidance,
+            pad_to=pad_to,
         )
         return to_uint8(sample(asked_for, diffusion, x_T, info, noise_like=noise, callback=told)).cpu()
     except torch.OutOfMemoryError:

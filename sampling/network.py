@@ -18,20 +18,25 @@ def sampling_network(
     labels: Tensor | None = None,
     num_classes: int = 0,
     guidance: Guidance = Guidance(),  # noqa: B008 (frozen)
+    pad_to: int = 0,
 ) -> Network:
     """`network` as `sample` and `encode` call it, (x_t, t) -> output, for one call of them.
 
     labels: (B,) int64 on x_t's device, 0 to `num_classes`, which is the null label; None: the network takes none, or is to
     take the null label for all, which leaves nothing to guide. With self-conditioning the network is shown the guided
-    estimate of the call before.
+    estimate of the call before. `pad_to`: the fewest pictures that it is called for; where x_t has fewer, the last one stands
+    in for the others. A compiled network would be compiled again for a last batch that is shorter.
 
     ValueError for guidance where there are no classes.
     """
     if guidance.scale != 1 and num_classes == 0:
         raise ValueError(f"guidance{guidance} needs a network with classes")
     if labels is not None:
-        network = _guided(network, diffusion, labels, num_classes, guidance)
-    return self_condition.for_sampling(network, diffusion)
+        network = _guided(network, diffusion, _padded(labels, pad_to), num_classes, guidance)
+    network = self_condition.for_sampling(network, diffusion)
+    if not pad_to:
+        return network
+    return lambda x_t, t: network(_padded(x_t, pad_to), _padded(t, pad_to))[: len(x_t)]
 
 
 def training_network(
@@ -49,6 +54,12 @@ def with_labels(network: Network, labels: Tensor | None) -> Network:
     if labels is None:
         return network
     return lambda x_t, t: network(x_t, t, labels)
+
+
+def _padded(rows: Tensor, count: int) -> Tensor:
+    """`rows`, (B, ...), with the last one again until there are `count`."""
+    missing = count - len(rows)
+    return rows if missing <= 0 else torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
 
 
 def _guided(

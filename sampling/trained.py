@@ -13,8 +13,9 @@ from models import build_model
 from sampling.labels import labels_for
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, Checkpoint, digest
 from utils.classes import Classes
-from utils.device import at_precision, pick_channels_last, pick_precision
+from utils.device import pick_channels_last
 from utils.errors import RequestError
+from utils.precision import at_precision, cast_weights, pick_precision
 from utils.untrusted import load_weights
 
 RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of these names
@@ -25,8 +26,8 @@ class Trained(NamedTuple):
 
     data_name: what it was trained on; shape: (C, H, W) of its pictures; num_classes: 0 where it knows none; classes: their
     names, and how many training pictures are of each, or empty. class_label: which of them are asked for, see `labels_for`.
-    model: the bare network; network: the same as (B, C, H, W), (B,) -> (B, C_out, H, W), float32 both ways whatever
-    `precision` it computes in.
+    model: the bare network, its convolutions already in `precision`; network: the same as (B, C, H, W), (B,) ->
+    (B, C_out, H, W), float32 both ways whatever `precision` it computes in.
     weights: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
     batch_size: how many pictures are drawn at a time, unless another number is asked for.
     variant: how it draws otherwise than the checkpoint's EMA weights would by themselves, in words for the names of files.
@@ -101,6 +102,7 @@ def load_trained(
     model = model.to(device).eval()
     if pick_channels_last(settings.run.channels_last, device, precision, training=False):
         model.to(memory_format=torch.channels_last)
+    cast_weights(model, precision)
     options = settings.diffusion.model_dump()
     if clip_denoised is not None:
         options["clip_denoised"] = clip_denoised

@@ -1,9 +1,6 @@
 """What is done for speed changes no picture, and says what it cannot do."""
 
 import copy
-import os
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -17,9 +14,10 @@ from tests.training import advance, make_trainer
 from training.run_folder import write_snapshot
 from utils.background import Background
 from utils.checkpoints import STATE_FILE, load_checkpoint, load_state
-from utils.device import at_precision, compile_in_place, pick_channels_last, pick_compile, pick_device, pick_precision
+from utils.device import pick_channels_last, pick_device
 from utils.errors import RequestError
 from utils.pictures import read_png, save_png, save_pngs
+from utils.precision import pick_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SHIPPED = "checkpoints/mnist_mini.safetensors"
@@ -51,26 +49,12 @@ def test_auto_takes_cuda_then_apples_gpu_then_the_cpu(monkeypatch, cuda, mps, ex
     assert pick_precision("auto", torch.device("mps")) == "fp32"
 
 
-@pytest.mark.parametrize("precision, tf32", [("fp32", False), ("tf32", True), ("bf16", True)])
-def test_tf32_on_a_gpu_unless_fp32_was_asked_for(monkeypatch, precision, tf32):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not tf32)
-    before = torch.get_float32_matmul_precision()
-    try:
-        at_precision(torch.nn.Identity(), precision, CUDA)
-        assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
-        assert torch.backends.cudnn.allow_tf32 is tf32
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 def test_channels_last_draws_the_same_pictures():
     chosen = [(CPU, "fp32", False), (CPU, "fp32", True), (CPU, "bf16", False), (CUDA, "fp32", False)]
-    assert [pick_channels_last("auto", *how, training=training) for *how, training in chosen] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    found = [pick_channels_last("auto", *how, training=training) for *how, training in chosen]
+    assert found == [True, False, False, False]
+    for training in (False, True):
+        assert [pick_channels_last("auto", CUDA, name, training=training) for name in ("bf16", "fp16")] == [True, True]
     trained = load_model(SHIPPED, device=CPU, precision="fp32").trained
     assert trained.model.middle_block[0].conv2[3].weight.is_contiguous(memory_format=torch.channels_last)
     x, t = torch.randn(2, 1, 28, 28), torch.tensor([10, 900])
@@ -88,42 +72,6 @@ def test_channels_last_in_training_is_saved_and_gone_on_with(tmp_path):
     weights = [load_checkpoint(tmp_path / name / "model.safetensors").state_dict for name in "ab"]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=0)
-
-
-def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch, capsys):
-    assert not pick_compile("auto", CPU, 10**9) and pick_compile(True, CPU, 1)
-    monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.delenv("CXX", raising=False)
-    model = torch.nn.Conv2d(1, 1, 1)
-    compile_in_place(model, True, CPU, 1)
-    said = capsys.readouterr().out
-    assert "Not compiled" in said and "compiler" in said and "run.compile=false" in said
-    assert model._compiled_call_impl is None and model(torch.zeros(1, 1, 2, 2)).shape == (1, 1, 2, 2)
-
-
-def test_a_training_without_a_compiler_ends_well(tmp_path):
-    environment = {**os.environ, "PATH": "/nonexistent"}
-    environment.pop("CXX", None)
-    options = [part for override in [*TINY, "run.compile=true"] for part in ("--set", override)]
-    command = [
-        sys.executable,
-        "train_solver.py",
-        "--data_name",
-        "Mnist_Mini",
-        "--save_dir",
-        tmp_path,
-        "--max_steps",
-        "1",
-    ]
-    answer = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
-    assert answer.returncode == 0 and "Not compiled" in answer.stdout, answer.stderr
-
-
-@pytest.mark.slow
-def test_a_compiled_network_is_saved_under_its_own_names(tmp_path):
-    out = done(train(tmp_path / "run", "--max_steps", 1, settings=[*TINY, "run.compile=true"]))
-    assert "Compiling" in out
-    assert not [name for name in load_checkpoint(tmp_path / "run" / "model.safetensors").state_dict if "_orig" in name]
 
 
 # --- drawing

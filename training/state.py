@@ -76,7 +76,8 @@ class TrainerState:
         load_weights(self.model, state["model"], source)
         load_weights(self.ema.model, state["ema"], source)
         load_optimizer(self.optimizer, state["optimizer"], source)
-        load_part(self.scaler, state["scaler"], source)
+        if state["scaler"]:  # else it was saved in another precision than fp16, and a new scaler begins
+            load_part(self.scaler, state["scaler"], source)
         load_part(self.monitor, state["monitor"], source)
         self.step, self.skipped, self.data = state["step"], list(state["skipped"]), state["data"]
 

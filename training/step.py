@@ -10,7 +10,7 @@ from diffusion import GaussianDiffusion, draw_timesteps
 from sampling.network import Network, training_network
 from training.labels import drop_labels
 from training.state import TrainerState
-from utils.distributed import Ranks, split_evenly
+from utils.distributed import Ranks
 from utils.seeds import derive_seed, generator
 
 
@@ -59,20 +59,28 @@ def train_step(
         labels = drop_labels(labels, share, classes, dropped, batch_size=batch_size, rows=rows)  # (R,)
 
     trainer.optimizer.zero_grad()
-    for part in split_evenly(rows, min(options.accumulate, len(x_0))):
+    for part, seen in equal_parts(rows, min(options.accumulate, len(x_0))):
         torch.manual_seed(derive_seed(seed, "dropout", step))
         trainer.model.part_of_batch(part.start, batch_size)
         with ranks.sync_gradients_when(part.stop == rows.stop):
             own = slice(part.start - rows.start, part.stop - rows.start)  # among this rank's rows
             shown = labels[own] if options.num_classes else None
             wrapped = training_network(network, diffusion, labels=shown, with_estimate=shows_estimate)
-            losses = diffusion.training_losses(wrapped, x_0[own], t[part], noise[part])  # a row each
+            losses = diffusion.training_losses(wrapped, x_0[own], t[part], noise[part])[seen:]  # a row each
             # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.
             trainer.scaler.scale(losses.sum() * (ranks.size / batch_size)).backward()
-        trainer.monitor.note_losses(t[part], losses.detach())
+        trainer.monitor.note_losses(t[part][seen:], losses.detach())
     trainer.scaler.unscale_(trainer.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), options.grad_clip or math.inf)
     trainer.monitor.note_gradient(step, norm, scaled=trainer.scaler.is_enabled())
     trainer.scaler.step(trainer.optimizer)
     trainer.scaler.update()
     trainer.ema.update(trainer.model, step)
+
+
+def equal_parts(rows: slice, count: int) -> list[tuple[slice, int]]:
+    """`rows` in at most `count` parts of one length, as a compiled network would be compiled again for another; and how many
+    of a part's first rows the parts before it have had already (not 0 at most in the last)."""
+    size = -(-(rows.stop - rows.start) // count)
+    starts = [(begin, min(begin, rows.stop - size)) for begin in range(rows.start, rows.stop, size)]
+    return [(slice(start, start + size), begin - start) for begin, start in starts]

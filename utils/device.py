@@ -1,33 +1,76 @@
-"""Which device, in which precision, compiled or not: decided once, at the start."""
+"""Which device, and how its memory and its algorithms are used: decided once, at the start."""
 
 import ctypes
 import os
-import shutil
 import sys
-from collections.abc import Callable
-from importlib.util import find_spec
+from functools import cache
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffusion.gaussian import WITHOUT_FLOAT64
-from utils.errors import RequestError
+from utils.errors import RequestError, one_line
 
-# Below this many steps the minute or so of compiling does not pay on a GPU.
-COMPILE_PAYS_FROM = 5000
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+NO_GPU = ("no NVIDIA driver", "not compiled with CUDA")  # what torch says where there is none
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`: a CUDA device, else Apple's GPU (`mps`), else the CPU. RequestError if what is asked for is not there."""
+    """`auto`: a CUDA device, else Apple's GPU (`mps`), else the CPU. RequestError if what is asked for is not there.
+
+    A CUDA device that is there but cannot be used, as with an old driver, is not passed over. Where CUDA_VISIBLE_DEVICES
+    names one on a machine without any, a line says that the CPU computes.
+    """
+    if name == "auto":
+        _note_missing_cuda()
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
     if not available[name]:
         what = "CUDA device" if name == "cuda" else "GPU of Apple's"
-        raise RequestError(f"--device {name}: PyTorch sees no {what} here; use --device cpu or auto")
+        why = f" ({_why_no_cuda()})" if name == "cuda" else ""
+        raise RequestError(f"--device {name}: PyTorch sees no {what} here{why}; use --device cpu or auto")
     return torch.device(name)
+
+
+@cache
+def _note_missing_cuda() -> None:
+    """RequestError if there is a driver but no device that torch can use, of those that the user leaves visible."""
+    if torch.cuda.is_available():
+        return
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    why = _why_no_cuda()
+    if named is not None and (not named.strip() or named.strip().startswith("-")):
+        return  # hidden on purpose
+    if any(reason in why for reason in NO_GPU) or (named is None and "No CUDA GPUs" in why):
+        if named is not None:
+            print(f"Note:    CUDA_VISIBLE_DEVICES={one_line(named)}, but PyTorch sees no CUDA device here ({why})")
+        return
+    raise RequestError(f"the CUDA device cannot be used: {why}; mend that, or use --device cpu")
+
+
+def _why_no_cuda() -> str:
+    """What torch says when it is asked for CUDA and has none, its first sentence."""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return one_line(str(error).strip().splitlines()[0]).split(". ")[0].rstrip(".")
+    return "no device is visible"
+
+
+def check_device_works(device: torch.device) -> None:
+    """RequestError if a CUDA device does not even fill a tensor: there are no kernels for its architecture, say."""
+    if device.type != "cuda":
+        return
+    try:
+        torch.ones(1, device=device).sum().item()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        why = one_line(str(error).strip().splitlines()[0]).removeprefix("CUDA error: ")
+        raise RequestError(
+            f"the CUDA device cannot be used: {why}; install the PyTorch that is built for it, or use --device cpu"
+        ) from None
 
 
 def float64_on(device: torch.device) -> torch.dtype:
@@ -56,67 +99,24 @@ def reuse_freed_memory() -> None:
         set_option(m_trim_threshold, 2**31 - 1)
 
 
-def pick_precision(name: str, device: torch.device) -> str:
-    """`fp32`, `tf32`, `bf16` or `fp16`. `auto` is bf16 where the device computes in it natively, else fp32.
-
-    Of CPUs those with AVX512-BF16 or AMX do: 1.3 to 2 times as fast by network (benchmarks/formulations.py); without them
-    bf16 was measured to be many times slower.
-    """
-    if name != "auto":
-        return name
-    if device.type == "mps":
-        return "fp32"  # nothing else was measured there
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if cpu_has_bf16() else "fp32"
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices in its own instructions."""
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}  # not in every torch
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-
-
 def pick_channels_last(setting: str | bool, device: torch.device, precision: str, *, training: bool) -> bool:
-    """Whether feature maps lie in memory with the channels last: `auto` does for drawing in fp32 on a CPU.
+    """Whether feature maps lie in memory with the channels last: `auto` does for drawing in fp32 on a CPU, and on CUDA in
+    bf16 and fp16, whose convolutions run so on the tensor cores.
 
     1.08 to 1.23 times as fast by network with AVX2, 0.95 to 1 with AVX512 (benchmarks/formulations.py); in training 0.93 to
     1.1. In bf16 it is the slower one: the CPU's normalisation takes several times as long so. On a GPU: not measured.
     """
-    return device.type == "cpu" and precision == "fp32" and not training if setting == "auto" else setting
-
-
-def pick_compile(setting: str | bool, device: torch.device, steps: int) -> bool:
-    """Whether to compile the network: `auto` does on a GPU, for long runs. On CPUs it was measured not to pay."""
-    return device.type == "cuda" and steps >= COMPILE_PAYS_FROM if setting == "auto" else setting
-
-
-def compile_in_place(model: nn.Module, setting: str | bool, device: torch.device, steps: int) -> None:
-    """Compiles `model` where `pick_compile` says so, and says that it does; without a compiler it stays as it is.
-
-    In place: the names in its state_dict stay what they are.
-    """
-    if not pick_compile(setting, device, steps):
-        return
-    missing = missing_compiler(device)
-    if missing:
-        print(f"Not compiled, so slower: {missing}. run.compile=false leaves this out.")
-        return
-    print("Compiling the network: the first step takes a minute or two.", flush=True)
-    model.compile()
-
-
-def missing_compiler(device: torch.device) -> str | None:
-    """What torch.compile would need on `device` and cannot find here; None if it has all."""
+    if setting != "auto":
+        return setting
     if device.type == "cuda":
-        if find_spec("triton") is None:
-            return "triton is not installed"
-        names = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang", "cc"]
-    else:
-        names = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
-    if any(shutil.which(name) for name in names):
-        return None
-    return f"torch.compile needs a compiler, and there is no {' or '.join(names)}"
+        return precision in ("bf16", "fp16")
+    return device.type == "cpu" and precision == "fp32" and not training
+
+
+def tune_convolutions(device: torch.device) -> None:
+    """From now on cuDNN tries its algorithms for each new shape and takes the fastest, unless they must be deterministic."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
 
 
 def be_deterministic() -> None:
@@ -139,20 +139,3 @@ def check_training_memory(parameters: int, device: torch.device) -> None:
             f"the network has {parameters:,} parameters: to train it takes {20 * parameters / 2**30:,.0f} GiB at the least, "
             f"and {device} has {memory / 2**30:,.0f}; lower model.base_channels or model.channel_mult"
         )
-
-
-def at_precision(model: nn.Module, precision: str, device: torch.device) -> Callable[..., Tensor]:
-    """`model` as a function of (x_t, t, y=None) that computes in `precision` and takes and gives float32: precision ends at
-    this call.
-
-    On a GPU fp32 is float32 all through; with any other precision, its float32 products run on the tensor cores (TF32).
-    """
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
-        torch.backends.cudnn.allow_tf32 = precision != "fp32"
-
-    def call(x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
-        with torch.autocast(device.type, dtype=DTYPES.get(precision), enabled=precision in DTYPES):
-            return (model(x_t, t) if y is None else model(x_t, t, y)).float()
-
-    return call

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from utils.device import pick_device, reuse_freed_memory
+from utils.device import check_device_works, pick_device, reuse_freed_memory, tune_convolutions
 from utils.errors import RequestError
 
 # The longest that ranks wait for one another: rank 0 may be reading a large state, or decoding pictures.
@@ -36,6 +36,12 @@ class Ranks:
         self.device = pick_device(device)
         reuse_freed_memory()
         self._ddp: DistributedDataParallel | None = None
+        self._join()
+        check_device_works(self.device)
+        tune_convolutions(self.device)
+
+    def _join(self) -> None:
+        """Takes this rank's own GPU, and joins the process group, where there are several ranks."""
         if self.size == 1:
             return
         if self.device.type == "mps":

@@ -17,7 +17,7 @@ REMEDIES = {
 }
 OUT_OF_MEMORY = (
     "the memory is used up: lower train.batch_size and sample.batch_size (--batch_size when drawing), "
-    "or take a smaller network or smaller pictures"
+    "raise train.accumulate, which works a batch in parts, or take a smaller network or smaller pictures"
 )
 
 

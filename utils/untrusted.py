@@ -185,15 +185,22 @@ def load_part(part: object, state: object, source: str | Path) -> None:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: object, source: str | Path) -> None:
-    """As `load_part`; the optimizer itself would take numbers of other shapes, and fail at its next step."""
+    """As `load_part`; the optimizer itself would take numbers of other shapes, and fail at its next step.
+
+    It would also keep the layout that they have in the file, and fused Adam takes them as lying in memory like their
+    parameter: they are copied into its layout.
+    """
     load_part(optimizer, state, source)
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
-            if isinstance(value, Tensor) and value.ndim > 0 and value.shape != parameter.shape:
+            if not isinstance(value, Tensor) or value.ndim == 0:
+                continue
+            if value.shape != parameter.shape:
                 shapes = f"{tuple(value.shape)} for {tuple(parameter.shape)}"
                 raise RequestError(
                     f"{source} does not fit this training's optimizer ({name} {shapes}); choose another --save_dir"
                 )
+            values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _compare(expected: Shapes, found: Shapes, source: str | Path) -> None:

@@ -1,0 +1,120 @@
+"""Whether a network is compiled; and if it cannot be, that this is said, and the run goes on without."""
+
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from utils.errors import one_line
+
+# Below this many steps the minute or so of compiling does not pay on a GPU.
+COMPILE_PAYS_FROM = 5000
+# A network of fewer parameters computes for less time than its kernels take to be launched: as one CUDA graph it does not.
+GRAPHS_PAY_BELOW = 5_000_000
+SHOWN_LETTERS = 200  # of what a compiler says
+
+
+def pick_compile(setting: str | bool, device: torch.device, steps: int) -> bool:
+    """Whether to compile the network: `auto` does on a GPU, for long runs. On CPUs it was measured not to pay."""
+    return device.type == "cuda" and steps >= COMPILE_PAYS_FROM if setting == "auto" else setting
+
+
+def pick_mode(model: nn.Module, device: torch.device, *, in_parts: bool = False) -> str:
+    """torch.compile's mode: `reduce-overhead` (CUDA graphs) for a small network on a GPU, else `default`.
+
+    in_parts: whether a training works its batches in several parts, whose gradients are summed: a graph would write the
+    next part's gradients over the first one's.
+    """
+    small = sum(parameter.numel() for parameter in model.parameters()) < GRAPHS_PAY_BELOW
+    return "reduce-overhead" if device.type == "cuda" and small and not in_parts else "default"
+
+
+def compile_in_place(
+    model: nn.Module,
+    setting: str | bool,
+    device: torch.device,
+    steps: int,
+    *,
+    try_out: Callable[[], object] | None = None,
+    in_parts: bool = False,
+) -> bool:
+    """Compiles `model` where `pick_compile` says so, and says that it does; says whether it did.
+
+    In place: the names in its state_dict stay what they are. Whatever goes wrong with compiling, here, in `try_out` (a step
+    of what the network is for) or in a later call, the network goes on as it is written, and one line says why.
+    """
+    if not pick_compile(setting, device, steps):
+        return False
+    missing = missing_compiler(device)
+    if missing:
+        _say_why_not(missing)
+        return False
+    print("Compiling the network: the first step takes a minute or two.", flush=True)
+    model.compile(mode=pick_mode(model, device, in_parts=in_parts))
+    compiled = CompiledCall(model)
+    model._compiled_call_impl = compiled
+    if try_out is not None:
+        try:
+            try_out()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # the compilers have no exception in common, and this may be any program's
+            compiled.give_up(error)
+    return compiled.compiled is not None
+
+
+class CompiledCall:
+    """A compiled network's call, in the place of `model`'s own; the plain one as soon as the compiled one fails."""
+
+    def __init__(self, model: nn.Module):
+        self.plain = model._call_impl
+        self.compiled: Callable[..., Tensor] | None = model._compiled_call_impl
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if self.compiled is None:
+            return self.plain(*inputs)
+        if inputs[0].is_cuda:
+            torch.compiler.cudagraph_mark_step_begin()
+        try:
+            output = self.compiled(*inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # the compilers have no exception in common
+            output = self.plain(*inputs)  # if this fails too, compiling was not at fault, and nothing is said of it
+            self.give_up(error)
+            return output
+        # A CUDA graph writes its next output into the same memory.
+        return output if output.requires_grad or not output.is_cuda else output.clone()
+
+    def give_up(self, error: Exception) -> None:
+        """From now on as it is written."""
+        if self.compiled is not None:
+            self.compiled = None
+            reason = str(error).strip() or type(error).__name__
+            _say_why_not(one_line(reason.splitlines()[0])[:SHOWN_LETTERS])
+
+
+def missing_compiler(device: torch.device) -> str | None:
+    """What torch.compile would need on `device` and cannot find here; None if it has all."""
+    if device.type == "cuda":
+        if find_spec("triton") is None:
+            return "triton is not installed"
+        names = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]  # all that triton looks for
+    else:
+        names = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
+    if not any(shutil.which(name) for name in names):
+        return f"torch.compile needs a compiler, and there is no {' or '.join(names)}"
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not headers.is_file():
+        return f"torch.compile needs Python's headers, and there is no {headers} (the package python3-dev has them)"
+    return None
+
+
+def _say_why_not(reason: str) -> None:
+    print(f"Not compiled, so slower: {reason.rstrip('.')}. run.compile=false leaves this out.", flush=True)
