@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.training import advance, make_trainer, settings_of
+from tests.small_training import advance, make_trainer, settings_of
 
 
 def yaml_entry(text: str) -> str:

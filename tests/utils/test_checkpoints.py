@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from interop import open_checkpoint
 from models import build_model
-from tests.training import advance, find, make_trainer
+from tests.small_training import advance, find, make_trainer
 from utils import version
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint
 from utils.errors import RequestError

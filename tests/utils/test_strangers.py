@@ -20,13 +20,13 @@ from PIL import Image
 import datasets.cache
 from datasets import ImageDataset
 from tests.processes import run as script
-from tests.test_checkpoints import Mark
-from tests.training import advance, make_trainer
+from tests.small_training import advance, make_trainer
+from tests.utils.test_checkpoints import Mark
 from utils.checkpoints import digest, load_state
 from utils.config import load_settings
 from utils.errors import RequestError, one_line
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 # Pickles

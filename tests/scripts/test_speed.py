@@ -10,7 +10,7 @@ from diffusion import SampleInfo, build_diffusion
 from modes.model import load_model
 from sampling.drawing import Frames, draw
 from tests.processes import TINY, done, refused, run, train
-from tests.training import advance, make_trainer
+from tests.small_training import advance, make_trainer
 from training.run_folder import write_snapshot
 from utils.background import Background
 from utils.checkpoints import STATE_FILE, load_checkpoint, load_state

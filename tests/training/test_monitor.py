@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from diffusion import Prediction
-from tests.training import ALONE
+from tests.small_training import ALONE
 from training.monitor import TrainingMonitor
 from training.previews import ClippedShare, data_figures, picture_figures, picture_warnings
 

@@ -11,8 +11,8 @@ from diffusion import GaussianDiffusion, SampleInfo, encode, make_betas, sample
 from diffusion.objectives import OBJECTIVES
 from diffusion.samplers import UNIPC_ORDER
 from diffusion.schedules import half_log_snr
+from tests.diffusion.test_samplers import PEER_NAMES, STEPS, normal, scripted, wavy
 from tests.oracles import FiniteOracle, GaussianOracle
-from tests.test_samplers import PEER_NAMES, STEPS, normal, scripted, wavy
 
 MEAN, STD = 0.2, 0.5
 

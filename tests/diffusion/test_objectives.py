@@ -8,8 +8,8 @@ import torch
 from diffusion import GaussianDiffusion, SampleInfo, draw_timesteps, make_betas, sample
 from diffusion.objectives import output_of, read_output
 from diffusion.schedules import zero_terminal_snr_betas
+from tests.diffusion.test_samplers import normal
 from tests.oracles import GaussianOracle
-from tests.test_samplers import normal
 from utils.config import load_settings
 from utils.errors import RequestError
 

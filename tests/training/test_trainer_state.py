@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.processes import TINY, done, refused, train
-from tests.training import advance, find, make_trainer, read_state
+from tests.small_training import advance, find, make_trainer, read_state
 from training.recovery import MOST_SKIPPED, rewind
 from training.run_folder import LOCK_FILE, last_sheet, lock_run_folder
 from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_checkpoint, load_state

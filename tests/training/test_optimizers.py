@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models import build_model
-from tests.test_models import SMALL
+from tests.models.test_models import SMALL
 from training.optimizers import (
     MOMENTUM,
     MuonWithAdam,

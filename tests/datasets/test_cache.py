@@ -84,7 +84,7 @@ def test_a_killed_build_leaves_no_cache(folder, tmp_path, load):
         "ImageDataset('folder', sys.argv[1], image_size=8, cache_dir=sys.argv[2]).load()\n"
     )
     command = [sys.executable, "-c", script, str(folder), str(tmp_path / "cache")]
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     assert subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}).returncode == -9
     assert [path.suffix for path in cache_files(tmp_path)] == [".tmp"]
     assert load()[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]

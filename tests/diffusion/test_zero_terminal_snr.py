@@ -5,7 +5,7 @@ import torch
 
 from diffusion import GaussianDiffusion, SampleInfo, make_betas, sample
 from diffusion.schedules import zero_terminal_snr_betas
-from tests.test_samplers import scripted, wavy
+from tests.diffusion.test_samplers import scripted, wavy
 
 SAMPLERS = ["DDPM_{}_0p0", "DDIM_{}_0p0", "DDIM_{}_0p5", "DDIM_{}_1p0", "DPMPP_{}_0p0", "DPMPP_{}_0p5", "DPMPP_{}_1p0",
             "HEUN_{}_0p0", "UNIPC_{}_0p0"]  # fmt: skip

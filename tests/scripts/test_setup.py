@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Stands for a Python without the requirements. Beside it lie the names of the files that it meets, and `venv` if it is
 # the Python of a virtual environment; pip adds to the first, and `-m venv` makes the second.

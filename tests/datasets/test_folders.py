@@ -23,7 +23,7 @@ from training.previews import data_figures
 from utils.errors import RequestError
 from utils.settings import DataSettings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 # Kinds of pictures

@@ -10,9 +10,9 @@ from diffusion.objectives import OBJECTIVES
 from models import build_model
 from sampling.drawing import draw
 from sampling.network import sampling_network, training_network
+from tests.diffusion.test_samplers import normal, scripted
+from tests.models.test_models import SMALL
 from tests.oracles import FiniteOracle, GaussianOracle, LabelledOracle, MixtureOracle
-from tests.test_models import SMALL
-from tests.test_samplers import normal, scripted
 
 T = 200
 CPU = torch.device("cpu")

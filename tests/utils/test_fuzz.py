@@ -14,14 +14,14 @@ from PIL import Image
 from datasets.decode import UnreadablePictureError, decode_file
 from diffusion import SampleInfo
 from models import build_model, parameter_shapes
-from tests.training import advance, make_trainer, settings_of
+from tests.small_training import advance, make_trainer, settings_of
 from utils.checkpoints import load_checkpoint, load_state
 from utils.config import load_settings
 from utils.errors import RequestError, one_line
 from utils.settings import Settings
 from utils.untrusted import load_weights, shapes_of
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 # Bytes at random: a few in the quick form, always the same; many others by -m slow

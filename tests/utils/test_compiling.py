@@ -14,7 +14,7 @@ from diffusion import SampleInfo, build_diffusion
 from models import build_model
 from sampling.drawing import draw
 from tests.processes import TINY, done, train
-from tests.training import ALONE, make_trainer
+from tests.small_training import ALONE, make_trainer
 from training.step import StepOptions, equal_parts, train_step
 from training.trial import trial_step
 from utils import compiling
