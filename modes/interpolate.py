@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from datasets import ImageDataset, LabelledImages
 from diffusion import SampleInfo
 from modes.model import Model
 from modes.real_data import data_words, labels_of, real_data
@@ -59,9 +59,8 @@ def run(
         f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode} at {steps} steps of noise"
     )
     print(f"Output:  {path}", flush=True)
-    data = real_data(model.settings, data_name, data_path, config).load()
     seeds = range(seed, seed + count)
-    chosen = pairs_of(data.images, seeds)
+    data, chosen = read_pairs(real_data(model.settings, data_name, data_path, config), seeds)
     first, second = torch.from_numpy(data.images[chosen])  # each (count, C, H, W)
     classes = labels_of(trained, data, chosen)
     with tqdm(unit="step", unit_scale=True) as bar:
@@ -85,13 +84,20 @@ def run(
     return [save_png(path, sheet, model.texts("interpolate", sampler, options))]
 
 
-def pairs_of(images: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-    """Which two of the pictures (N, C, H, W) make the pair of each seed: (2, pairs). RequestError if there are too few."""
-    if len(images) < 2:
-        raise RequestError(f"interpolation needs two pictures, and there is {len(images)}")
-    if len(seeds) > len(images):
-        raise RequestError(f"--sample_num {len(seeds)}: there are {len(images):,} pictures to make pairs of")
-    return pick(len(images), seeds, 2).numpy()
+def read_pairs(dataset: ImageDataset, seeds: Sequence[int]) -> tuple[LabelledImages, np.ndarray]:
+    """The data, and which two of its pictures make the pair of each seed: (2, pairs). RequestError if there are too few."""
+    check_enough(dataset.count(), len(seeds))
+    data = dataset.load()
+    check_enough(len(data.images), len(seeds))  # some may have been unreadable
+    return data, pick(len(data.images), seeds, 2).numpy()
+
+
+def check_enough(picture_num: int, pair_num: int) -> None:
+    """RequestError if so many pictures are too few for so many pairs."""
+    if picture_num < 2:
+        raise RequestError(f"interpolation needs two pictures, and there is {picture_num}")
+    if pair_num > picture_num:
+        raise RequestError(f"--sample_num {pair_num}: there are {picture_num:,} pictures to make pairs of")
 
 
 def sheet_of(rows: Tensor, coefficients: Sequence[float]) -> Tensor:

@@ -66,7 +66,7 @@ TRAININGS = {
     "network larger than memory": ([*TRAIN, *sets("model.base_channels=8192", "model.channel_mult=[64, 64]")], ["parameters", "GiB", "model.base_channels"]),
     "blocks without end": ([*TRAIN, *sets("model.num_res_blocks=1000000000")], ["num_res_blocks", "less than or equal"]),
     "a trillion timesteps": ([*TRAIN, *sets("diffusion.timestep_num=1000000000000")], ["timestep_num", "less than or equal"]),
-    "more sampling steps than timesteps": ([*TRAIN, *sets("diffusion.timestep_num=20")], ["1 to the 20", "50"]),
+    "more sampling steps than timesteps": ([*TRAIN, *sets("diffusion.timestep_num=10")], ["1 to the 10", "20"]),
     "zero terminal SNR of noise": ([*TRAIN, *sets("diffusion.zero_terminal_snr=true", "diffusion.objective=pred_noise")], ["pred_v"]),
     "unknown schedule": ([*TRAIN, *sets("diffusion.beta_schedule=square")], ["beta_schedule", "'cosine'"]),
     "negative batch": ([*TRAIN, *sets("train.batch_size=-4")], ["train.batch_size", "greater than or equal to 1"]),
