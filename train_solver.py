@@ -95,10 +95,11 @@ def main(args: argparse.Namespace) -> int:
                 temporary.write_text(to_yaml(settings), encoding="utf-8")
             if settings.train.on_nonfinite == "rewind" and trainer.step == 0:
                 trainer.save(folder)  # something to go back to
-        # Unreadable pictures that were skipped make it shorter than planned.
+        total_steps = schedule_of(settings, len(data.images)).total_steps  # skipped pictures make it shorter than planned
         signal_number = 0
-        if trainer.step < schedule_of(settings, len(data.images)).total_steps:
+        if trainer.step < total_steps:
             signal_number = train(settings, trainer, diffusion, build_batches(settings, data, ranks), folder, ranks)
+            print(*output_lines(folder, trainer.step, total_steps, signal_number), sep="\n")
         else:
             if ranks.is_main:
                 write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
@@ -221,7 +222,6 @@ def train(
             if is_last or is_stopping:
                 break
     log.close()
-    print(*output_lines(folder, trainer.step, schedule.total_steps, signal_number), sep="\n")
     return signal_number
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -55,9 +56,7 @@ def run(
         *data_words(model.settings, data_name, data_path, config),
     ]
     path = Path(f"{trained.output_prefix(save_dir, sampler, *words)}_interpolate.png")
-    print(
-        f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode} at {steps} steps of noise"
-    )
+    print(f"Draws:   {count:,} pairs of real pictures, {len(coefficients)} coefficients, {mode}, {steps} steps of noise")
     print(f"Output:  {path}", flush=True)
     seeds = range(seed, seed + count)
     data, chosen = read_pairs(real_data(model.settings, data_name, data_path, config), seeds)
