@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from diffusion import SampleInfo
 from evaluation.drawn import draw_pictures, measure_sets, network_calls
 from evaluation.extractor import extractor_for, load_extractor
@@ -16,6 +14,7 @@ from evaluation.reference import Reference, load_reference
 from evaluation.sheets import surest_sheet
 from modes.model import Model
 from modes.real_data import real_data
+from utils.bars import progress_bar
 from utils.pictures import readable_scale, save_png
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
@@ -57,7 +56,7 @@ def run(
     floor = metrics.floor(seed_sets)
     if "fid" not in floor["figures"]:
         print(f"Floor:   not measured, as {available:,} held-out pictures are too few")
-    with tqdm(total=seed_sets.total * network_calls(trained, sampler), unit="call", unit_scale=True) as bar:
+    with progress_bar(seed_sets.total * network_calls(trained, sampler), "call") as bar:
         drawn = (draw_pictures(trained, sampler, seeds, batch_size, bar.update) for seeds in seed_sets.ranges())
         record, first, two_sample = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
     train = metrics.reference if split == "train" else load_reference(data, "train", chosen, seed=seed)

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from diffusion import SampleInfo
+from diffusion import SampleInfo, pairs_from
 from modes.model import Model
 from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
 from sampling.interpolation import changes, interpolate, pick
 from sampling.trained import check_deterministic
+from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.pictures import grid, readable_scale, save_png
 
@@ -64,7 +64,9 @@ def run(
     chosen = pairs_of(data.images, seeds)
     first, second = torch.from_numpy(data.images[chosen])  # each (count, C, H, W)
     classes = labels_of(trained, data, chosen)
-    with tqdm(unit="step", unit_scale=True) as bar:
+    jumps = len(pairs_from(steps - 1, trained.diffusion.timestep_pairs(sampler.steps, sampler.spacing)))
+    paths_num = count * (len(coefficients) + 2 * (mode == "ddim"))  # ddim encodes both ends as well
+    with progress_bar(jumps * paths_num, "step") as bar:
         between = interpolate(
             trained.network, trained.diffusion, sampler, first, second, mode=mode, seeds=seeds, coefficients=coefficients,
             noise_steps=steps, batch_size=model.batch_size(batch_size, count * len(coefficients)), device=trained.device,
