@@ -5,7 +5,7 @@ from typing import Any
 
 from diffusion import SampleInfo
 from evaluation.drawn import draw_pictures, measure_sets, network_calls
-from evaluation.extractor import extractor_for, load_extractor
+from evaluation.extractor import check_suits, extractor_for, load_extractor
 from evaluation.measures import check_count
 from evaluation.memorisation import Memorisation, memorisation, save_memorisation
 from evaluation.picture_metrics import PictureMetrics, SeedSets
@@ -42,6 +42,8 @@ def run(
     names = ("evaluate.json", "evaluate.md", "memorisation.png", "told_apart.png")
     paths = [Path(f"{prefix}_{name}") for name in names]
     data = real_data(model.settings, data_name, data_path, config)
+    if extractor:
+        check_suits(extractor, data.source)
     chosen = load_extractor(extractor or extractor_for(data.source), inception_weights, trained.device)
     if sample_num:
         check_count(sample_num, chosen)
