@@ -15,10 +15,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from datasets.decode import UnreadablePictureError, decode_array, decode_file
 from datasets.picture_set import PictureSet
+from utils.bars import progress_bar
 from utils.errors import RequestError, counted, reason_of
 from utils.files import exclusive, folder_made
 
@@ -177,7 +177,7 @@ def write_pictures(
     skipped = []
     block = max(1, min(1024, BLOCK_BYTES // int(np.prod(shape))))
     attempt = partial(decode, image_size=shape[1], image_channel=shape[0])
-    bar = tqdm(total=len(items), desc=title, unit="picture", disable=None if progress else True)
+    bar = progress_bar(len(items), "picture", title=title, visible=progress)
     # A warning would name no picture; decode_file makes an error of what matters.
     with bar, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

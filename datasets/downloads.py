@@ -9,10 +9,10 @@ import urllib.request
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
 from datasets.facts import FACTS
 from datasets.picture_set import Archive, Items, PictureSet
+from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.files import exclusive, folder_made
 
@@ -206,7 +206,7 @@ def fetch_from(url: str, path: str, md5: str) -> None:
     found = hashlib.md5(usedforsecurity=False)
     with urllib.request.urlopen(request, timeout=SILENCE_SECONDS) as response, open(path, "wb") as file:
         title = f"downloading {os.path.basename(path)}"
-        with tqdm(total=response.length, desc=title, unit="B", unit_scale=True, disable=None) as bar:
+        with progress_bar(response.length, "B", title=title) as bar:
             while piece := response.read(2**20):
                 file.write(piece)
                 found.update(piece)

@@ -143,6 +143,16 @@ def extractor_for(source: str) -> str:
     return FACTS[source].extractor or "inception"
 
 
+def check_suits(name: str, source: str) -> None:
+    """RequestError if the extractor `name` classifies other things than the pictures of `source` show: its features would mean
+    nothing. What a folder of the user's own shows is not known."""
+    if name in CLASSIFIERS and source != "folder" and extractor_for(source) != name:
+        raise RequestError(
+            f"--extractor {name} tells {name} apart, and says nothing of {source}: "
+            f"--extractor {extractor_for(source)} is the one for it"
+        )
+
+
 def load_extractor(
     name: str, inception_weights: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> Extractor:

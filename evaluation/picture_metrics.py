@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datasets import ImageDataset
 from evaluation.appearance import appearance
-from evaluation.extractor import Extractor, extractor_for, load_extractor
+from evaluation.extractor import Extractor, check_suits, extractor_for, load_extractor
 from evaluation.measures import Figures, measure
 from evaluation.record import summary
 from evaluation.reference import load_reference
@@ -110,6 +110,8 @@ def find_extractor(
 
     RequestError if one is asked for by name, or by its weights, that is not to be had.
     """
+    if name:
+        check_suits(name, source)
     try:
         extractor = load_extractor(name or extractor_for(source), inception_weights, device)
     except RequestError as error:

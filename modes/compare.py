@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from datasets import ImageDataset
 from diffusion import SampleInfo
 from evaluation.cells import Cell
@@ -13,6 +11,7 @@ from evaluation.picture_metrics import PictureMetrics, SeedSets, find_extractor
 from evaluation.record import comma_separated, floor_row, markdown, save_text, table_row
 from evaluation.sheets import Sheet, labelled_grid
 from modes.model import Model
+from utils.bars import interrupt_says, progress_bar
 from utils.errors import RequestError
 from utils.pictures import read_png, save_png
 from utils.plots import Curve, Figure, plot, save_plot
@@ -71,9 +70,10 @@ def measure_cells(
         return
     floor = metrics.floor(seed_sets)
     total = sum(seed_sets.total * network_calls(cell.trained, cell.info) for cell in missing)
-    with tqdm(total=total, unit="call", unit_scale=True) as bar:
+    stopped = "Stopped: the finished cells are kept; the same command goes on with the others"
+    with interrupt_says(stopped), progress_bar(total, "call") as bar:
         for cell in missing:
-            bar.set_postfix_str(f"{cell.trained.name} {cell.info}")
+            bar.set_postfix_str(f"{cell.trained.name} {cell.info}", refresh=False)
             cell.measure(metrics, floor, batch_size, bar.update)
 
 

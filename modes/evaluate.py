@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from diffusion import SampleInfo
 from evaluation.drawn import draw_pictures, measure_sets, network_calls
-from evaluation.extractor import extractor_for, load_extractor
+from evaluation.extractor import check_suits, extractor_for, load_extractor
 from evaluation.measures import check_count
 from evaluation.memorisation import Memorisation, memorisation, save_memorisation
 from evaluation.picture_metrics import PictureMetrics, SeedSets
@@ -16,6 +14,7 @@ from evaluation.reference import Reference, load_reference
 from evaluation.sheets import surest_sheet
 from modes.model import Model
 from modes.real_data import real_data
+from utils.bars import progress_bar
 from utils.pictures import readable_scale, save_png
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
@@ -43,6 +42,8 @@ def run(
     names = ("evaluate.json", "evaluate.md", "memorisation.png", "told_apart.png")
     paths = [Path(f"{prefix}_{name}") for name in names]
     data = real_data(model.settings, data_name, data_path, config)
+    if extractor:
+        check_suits(extractor, data.source)
     chosen = load_extractor(extractor or extractor_for(data.source), inception_weights, trained.device)
     if sample_num:
         check_count(sample_num, chosen)
@@ -57,7 +58,7 @@ def run(
     floor = metrics.floor(seed_sets)
     if "fid" not in floor["figures"]:
         print(f"Floor:   not measured, as {available:,} held-out pictures are too few")
-    with tqdm(total=seed_sets.total * network_calls(trained, sampler), unit="call", unit_scale=True) as bar:
+    with progress_bar(seed_sets.total * network_calls(trained, sampler), "call") as bar:
         drawn = (draw_pictures(trained, sampler, seeds, batch_size, bar.update) for seeds in seed_sets.ranges())
         record, first, two_sample = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
     train = metrics.reference if split == "train" else load_reference(data, "train", chosen, seed=seed)

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from datasets import ImageDataset, LabelledImages
-from diffusion import SampleInfo
+from diffusion import GaussianDiffusion, SampleInfo, pairs_from
 from modes.model import Model
 from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
 from sampling.interpolation import changes, interpolate, pick
 from sampling.trained import check_deterministic
+from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.pictures import grid, readable_scale, save_png
 
@@ -62,7 +62,7 @@ def run(
     data, chosen = read_pairs(real_data(model.settings, data_name, data_path, config), seeds)
     first, second = torch.from_numpy(data.images[chosen])  # each (count, C, H, W)
     classes = labels_of(trained, data, chosen)
-    with tqdm(unit="step", unit_scale=True) as bar:
+    with progress_bar(steps_in_all(trained.diffusion, sampler, mode, steps, count, len(coefficients)), "step") as bar:
         between = interpolate(
             trained.network, trained.diffusion, sampler, first, second, mode=mode, seeds=seeds, coefficients=coefficients,
             noise_steps=steps, batch_size=model.batch_size(batch_size, count * len(coefficients)), device=trained.device,
@@ -81,6 +81,12 @@ def run(
         "config": config,
     }
     return [save_png(path, sheet, model.texts("interpolate", sampler, options))]
+
+
+def steps_in_all(diffusion: GaussianDiffusion, sampler: SampleInfo, mode: str, steps: int, pair_num: int, num: int) -> int:
+    """The samplers' steps for `num` pictures of each of `pair_num` pairs, begun at `steps` of noise."""
+    jumps = pairs_from(steps - 1, diffusion.timestep_pairs(sampler.steps, sampler.spacing))
+    return len(jumps) * pair_num * (num + 2 * (mode == "ddim"))  # ddim encodes both ends as well
 
 
 def read_pairs(dataset: ImageDataset, seeds: Sequence[int]) -> tuple[LabelledImages, np.ndarray]:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from evaluation.likelihood import Bound, make_strata, variational_bound
 from evaluation.record import model_record, save_json
@@ -14,6 +13,7 @@ from modes.model import Model
 from modes.real_data import labels_of, real_data
 from sampling.drawing import batches_of
 from sampling.trained import Trained
+from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.plots import Figure, save_plot
 
@@ -85,7 +85,7 @@ def _bound(
 ) -> Bound:
     """The bound of uint8 pictures (N, C, H, W), in batches, with a bar; picture i's draws are those of seed + i."""
     bounds = []
-    with tqdm(total=len(pictures) * (1 + len(strata)), unit="call", unit_scale=True) as bar:
+    with progress_bar(len(pictures) * (1 + len(strata)), "call") as bar:
         for batch in batches_of(range(len(pictures)), batch_size):
             seeds = range(seed + batch.start, seed + batch.stop)
             part = pictures[batch.start : batch.stop]

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffusion import SampleInfo
 from modes.kept_pictures import KeptPictures
 from modes.model import Model
 from sampling import Trained, named_if_changed
-from sampling.drawing import Frames, batches_of, draw
+from sampling.drawing import Frames, batches_of, draw, progress_moments
 from sampling.labels import ALL
 from utils.background import Background
+from utils.bars import interrupt_says, progress_bar
 from utils.compiling import compile_in_place
 from utils.distributed import Ranks
 from utils.pictures import grid, near_square, readable_scale, save_gif, save_png, save_pngs
@@ -97,7 +97,15 @@ def draw_batches(
     drawn: dict[int, Tensor] = {}
     shown: dict[int, list[Tensor]] = {}
     total = sum(map(len, batches)) * sampler.steps
-    with tqdm(total=total, unit="step", unit_scale=True, disable=not show_bar) as bar, Background() as writing:
+    moments = progress_moments(trained.diffusion, sampler, PROGRESS_COLUMNS)
+    stopped = "nothing was written; with --save_images the same command goes on where it was stopped"
+    if kept is not None:
+        stopped = f"what was drawn is in {kept.folder}; the same command goes on from there"
+    with (
+        interrupt_says(f"Stopped: {stopped}"),
+        progress_bar(total, "step", visible=show_bar) as bar,
+        Background() as writing,
+    ):
         for seeds in batches:
             start = seeds[0] - first_seed
             pictures = None
@@ -105,7 +113,7 @@ def draw_batches(
                 pictures = kept.read(seeds)
                 bar.update(0 if pictures is None else len(seeds) * sampler.steps)
             if pictures is None:
-                frames = Frames(sampler.steps, min(count, PROGRESS_MAX) - start, PROGRESS_COLUMNS)
+                frames = Frames(moments, min(count, PROGRESS_MAX) - start)
 
                 def callback(index, t, t_prev, x_t, prediction, frames=frames):
                     frames(index, t, t_prev, x_t, prediction)

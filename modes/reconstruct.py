@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from diffusion import SampleInfo
 from modes.model import Model
@@ -11,6 +10,7 @@ from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
 from sampling.interpolation import pick, reconstruct
 from sampling.trained import check_deterministic
+from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.pictures import grid, readable_scale, save_png
 
@@ -46,7 +46,7 @@ def run(
         raise RequestError(f"--sample_num {count}: there are {len(images):,} pictures")
     chosen = pick(len(images), range(seed, seed + count), 1)[0].numpy()
     pictures = torch.from_numpy(images[chosen])
-    with tqdm(total=2 * count * sampler.steps, unit="step", unit_scale=True) as bar:
+    with progress_bar(2 * count * sampler.steps, "step") as bar:
         again, latents = reconstruct(
             trained.network, trained.diffusion, sampler, pictures, batch_size=model.batch_size(batch_size, count),
             device=trained.device, advance=bar.update, labels=labels_of(trained, data, chosen), num_classes=trained.num_classes,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from diffusion.sample_info import METHODS
+from evaluation.record import LEFT_OUT, describe
 from modes.model import Model
 from utils.errors import RequestError
 from utils.files import atomic_write
@@ -59,8 +61,13 @@ def render(folder: Path, model: Model, results: Path) -> str:
         left_out=len(sheets) - len(shown),
         measured=[
             measured(file, trained.path)
-            for file in sorted([*folder.glob("*.json"), *results.glob(f"{glob.escape(trained.name)}_*.json")])
+            for file in sorted([*folder.glob("*.json"), *files_of(trained.name, results, "json")])
         ],
+        pictures=[
+            {"name": file.name, "uri": data_uri(file.read_bytes(), "image/png")}
+            for file in files_of(trained.name, results, "png")
+        ],
+        comparison=comparison(trained.name, results),
         curves=[
             {"title": title, "uri": data_uri(svg(plot(curves, title, "training step", "")), "image/svg+xml")}
             for title, curves in grouped_curves(lines).items()
@@ -112,8 +119,30 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def files_of(name: str, results: Path, kind: str) -> list[Path]:
+    """The files of a `kind`, "png" or "json", that the modes wrote into `results` of the model `name`; none of `name`_v's."""
+    found = sorted(results.glob(f"{glob.escape(name)}_*.{kind}"))
+    return [path for path in found if path.stem[len(name) + 1 :].partition("_")[0] in (*METHODS, "likelihood")]
+
+
+def comparison(name: str, results: Path) -> dict[str, object] | None:
+    """The table and the pictures of the comparison in `results`; None where there is none that `name` took part in."""
+    table = results / "compare_table.md"
+    if not table.is_file() or f"| {name} |" not in (text := table.read_text(encoding="utf-8")):
+        return None
+    lines = [line for line in text.splitlines() if line]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    pictures = sorted(results.glob("compare_*.png"))
+    return {
+        "table": {"head": rows[0], "rows": rows[2:]},  # rows[1] is markdown's line of dashes
+        "protocol": " ".join(line for line in lines if not line.startswith("|")),
+        "pictures": [{"name": path.name, "uri": data_uri(path.read_bytes(), "image/png")} for path in pictures],
+    }
+
+
 def measured(path: Path, model_path: Path) -> dict[str, object]:
-    """What a JSON file of figures holds, as rows, and whether it says that it is of another checkpoint than this one.
+    """What a JSON file of figures holds: the named figures as a table, with their protocol; everything as rows; and whether it
+    says that it is of another checkpoint than this one.
 
     RequestError if it holds none.
     """
@@ -123,13 +152,58 @@ def measured(path: Path, model_path: Path) -> dict[str, object]:
         raise RequestError(f"{path} holds no figures: {error}; move it away") from None
     stated = content.get("model_sha256") if isinstance(content, dict) else None
     other = isinstance(stated, str) and not hashlib.sha256(model_path.read_bytes()).hexdigest().startswith(stated)
-    return {"title": path.stem, "file": path.name, "rows": list(flattened(content, "")), "other": other}
+    table, protocol = (None, "") if not isinstance(content, dict) else (figure_table(content), protocol_of(content))
+    shown = {"title": path.stem, "file": path.name, "other": other, "table": table, "protocol": protocol}
+    return shown | {"rows": list(flattened(content, ""))}
+
+
+def figure_table(record: dict) -> dict[str, list] | None:
+    """The named figures of an evaluation, with a row for the floor, or of a likelihood; None where there are none."""
+    bits = record.get("bits_per_dimension")
+    if isinstance(bits, dict) and is_number(bits.get("mean")):
+        parts = {name: bits[name] for name in ("decoder", "divergences", "prior") if is_number(bits.get(name))}
+        mean = {"mean": bits["mean"], "std": bits.get("standard_error")}
+        return {"head": ["bits a dimension, at most", *parts], "rows": [[text_of(mean), *map(text_of, parts.values())]]}
+    drawn, floor = record.get("figures"), record.get("floor")
+    rows = {"drawn": drawn, "floor: real pictures": floor.get("figures") if isinstance(floor, dict) else None}
+    rows = {name: figures for name, figures in rows.items() if isinstance(figures, dict)}
+    names = dict.fromkeys(name for figures in rows.values() for name in figures if has_mean(figures[name]))
+    names = [name for name in names if name not in LEFT_OUT]
+    if not names:
+        return None
+    cells = [[text_of(figures[n]) if has_mean(figures.get(n)) else "" for n in names] for figures in rows.values()]
+    return {"head": ["", *(n.replace("_", " ") for n in names)], "rows": [[row, *c] for row, c in zip(rows, cells)]}
+
+
+def protocol_of(record: dict) -> str:
+    """What the figures depend on, in words; "" for a record that does not say it, or in other terms than today's."""
+    try:
+        if "bits_per_dimension" in record:
+            return (
+                "{pictures:,} pictures of {data}, {split} split; {timesteps_a_picture:,} of {timesteps:,} timesteps a "
+                "picture; variance {variance}"
+            ).format(**record["protocol"]) + f"; {record['weights']} weights"
+        return describe(record["protocol"], record["weights"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def has_mean(value: object) -> bool:
+    """Whether it is a figure: a mean, perhaps with its standard deviation."""
+    return isinstance(value, dict) and is_number(value.get("mean"))
+
+
+def text_of(value: object) -> str:
+    """A number, or a mean with its standard deviation or error, to four digits."""
+    if not isinstance(value, dict):
+        return f"{value:.4g}"
+    return f"{value['mean']:.4g}" + ("" if value.get("std") is None else f" ± {value['std']:.2g}")
 
 
 def flattened(value: object, key: str) -> Iterator[tuple[str, str]]:
     """(key, text) for every value within: a mean with its spread in one, long lists by their length."""
-    if isinstance(value, dict) and isinstance(value.get("mean"), float):
-        yield key, f"{value['mean']:.4g}" + ("" if value.get("std") is None else f" ± {value['std']:.2g}")
+    if has_mean(value):
+        yield key, text_of(value)
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from flattened(inner, f"{key} {name}".strip())

@@ -1,11 +1,10 @@
 """How fast a training goes: the progress bar, and how long the rest will take."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tqdm import tqdm
+from utils.bars import progress_bar
 
 MEASURED_STEPS, MEASURED_SECONDS = 20, 10.0  # by which the pace is estimated: whichever comes first
 FORWARD_SHARE = 1 / 3  # of a training step's time: its backward pass takes about twice as long
@@ -50,8 +49,7 @@ class ProgressBar:
         visible: bool = True,
         wait_for_device: Callable[[], None] = lambda: None,
     ):
-        interval = 0.5 if sys.stderr.isatty() else 30
-        self.bar = tqdm(total=total_steps, initial=step, unit="step", mininterval=interval, disable=not visible)
+        self.bar = progress_bar(total_steps, "step", initial=step, visible=visible)
         self._total_steps, self._batch_size, self._previews = total_steps, batch_size, previews
         self._visible, self._wait_for_device = visible, wait_for_device
         self._measured_from: tuple[int, float] | None = None  # the step, and when it was done

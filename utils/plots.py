@@ -42,11 +42,13 @@ class Curve(NamedTuple):
 def plot(
     curves: list[Curve], title: str, x_label: str, y_label: str, *, log_x: bool = False, marked: bool = False
 ) -> Figure:
-    """The curves in one plot, with a legend if there are several. `marked` puts a dot on each point."""
+    """The curves in one plot, with a legend if there are several. `marked` puts a dot on each point; a curve of
+    one point, which has no line, is always one."""
     with matplotlib.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
         for curve in curves:
-            style = {"linestyle": "--" if curve.dashed else "-", "marker": "o" if marked else "", "markersize": 3.5}
+            marker = "o" if marked or len(curve.x) == 1 else ""
+            style = {"linestyle": "--" if curve.dashed else "-", "marker": marker, "markersize": 3.5}
             if curve.colour is not None:
                 style["color"] = f"C{curve.colour}"
             axes.errorbar(curve.x, curve.y, curve.y_error, label=curve.label, linewidth=1.2, capsize=2, **style)

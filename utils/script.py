@@ -112,7 +112,9 @@ def run_script(main: Callable[[], int]) -> None:
         _flush_or_drop(sys.stdout)
         rank = int(os.environ.get("RANK", 0))
         _write_line(f"error{f' (rank {rank})' if rank > 0 else ''}: {one_line(line)}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:  # see utils.bars.interrupt_says
+            _write_line(one_line(str(interrupt)))
         status = 130
     sys.exit(status)
 

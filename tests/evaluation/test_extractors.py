@@ -13,7 +13,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from benchmarks import train_extractor
 from datasets import ImageDataset
 from evaluation.classifier import Classifier, normalise_features
-from evaluation.extractor import as_tensor, extractor_for, load_extractor
+from evaluation.extractor import as_tensor, check_suits, extractor_for, load_extractor
 from evaluation.measures import measure
 from tests.pictures import write_idx
 from tests.processes import ROOT
@@ -137,3 +137,14 @@ def test_weights_that_are_missing_damaged_or_malicious_are_refused(tmp_path, mon
     monkeypatch.setattr("evaluation.extractor.FOLDER", tmp_path)
     with pytest.raises(RequestError, match="train_extractor --data_name Fashion_Mnist"):
         load_extractor("clothes")
+
+
+@pytest.mark.parametrize("name, source", [("digits", "emoji"), ("digits", "fashion_mnist"), ("clothes", "mnist")])
+def test_a_classifier_of_other_things_is_refused(name, source):
+    with pytest.raises(RequestError, match=f"says nothing of {source}: --extractor {extractor_for(source)} is the one"):
+        check_suits(name, source)
+
+
+def test_a_classifier_of_the_data_or_of_what_may_be_its_data_is_taken():
+    for name, source in [("digits", "mnist_mini"), ("digits", "folder"), ("clothes", "fashion_mnist"), ("inception", "emoji")]:
+        check_suits(name, source)

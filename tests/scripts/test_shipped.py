@@ -10,9 +10,11 @@ import torch
 from datasets import ImageDataset
 from diffusion import SampleInfo, build_diffusion
 from models import build_model
-from sampling.drawing import draw
+from modes.model import load_model
+from sampling.drawing import batches_of, draw
 from tests.processes import done, run
 from utils.checkpoints import load_checkpoint
+from utils.precision import cpu_has_bf16
 from utils.untrusted import load_weights
 
 PATH = "checkpoints/mnist_mini.safetensors"  # predicts x_0
@@ -84,6 +86,26 @@ def test_what_was_encoded_comes_back_where_v_is_predicted(tmp_path):
     arguments = ["--test_mode", "reconstruct", "--model_path", PATH_V, "--sample_info", "DDIM_50_0p0"]
     printed = done(run("test_solver.py", *arguments, "--sample_num", 4, "--save_dir", tmp_path))
     assert float(re.search(r"PSNR ([0-9.]+) dB", printed).group(1)) > 35
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_seeds_picture_does_not_depend_on_the_batch(precision):
+    """The last grey value may be rounded otherwise, as kernels may sum a batch of another size in another order."""
+    if precision == "bf16" and not cpu_has_bf16():
+        pytest.skip("bf16 is not this CPU's own")
+    trained = load_model(PATH, "ema", device=torch.device("cpu"), precision=precision).trained
+    info, seeds = SampleInfo.parse("DDIM_10_0p0"), range(7)
+    drawn = {
+        size: torch.cat(
+            [
+                draw(trained.network, trained.diffusion, info, part, trained.shape, trained.device)
+                for part in batches_of(seeds, size)
+            ]
+        )
+        for size in (1, 2, 3, 7)
+    }
+    for size, pictures in drawn.items():
+        assert (pictures.int() - drawn[7].int()).abs().max() <= 1, size
 
 
 @pytest.mark.parametrize("name", ["mnist_mini", "mnist_mini_v", "emoji"])

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from diffusion import GaussianDiffusion, SampleInfo, make_betas
-from sampling.drawing import Frames, batches_of, draw
+from sampling.drawing import Frames, batches_of, draw, progress_moments
 from sampling.interpolation import changes, interpolate, lerp, pick, reconstruct, slerp
 from tests.oracles import FiniteOracle, GaussianOracle
 from training.ema import EMA
@@ -153,19 +153,31 @@ def test_one_picture_one_seed_whatever_the_batch(text):
 
 
 @pytest.mark.parametrize("steps, columns", [(1, 5), (2, 16), (5, 16), (50, 16), (1000, 16)])
-def test_frames_are_kept_coarse_to_fine_and_no_others(steps, columns):
+def test_frames_are_kept_and_no_others(steps, columns):
     diffusion, network = diffusion_and_network()
-    frames = Frames(steps, count=3, columns=columns)
-    assert frames.moments[0] == 0 and frames.moments[-1] == steps
+    info = SampleInfo("DDIM", steps, 0.0)
+    moments = progress_moments(diffusion, info, columns)
+    assert moments[0] == 0 and moments[-1] == steps and len(moments) == min(columns, steps + 1)
+    frames = Frames(moments, count=3)
     for seeds in batches_of(range(5), 2):  # three batches, of which the pictures 0, 1 and 2 are shown
-        frames.finish(draw(network, diffusion, SampleInfo("DDIM", steps, 0.0), seeds, (1, 4, 4), CPU, frames))
+        frames.finish(draw(network, diffusion, info, seeds, (1, 4, 4), CPU, frames))
     kept = frames.pictures()
-    assert len(kept) == len(frames.moments) <= columns
+    assert len(kept) == len(moments)
     assert all(moment.shape == (3, 1, 4, 4) and moment.dtype == torch.uint8 for moment in kept)
-    assert torch.equal(kept[-1], draw(network, diffusion, SampleInfo("DDIM", steps, 0.0), range(3), (1, 4, 4), CPU))
-    if steps == 1000:
-        jumps = torch.tensor(frames.moments).diff()
-        assert jumps[0] == jumps.max() and jumps[-1] < 30
+    assert torch.equal(kept[-1], draw(network, diffusion, info, range(3), (1, 4, 4), CPU))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "sigmoid"])
+@pytest.mark.parametrize("text", ["DDIM_1000_0p0", "DPMPP_200_0p0_logsnr", "DDIM_200_0p0_quad"])
+def test_from_each_moment_to_the_next_the_picture_changes_by_as_much(schedule, text):
+    """Of x_t = signal x_0 + sigma noise, with a known x_0 and noise of the same spread; half again as much at the most."""
+    diffusion, info = GaussianDiffusion(make_betas(schedule, 1000)), SampleInfo.parse(text)
+    moments = progress_moments(diffusion, info, 16)
+    timesteps = [t for t, _ in diffusion.timestep_pairs(info.steps, info.spacing)] + [-1]
+    x_0, noise = torch.randn(2, 4, 1, 8, 8, generator=generator("cpu", 0))
+    states = [diffusion.q_sample(x_0, t, noise) if t >= 0 else x_0 for t in (timesteps[index] for index in moments)]
+    changes = torch.stack(states).diff(dim=0).square().mean(dim=(1, 2, 3, 4)).sqrt()
+    assert len(moments) >= 14 and changes.max() < 1.5 * changes.mean(), changes
 
 
 @pytest.mark.parametrize(
