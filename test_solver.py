@@ -17,7 +17,8 @@ modes:
 {modes}
 
 samplers:
-  METHOD_STEPS_ETA or METHOD_STEPS_ETA_SPACING, with p for the decimal point of eta: DDPM_1000_0p0, DDIM_50_0p0
+  METHOD_STEPS_ETA[_SPACING][_cfgSCALE], with p for the decimal point: DDPM_1000_0p0, DDIM_50_0p0, DPMPP_20_0p0_cfg1p3
+  cfg: classifier-free guidance, of a network with classes; _cfg1p3t200t999: at timesteps 200 to 999 only
   methods: {samplers}; spacings: {spacings}
 
 examples:
