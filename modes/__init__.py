@@ -47,17 +47,20 @@ MODES = {
         ("seed", "save_dir", "sample_num", "batch_size", *REAL)
         + ("split", "repeats", "extractor", "inception_weights"),
         requirements=MEASURING,
+        shared=True,
     ),
     "compare": Mode(
         "several checkpoints and samplers side by side: a grid, a table, a plot",
         ("seed", "save_dir", "sample_num", "batch_size", "repeats", "extractor", "inception_weights"),
         requirements=MEASURING,
         several=True,
+        shared=True,
     ),
     "likelihood": Mode(
         "bits a dimension of real pictures, by the variational bound",
         ("seed", "save_dir", "sample_num", "batch_size", *REAL, "split", "likelihood_steps"),
         sampler=False,
+        shared=True,
     ),
     "report": Mode(
         "one HTML page of a whole run, with everything inside",

@@ -14,6 +14,7 @@ from modes.model import Model
 from modes.real_data import real_data
 from sampling.drawing import batches_of
 from sampling.trained import Trained
+from utils.distributed import Ranks, share_out
 from utils.errors import RequestError
 from utils.plots import Figure, save_plot
 
@@ -33,10 +34,11 @@ def run(
     config: str | None,
     split: str | None,
     likelihood_steps: int | None,
+    ranks: Ranks,
 ) -> list[Path]:
     """The bound for `sample_num` pictures of the test split: its mean, its parts, and as a plot what each t adds to it.
 
-    Of the training's own chain: no sampler is asked for.
+    Of the training's own chain: no sampler is asked for. The ranks share the pictures out.
     """
     trained = model.trained
     timestep_num = trained.diffusion.timestep_num
@@ -66,7 +68,9 @@ def run(
     print(f"Output:   {', '.join(map(str, paths))}", flush=True)
 
     chosen = images[np.random.default_rng(seed).permutation(len(images))[:count]]
-    bound = _bound(trained, torch.from_numpy(chosen), seed, batch_size or trained.batch_size, strata)
+    bound = _bound(trained, torch.from_numpy(chosen), seed, batch_size or trained.batch_size, strata, ranks)
+    if not ranks.is_main:
+        return []
     record: dict[str, Any] = model_record(trained)
     record["protocol"] = {
         "pictures": count, "data": data.source, "split": split, "seed": seed, "timesteps": timestep_num,
@@ -78,16 +82,21 @@ def run(
     return [save_json(paths[0], record), _plot(paths[1], bound, f"{trained.name}: {count:,} pictures, {split} split")]
 
 
-def _bound(trained: Trained, pictures: Tensor, seed: int, batch_size: int, strata: list[range]) -> Bound:
+def _bound(
+    trained: Trained, pictures: Tensor, seed: int, batch_size: int, strata: list[range], ranks: Ranks
+) -> Bound:
     """The bound of uint8 pictures (N, C, H, W), in batches, with a bar; picture i's draws are those of seed + i."""
-    bounds = []
-    with tqdm(total=len(pictures) * (1 + len(strata)), unit="call", unit_scale=True) as bar:
-        for batch in batches_of(range(len(pictures)), batch_size):
+    total = len(pictures) * (1 + len(strata)) // ranks.size
+    with tqdm(total=total, unit="call", unit_scale=True, disable=not ranks.is_main) as bar:
+
+        def bound_of(batch: range) -> Bound:
             seeds = range(seed + batch.start, seed + batch.stop)
             part = pictures[batch.start : batch.stop]
-            bounds.append(
-                variational_bound(trained.network, trained.diffusion, part, seeds, strata, trained.device, bar.update)
+            return variational_bound(
+                trained.network, trained.diffusion, part, seeds, strata, trained.device, bar.update
             )
+
+        bounds = share_out(ranks, list(batches_of(range(len(pictures)), batch_size)), bound_of)
     return Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
 
 
