@@ -164,12 +164,16 @@ class GaussianDiffusion(nn.Module):
         Improved DDPM's respaced chain (Nichol and Dhariwal 2021, Eq. 19). At t_prev = -1 the mean is x_0 and the
         variance 0. Mean: (B, C, H, W); variance: () or (B, 1, 1, 1).
         """
+        _, beta_tilde = _jump_variances(self.alpha_bar(t), self.alpha_bar(t_prev))
+        return self.posterior_mean(x_0, x_t, t, t_prev), _on_device(beta_tilde, x_t)
+
+    def posterior_mean(self, x_0: Tensor, x_t: Tensor, t: int | Tensor, t_prev: int | Tensor) -> Tensor:
+        """The mean of `posterior` alone, (B, C, H, W)."""
         ab_t, ab_prev = self.alpha_bar(t), self.alpha_bar(t_prev)
-        beta, beta_tilde = _jump_variances(ab_t, ab_prev)
+        beta, _ = _jump_variances(ab_t, ab_prev)
         x_0_weight = ab_prev**0.5 * beta / (1 - ab_t)
         x_t_weight = (ab_t / ab_prev) ** 0.5 * (1 - ab_prev) / (1 - ab_t)
-        mean = _like(x_0_weight, x_t) * x_0 + _like(x_t_weight, x_t) * x_t
-        return mean, _on_device(beta_tilde, x_t)
+        return _like(x_0_weight, x_t) * x_0 + _like(x_t_weight, x_t) * x_t
 
     def log_variance(self, model_output: Tensor, t: int | Tensor, t_prev: int | Tensor) -> Tensor:
         """The log variance with which a DDPM step takes the jump, by `variance`: (), (B, 1, 1, 1) or (B, C, H, W).
@@ -188,13 +192,21 @@ class GaussianDiffusion(nn.Module):
             last = t_prev.view(beta.shape).to(beta.device) < 0
             small, large = torch.where(last, floor, beta_tilde).log(), beta.log()
             large_or_last = torch.where(last, small, large)
-        if self.variance == "fixed_small":
-            return _on_device(small, model_output)
-        if self.variance == "fixed_large":
-            return _on_device(large_or_last, model_output)
+        if self.variance != "learned":
+            return _on_device(small if self.variance == "fixed_small" else large_or_last, model_output)
         small, large = _on_device(small, model_output), _on_device(large, model_output)
         _, fraction = self.split(model_output)  # -1 for beta tilde, 1 for beta
         return large * (1 + fraction) / 2 + small * (1 - fraction) / 2
+
+    def step_std(self, model_output: Tensor, t: int, t_prev: int) -> float | Tensor:
+        """The standard deviation with which a DDPM step takes the jump, see `log_variance`; a number unless it is learned.
+
+        Rounded as the float32 tensor of it would be.
+        """
+        if self.variance == "learned":
+            return (0.5 * self.log_variance(model_output, t, t_prev)).exp()
+        on_cpu = torch.empty(0, dtype=model_output.dtype)
+        return (0.5 * self.log_variance(on_cpu, t, t_prev)).exp().item()
 
     def split(self, model_output: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's estimate, and the channels that name the variance, where that is learned (else None)."""
@@ -239,7 +251,7 @@ class GaussianDiffusion(nn.Module):
         256 grey values under it. `clip` applies `clip_denoised`. The prior's own term is not among them.
         """
         prediction = self.predict(model_output, x_t, t, clip=clip)
-        mean, _ = self.posterior(prediction.x_0, x_t, t, t - 1)
+        mean = self.posterior_mean(prediction.x_0, x_t, t, t - 1)
         true_mean, true_variance = self.posterior(x_0, x_t, t, t - 1)
         log_variance = self.log_variance(model_output, t, t - 1).expand_as(mean)
         divergence = gaussian_kl(true_mean, true_variance, mean, log_variance)

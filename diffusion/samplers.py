@@ -38,9 +38,9 @@ def ddpm(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
         output = network(x, t)
         prediction = diffusion.predict(output, x, t)
         callback(index, t, t_prev, x, prediction)
-        mean, _ = diffusion.posterior(prediction.x_0, x, t, t_prev)
+        mean = diffusion.posterior_mean(prediction.x_0, x, t, t_prev)
         if t_prev >= 0:
-            mean = mean + (0.5 * diffusion.log_variance(output, t, t_prev)).exp() * noise_like(x)
+            mean = mean + diffusion.step_std(output, t, t_prev) * noise_like(x)
         x = mean
     return x
 

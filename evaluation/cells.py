@@ -17,6 +17,7 @@ from evaluation.picture_metrics import PictureMetrics, SeedSets
 from evaluation.record import save_json
 from evaluation.sheets import surest_sheet
 from sampling.trained import Trained
+from utils.distributed import Ranks
 from utils.files import atomic_write
 from utils.pictures import grid, near_square, save_png
 
@@ -66,24 +67,29 @@ class Cell:
         floor: dict[str, Any],
         batch_size: int | None,
         advance: Callable[[int], object],
+        ranks: Ranks,
     ) -> None:
-        """Draws the pictures, unless they are there, measures them, and keeps all of it."""
-        pictures, seconds = self._kept_pictures() or self._draw(batch_size, advance)
+        """Draws the pictures, unless they are there, measures them, and keeps all of it. The ranks share the work."""
+        kept = ranks.broadcast_from_rank0(self._kept_pictures)
+        pictures, seconds = kept or self._draw(batch_size, advance, ranks)
         share = seconds / self.seed_sets.repeats
         sets = [Drawn(part, share) for part in pictures.split(self.seed_sets.count)]
         self.record, first, two_sample = measure_sets(self.trained, self.info, self.seed_sets, sets, metrics, floor)
+        if not ranks.is_main:
+            return
         save_png(self.sheet, grid(pictures[:SHEET], near_square(min(SHEET, len(pictures)))))
         if two_sample is not None:
             save_png(self.told_apart_sheet, surest_sheet(first, two_sample))
         save_json(Path(f"{self.stem}.json"), self.record)  # last: a cell is done when it is there
 
-    def _draw(self, batch_size: int | None, advance: Callable[[int], object]) -> Drawn:
+    def _draw(self, batch_size: int | None, advance: Callable[[int], object], ranks: Ranks) -> Drawn:
         """All sets."""
         ranges = self.seed_sets.ranges()
-        drawn = [draw_pictures(self.trained, self.info, seeds, batch_size, advance) for seeds in ranges]
+        drawn = [draw_pictures(self.trained, self.info, seeds, batch_size, advance, ranks) for seeds in ranges]
         pictures, seconds = torch.cat([each.pictures for each in drawn]), sum(each.seconds for each in drawn)
-        with atomic_write(f"{self.stem}.npz") as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, pictures=pictures.numpy(), seconds=seconds)
+        if ranks.is_main:
+            with atomic_write(f"{self.stem}.npz") as temporary, open(temporary, "wb") as file:
+                np.savez_compressed(file, pictures=pictures.numpy(), seconds=seconds)
         return Drawn(pictures, seconds)
 
     def _kept_pictures(self) -> Drawn | None:

@@ -13,7 +13,9 @@ from evaluation.picture_metrics import PictureMetrics, SeedSets
 from evaluation.record import model_record, summary
 from evaluation.two_sample import TwoSampleTest
 from sampling.drawing import batches_of, draw
+from sampling.memory import default_batch
 from sampling.trained import Trained
+from utils.distributed import Ranks, share_out
 
 
 class Drawn(NamedTuple):
@@ -34,11 +36,13 @@ def draw_pictures(
     seeds: range,
     batch_size: int | None = None,
     advance: Callable[[int], object] | None = None,
+    ranks: Ranks | None = None,
 ) -> Drawn:
-    """One picture a seed, `batch_size` (the checkpoint's own) at a time; its class, if any, follows from its seed or is
+    """One picture a seed, `batch_size` (None: see `default_batch`) at a time; its class, if any, follows from its seed or is
     asked for.
 
-    `advance` is told, after each network call, the number of pictures it was for.
+    `advance` is told, after each network call, the number of pictures it was for. The `ranks` share the batches out, and
+    each is given all pictures.
     """
 
     def network(x_t: Tensor, t: Tensor, *labels: Tensor) -> Tensor:
@@ -47,9 +51,8 @@ def draw_pictures(
             advance(len(x_t))  # after the call: one that found too little memory is made again in halves
         return output
 
-    start = time.perf_counter()
-    pictures = [
-        draw(
+    def draw_batch(batch: range) -> Tensor:
+        return draw(
             network,
             trained.diffusion,
             info,
@@ -59,10 +62,19 @@ def draw_pictures(
             labels=trained.labels_of(batch),
             num_classes=trained.num_classes,
         )
-        for batch in batches_of(seeds, batch_size or trained.batch_size)
-    ]
+
+    at_a_time = batch_size or _default_batch(trained, len(seeds), ranks)
+    start = time.perf_counter()
+    pictures = share_out(ranks, list(batches_of(seeds, at_a_time)), draw_batch)
     seconds = time.perf_counter() - start  # the pictures are on the CPU: nothing is still under way
     return Drawn(torch.cat(pictures), seconds)
+
+
+def _default_batch(trained: Trained, count: int, ranks: Ranks | None) -> int:
+    """`default_batch`, the same on all ranks, whose memories may differ."""
+    if ranks is None:
+        return default_batch(trained)
+    return ranks.broadcast_from_rank0(lambda: default_batch(trained, ranks.size, count))
 
 
 class Measured(NamedTuple):
@@ -81,12 +93,17 @@ def measure_sets(
     metrics: PictureMetrics,
     floor: dict[str, Any],
 ) -> Measured:
-    """Measures one set after the other, of which only the first is kept. `floor` is that of `metrics`, for the record."""
+    """Measures one set after the other, of which only the first is kept. `floor` is that of `metrics`, for the record.
+
+    Called by all ranks that share `metrics`; only the main one's record has anything in it.
+    """
     runs, seconds, first = [], 0.0, None
     for (pictures, its_seconds), seeds in zip(drawn, seed_sets.ranges(), strict=True):
         runs.append(metrics.figures(pictures, seeds[0]))
         seconds += its_seconds
         first = pictures if first is None else first
+    if not metrics.is_main:
+        return Measured({}, first, None)
     two_sample = metrics.told_apart(first, seed_sets.seed)
     record = {
         **model_record(trained),

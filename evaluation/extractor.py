@@ -23,6 +23,7 @@ from torch_fidelity.utils import create_feature_extractor  # noqa: E402
 
 from datasets import FACTS, to_float  # noqa: E402
 from evaluation.classifier import SIZE, Classifier  # noqa: E402
+from utils.distributed import Ranks, share_out  # noqa: E402
 from utils.errors import RequestError  # noqa: E402
 from utils.precision import float32_products  # noqa: E402
 from utils.untrusted import check_state_dict, read_pt  # noqa: E402
@@ -119,18 +120,21 @@ class Extractor:
     def __str__(self) -> str:
         return f"{self.name} ({self.dimension} features, sha256 {self.hash})"
 
-    def __call__(self, pictures: Tensor | np.ndarray, batch_size: int = BATCH) -> Features:
-        """Of uint8 pictures (N, C, H, W), on whatever device they are."""
-        features, logits = [], []
+    def __call__(
+        self, pictures: Tensor | np.ndarray, batch_size: int = BATCH, ranks: Ranks | None = None
+    ) -> Features:
+        """Of uint8 pictures (N, C, H, W), on whatever device they are. `ranks` that have the same pictures share them out."""
+
+        def extract(start: int) -> tuple[Tensor, Tensor]:
+            batch = as_tensor(pictures[start : start + batch_size]).to(self.device)
+            assert batch.dtype == torch.uint8 and batch.ndim == 4, (batch.dtype, batch.shape)
+            features, logits = self.network(batch)[:2]
+            return features.float().cpu(), logits.float().cpu()
+
         # In float32 whatever the process draws in: papers' figures are.
         with torch.inference_mode(), float32_products("fp32", self.device):
-            for start in range(0, len(pictures), batch_size):
-                batch = as_tensor(pictures[start : start + batch_size]).to(self.device)
-                assert batch.dtype == torch.uint8 and batch.ndim == 4, (batch.dtype, batch.shape)
-                of_batch = self.network(batch)
-                features.append(of_batch[0].float().cpu())
-                logits.append(of_batch[1].float().cpu())
-        return Features(torch.cat(features), torch.cat(logits))
+            of_batches = share_out(ranks, range(0, len(pictures), batch_size), extract)
+        return Features(*(torch.cat(parts) for parts in zip(*of_batches)))
 
 
 def as_tensor(pictures: Tensor | np.ndarray) -> Tensor:

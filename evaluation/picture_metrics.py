@@ -14,6 +14,7 @@ from evaluation.measures import Figures, measure
 from evaluation.record import summary
 from evaluation.reference import load_reference
 from evaluation.two_sample import TwoSampleTest, two_sample_test
+from utils.distributed import Ranks
 from utils.errors import RequestError
 
 PAPERS_PICTURES = 50_000  # what papers measure FID with: with fewer it is larger
@@ -41,17 +42,36 @@ class SeedSets(NamedTuple):
 class PictureMetrics:
     """Measures pictures against one data set: always `appearance` and the two-sample test; with an extractor its figures."""
 
-    def __init__(self, data: ImageDataset, extractor: Extractor | None, split: str = "train", *, seed: int = 0):
-        """`split` is what drawn pictures are compared with. RequestError where the data has no such split."""
+    def __init__(
+        self,
+        data: ImageDataset,
+        extractor: Extractor | None,
+        split: str = "train",
+        *,
+        seed: int = 0,
+        ranks: Ranks | None = None,
+    ):
+        """`split` is what drawn pictures are compared with. RequestError where the data has no such split.
+
+        The `ranks` share the extractor's work, which is the long one; the figures are the main rank's.
+        """
         self.extractor = extractor
-        self.reference = load_reference(data, split, extractor, seed=seed)
+        self.ranks = ranks
+        self.is_main = ranks is None or ranks.is_main
+        self.reference = load_reference(data, split, extractor, seed=seed, ranks=ranks)
 
     def figures(self, pictures: Tensor, seed: int) -> Figures:
-        """Of uint8 pictures (N, C, H, W); `seed` draws the subsets that some figures are taken over."""
+        """Of uint8 pictures (N, C, H, W); `seed` draws the subsets that some figures are taken over.
+
+        Called by all ranks, with the same pictures; empty but on the main one.
+        """
+        features = None if self.extractor is None else self.extractor(pictures, ranks=self.ranks)
+        if not self.is_main:
+            return {}
         found = appearance(pictures)
-        if self.extractor is None:
+        if features is None:
             return found
-        return measure(pictures, self.reference.real.features, self.extractor, seed=seed) | found
+        return measure(features, self.reference.real.features, self.extractor, seed=seed) | found
 
     def told_apart(self, pictures: Tensor, seed: int) -> TwoSampleTest | None:
         """Whether drawn pictures can be told from held-out real ones; None of too few."""

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from datasets import ImageDataset
 from evaluation.extractor import Extractor, Features
+from utils.distributed import Ranks
 from utils.errors import RequestError
 from utils.files import atomic_write
 
@@ -30,10 +31,13 @@ class RealPictures(NamedTuple):
         return RealPictures(name, self.pictures[index], features)
 
 
-def load_real(data: ImageDataset, split: str, extractor: Extractor | None) -> RealPictures:
+def load_real(
+    data: ImageDataset, split: str, extractor: Extractor | None, ranks: Ranks | None = None
+) -> RealPictures:
     """A whole split of the data. RequestError where the set has no such split, or cannot be read.
 
-    The features are kept in `cache_dir`, by data set, split, size, channels, the files' state and the extractor's hash.
+    The features are kept in `cache_dir`, by data set, split, size, channels, the files' state and the extractor's hash. The
+    `ranks` share the making of those that are missing.
     """
     images, name = data.load(split).images, f"{data.source}, {split} split"
     if extractor is None:
@@ -41,8 +45,13 @@ def load_real(data: ImageDataset, split: str, extractor: Extractor | None) -> Re
     decoded = Path(images.filename)  # named by the set, its split, its files' state and the pictures' shape
     path = decoded.with_name(f"{decoded.stem}_{extractor.name}_{extractor.hash}.safetensors")
     features = _kept_features(path, len(images), extractor)
-    if features is None:
-        features = extractor(images)
+    is_main = ranks is None or ranks.is_main
+    is_missing = features is None if ranks is None else ranks.broadcast_from_rank0(lambda: features is None)
+    if is_missing:
+        features = extractor(images, ranks=ranks)
+    elif features is None:
+        features = extractor(images)  # another machine's disk has them
+    if is_missing and is_main:
         try:
             with atomic_write(path) as temporary:
                 save_file(features._asdict(), temporary, {"split": split, "extractor": str(extractor)})
@@ -78,14 +87,16 @@ class Reference(NamedTuple):
     held_out_reference: RealPictures
 
 
-def load_reference(data: ImageDataset, split: str, extractor: Extractor | None, *, seed: int = 0) -> Reference:
+def load_reference(
+    data: ImageDataset, split: str, extractor: Extractor | None, *, seed: int = 0, ranks: Ranks | None = None
+) -> Reference:
     """The `split` ("train" or "test") of the data as `real`, and its other split as what is held out.
 
     A set without a test split is halved at random, by `seed`, for the floor. RequestError if that split is asked for.
     """
-    real = load_real(data, split, extractor)
+    real = load_real(data, split, extractor, ranks)
     if data.has_split("test"):
-        held_out = load_real(data, "test" if split == "train" else "train", extractor)
+        held_out = load_real(data, "test" if split == "train" else "train", extractor, ranks)
         return Reference(real, held_out, real)
     order = np.random.default_rng(seed).permutation(len(real.pictures))
     half = len(order) // 2

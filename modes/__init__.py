@@ -51,6 +51,7 @@ MODES = {
         + ("split", "repeats", "extractor", "inception_weights"),
         requirements=MEASURING,
         by_class=True,
+        shared=True,
     ),
     "compare": Mode(
         "several checkpoints and samplers side by side: a grid, a table, a plot",
@@ -58,11 +59,13 @@ MODES = {
         requirements=MEASURING,
         several=True,
         by_class=True,
+        shared=True,
     ),
     "likelihood": Mode(
         "bits a dimension of real pictures, by the variational bound",
         ("seed", "save_dir", "sample_num", "batch_size", *REAL, "split", "likelihood_steps"),
         sampler=False,
+        shared=True,
     ),
     "report": Mode(
         "one HTML page of a whole run, with everything inside",

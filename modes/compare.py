@@ -12,6 +12,7 @@ from evaluation.record import comma_separated, floor_row, markdown, save_text, t
 from evaluation.sheets import Sheet, labelled_grid
 from modes.model import Model
 from utils.bars import interrupt_says, progress_bar
+from utils.distributed import Ranks
 from utils.errors import RequestError
 from utils.pictures import read_png, save_png
 from utils.plots import Curve, Figure, plot, save_plot
@@ -31,16 +32,21 @@ def run(
     repeats: int | None,
     extractor: str | None,
     inception_weights: str | None,
+    ranks: Ranks,
 ) -> list[Path]:
-    """A cell for each checkpoint and sampler, measured unless it was before; and what they look like side by side."""
+    """A cell for each checkpoint and sampler, measured unless it was before; and what they look like side by side.
+
+    The ranks share the drawing and the extractor's work.
+    """
     folder = Path(save_dir).absolute()
     seed_sets = SeedSets(seed, sample_num or PICTURES, repeats or 1)
     check_alike(models)
     data, device = ImageDataset(**models[0].settings.data.model_dump()), models[0].trained.device
     found, why_not = find_extractor(data.source, extractor, inception_weights, device, seed_sets.count)
-    metrics = PictureMetrics(data, found, seed=seed)
+    metrics = PictureMetrics(data, found, seed=seed, ranks=ranks)
     cells = [Cell(folder / "compare_cells", model.trained, info, seed_sets) for model in models for info in samplers]
-    missing = [cell for cell in cells if not cell.find(metrics)]
+    are_there = ranks.broadcast_from_rank0(lambda: [cell.find(metrics) for cell in cells])
+    missing = [cell for cell, is_there in zip(cells, are_there) if not is_there]
     print(
         f"Draws:   {seed_sets.count:,} pictures a cell, {seed_sets.repeats} times, "
         f"seeds {seed} to {seed + seed_sets.total - 1}"
@@ -53,7 +59,9 @@ def run(
     )
     if why_not:
         print(f"Note:    no FID and the like: {why_not}")
-    measure_cells(missing, metrics, seed_sets, batch_size)
+    measure_cells(missing, metrics, seed_sets, batch_size, ranks)
+    if not ranks.is_main:
+        return []
     return [
         *save_grids(folder, cells),
         save_text(folder / "compare_table.md", markdown([cell.record for cell in cells])),
@@ -63,18 +71,18 @@ def run(
 
 
 def measure_cells(
-    missing: Sequence[Cell], metrics: PictureMetrics, seed_sets: SeedSets, batch_size: int | None
+    missing: Sequence[Cell], metrics: PictureMetrics, seed_sets: SeedSets, batch_size: int | None, ranks: Ranks
 ) -> None:
     """Draws and measures the cells, with a bar."""
     if not missing:
         return
-    floor = metrics.floor(seed_sets)
-    total = sum(seed_sets.total * network_calls(cell.trained, cell.info) for cell in missing)
+    floor = metrics.floor(seed_sets) if ranks.is_main else {}
+    total = sum(seed_sets.total * network_calls(cell.trained, cell.info) for cell in missing) // ranks.size
     stopped = "Stopped: the finished cells are kept; the same command goes on with the others"
-    with interrupt_says(stopped), progress_bar(total, "call") as bar:
+    with interrupt_says(stopped), progress_bar(total, "call", visible=ranks.is_main) as bar:
         for cell in missing:
             bar.set_postfix_str(f"{cell.trained.name} {cell.info}", refresh=False)
-            cell.measure(metrics, floor, batch_size, bar.update)
+            cell.measure(metrics, floor, batch_size, bar.update, ranks)
 
 
 def check_alike(models: Sequence[Model]) -> None:

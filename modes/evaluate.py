@@ -15,6 +15,7 @@ from evaluation.sheets import surest_sheet
 from modes.model import Model
 from modes.real_data import real_data
 from utils.bars import progress_bar
+from utils.distributed import Ranks
 from utils.pictures import readable_scale, save_png
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
@@ -35,8 +36,12 @@ def run(
     repeats: int | None,
     extractor: str | None,
     inception_weights: str | None,
+    ranks: Ranks,
 ) -> list[Path]:
-    """Draws `repeats` sets of `sample_num` pictures and measures each; the floor and memorisation are in the record too."""
+    """Draws `repeats` sets of `sample_num` pictures and measures each; the floor and memorisation are in the record too.
+
+    The ranks share the drawing and the extractor's work.
+    """
     trained, split = model.trained, split or "train"
     prefix = trained.output_prefix(save_dir, sampler)
     names = ("evaluate.json", "evaluate.md", "memorisation.png", "told_apart.png")
@@ -47,7 +52,7 @@ def run(
     chosen = load_extractor(extractor or extractor_for(data.source), inception_weights, trained.device)
     if sample_num:
         check_count(sample_num, chosen)
-    metrics = PictureMetrics(data, chosen, split, seed=seed)
+    metrics = PictureMetrics(data, chosen, split, seed=seed, ranks=ranks)
     check_count(len(metrics.reference.real.pictures), chosen)
     available = len(metrics.reference.held_out.pictures)
     count = sample_num or min(PICTURES_MAX, max(available, chosen.dimension + 1))
@@ -55,14 +60,18 @@ def run(
     print(f"Draws:   {describe(metrics.protocol(seed_sets), trained.weights)}")
     print(f"Output:  {', '.join(map(str, paths))}", flush=True)
 
-    floor = metrics.floor(seed_sets)
-    if "fid" not in floor["figures"]:
+    floor = metrics.floor(seed_sets) if ranks.is_main else {}
+    if ranks.is_main and "fid" not in floor["figures"]:
         print(f"Floor:   not measured, as {available:,} held-out pictures are too few")
-    with progress_bar(seed_sets.total * network_calls(trained, sampler), "call") as bar:
-        drawn = (draw_pictures(trained, sampler, seeds, batch_size, bar.update) for seeds in seed_sets.ranges())
+    calls = seed_sets.total * network_calls(trained, sampler) // ranks.size  # this rank's
+    with progress_bar(calls, "call", visible=ranks.is_main) as bar:
+        drawn = (draw_pictures(trained, sampler, seeds, batch_size, bar.update, ranks) for seeds in seed_sets.ranges())
         record, first, two_sample = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
-    train = metrics.reference if split == "train" else load_reference(data, "train", chosen, seed=seed)
-    found = memorisation(first, chosen(first), train)
+    train = metrics.reference if split == "train" else load_reference(data, "train", chosen, seed=seed, ranks=ranks)
+    features = chosen(first, ranks=ranks)
+    if not ranks.is_main:
+        return []
+    found = memorisation(first, features, train)
     record["memorisation"] = memorisation_record(found, train)
     print(markdown([record]))
     print_memorisation(record["memorisation"])

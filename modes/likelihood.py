@@ -14,6 +14,7 @@ from modes.real_data import labels_of, real_data
 from sampling.drawing import batches_of
 from sampling.trained import Trained
 from utils.bars import progress_bar
+from utils.distributed import Ranks, share_out
 from utils.errors import RequestError
 from utils.plots import Figure, save_plot
 
@@ -33,10 +34,11 @@ def run(
     config: str | None,
     split: str | None,
     likelihood_steps: int | None,
+    ranks: Ranks,
 ) -> list[Path]:
     """The bound for `sample_num` pictures of the test split: its mean, its parts, and as a plot what each t adds to it.
 
-    Of the training's own chain: no sampler is asked for.
+    Of the training's own chain: no sampler is asked for. The ranks share the pictures out.
     """
     trained = model.trained
     timestep_num = trained.diffusion.timestep_num
@@ -67,8 +69,10 @@ def run(
     print(f"Output:   {', '.join(map(str, paths))}", flush=True)
 
     chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-    labels = labels_of(trained, loaded, chosen)
-    bound = _bound(trained, torch.from_numpy(images[chosen]), labels, seed, batch_size or trained.batch_size, strata)
+    pictures, labels = torch.from_numpy(images[chosen]), labels_of(trained, loaded, chosen)
+    bound = _bound(trained, pictures, labels, seed, batch_size or trained.batch_size, strata, ranks)
+    if not ranks.is_main:
+        return []
     record: dict[str, Any] = model_record(trained)
     record["protocol"] = {
         "pictures": count, "data": data.source, "split": split, "seed": seed, "timesteps": timestep_num,
@@ -81,17 +85,27 @@ def run(
 
 
 def _bound(
-    trained: Trained, pictures: Tensor, labels: Tensor | None, seed: int, batch_size: int, strata: list[range]
+    trained: Trained,
+    pictures: Tensor,
+    labels: Tensor | None,
+    seed: int,
+    batch_size: int,
+    strata: list[range],
+    ranks: Ranks,
 ) -> Bound:
     """The bound of uint8 pictures (N, C, H, W), in batches, with a bar; picture i's draws are those of seed + i."""
-    bounds = []
-    with progress_bar(len(pictures) * (1 + len(strata)), "call") as bar:
-        for batch in batches_of(range(len(pictures)), batch_size):
+    total = len(pictures) * (1 + len(strata)) // ranks.size
+    with progress_bar(total, "call", visible=ranks.is_main) as bar:
+
+        def bound_of(batch: range) -> Bound:
             seeds = range(seed + batch.start, seed + batch.stop)
             part = pictures[batch.start : batch.stop]
             own = None if labels is None else labels[batch.start : batch.stop]
-            options = strata, trained.device, bar.update, own
-            bounds.append(variational_bound(trained.network, trained.diffusion, part, seeds, *options))
+            return variational_bound(
+                trained.network, trained.diffusion, part, seeds, strata, trained.device, bar.update, own
+            )
+
+        bounds = share_out(ranks, list(batches_of(range(len(pictures)), batch_size)), bound_of)
     return Bound(*(torch.cat(parts) for parts in list(zip(*bounds))[:3]), strata)
 
 

@@ -11,7 +11,7 @@ from diffusion import SampleInfo
 from interop import open_checkpoint
 from interop.older_checkpoints import DATA_NAME
 from sampling import Trained, load_trained
-from sampling.memory import pictures_at_a_time
+from sampling.memory import default_batch, pictures_at_a_time
 from utils.settings import Settings
 
 
@@ -55,9 +55,12 @@ class Model(NamedTuple):
         clip = self.trained.diffusion.clip_denoised
         return None if clip == self.settings.diffusion.clip_denoised else str(clip).lower()
 
-    def batch_size(self, asked_for: int | None, count: int) -> int:
-        """How many of `count` pictures to draw at a time; says so where it is less than was asked for."""
-        wanted = min(asked_for or self.trained.batch_size, count)
+    def batch_size(self, asked_for: int | None, count: int, processes: int = 1) -> int:
+        """How many of `count` pictures to draw at a time; says so where it is less than was asked for.
+
+        By default so many that each of the `processes` has some; see `default_batch`.
+        """
+        wanted = min(asked_for or default_batch(self.trained, processes, count), count)
         fitting = pictures_at_a_time(self.trained, wanted)
         if fitting < wanted:
             print(f"Note:    {fitting:,} pictures at a time, as the free memory has no room for {wanted:,}")

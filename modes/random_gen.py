@@ -46,7 +46,7 @@ def run(
     count = wanted if save_images else min(wanted, GRID_MAX)
     words = [*named_if_changed("seed", seed, 0), *named_if_changed("n", count, default)]
     prefix = trained.output_prefix(save_dir, sampler, *words)
-    at_a_time = ranks.broadcast_from_rank0(lambda: model.batch_size(batch_size, count))
+    at_a_time = ranks.broadcast_from_rank0(lambda: model.batch_size(batch_size, count, ranks.size))
     # A picture's file is named by its seed: of whatever number it was drawn, and from whichever seed on, it is the same.
     folder = Path(f"{trained.output_prefix(save_dir, sampler)}_images") if save_images else None
     print(f"Draws:   {count:,} pictures, seeds {seed} to {seed + count - 1}, {at_a_time:,} at a time")

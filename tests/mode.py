@@ -5,9 +5,11 @@ from pathlib import Path
 
 from modes import MODES
 from modes.options import OPTIONS
+from utils.distributed import Ranks
 
 
 def run_mode(name, *chosen, **options) -> list[Path]:
     """`chosen`: the model and the sampler, or lists of them; options that are not given have their defaults."""
     defaults = {option: OPTIONS[option].default for option in MODES[name].options}
-    return importlib.import_module(f"modes.{name}").run(*chosen, **defaults | options)
+    shared = {"ranks": Ranks("cpu")} if MODES[name].shared else {}
+    return importlib.import_module(f"modes.{name}").run(*chosen, **defaults | shared | options)

@@ -96,8 +96,8 @@ class CompiledCall:
         """From now on as it is written."""
         if self.compiled is not None:
             self.compiled = None
-            reason = str(error).strip() or type(error).__name__
-            _say_why_not(one_line(reason.splitlines()[0])[:SHOWN_LETTERS])
+            reason = " ".join(str(error).split()) or type(error).__name__
+            _say_why_not(one_line(reason)[:SHOWN_LETTERS])
 
 
 def missing_compiler(device: torch.device) -> str | None:

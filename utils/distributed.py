@@ -5,7 +5,7 @@ Every method of `Ranks` that communicates is called by all ranks, at the same pl
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
@@ -126,6 +126,15 @@ class Ranks:
         """Leaves the process group: the last act of a run that went well."""
         if self.size > 1:
             dist.destroy_process_group()
+
+
+def share_out(ranks: Ranks | None, items: Sequence, work: Callable) -> list:
+    """`work(item)` of each of the `items`, in their order, on every rank; each rank does some of them. None: this process
+    does all. What `work` gives has its tensors on the CPU; `items` are the same on all ranks, which all call this."""
+    if ranks is None or ranks.size == 1:
+        return [work(item) for item in items]
+    everyone = ranks.all_gather([work(item) for item in items[ranks.rank :: ranks.size]])
+    return [everyone[i % ranks.size][i // ranks.size] for i in range(len(items))]
 
 
 def split_evenly(rows: slice, count: int) -> list[slice]:

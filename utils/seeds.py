@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -25,14 +27,36 @@ class PictureNoise:
 
     Calling it with x (B, C, H, W) gives noise of that shape, on x's device and in its dtype, row i from the stream of
     `seeds[i]`: picture 37 meets the same noise in a batch of 1 and of 64. Drawn on the CPU in float32, so that every
-    device begins with the same pictures.
+    device begins with the same pictures. Every call is for the same shape.
     """
 
-    def __init__(self, seeds: Sequence[int], name: str = "picture"):
-        """`name` tells the streams of one seed apart."""
+    def __init__(self, seeds: Sequence[int], name: str = "picture", *, ahead: bool | None = None):
+        """`name` tells the streams of one seed apart. `ahead`: draw the next call's noise in a thread, while the device is
+        busy with this one's; None: on CUDA, where the CPU has nothing else to do."""
         self.streams = [generator("cpu", name, seed) for seed in seeds]
+        self.ahead = ahead
+        self._calls = 0
+        self._next: Future[Tensor] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         assert len(x) == len(self.streams), (len(x), len(self.streams))
-        noise = torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in self.streams])
+        pinned = x.device.type == "cuda"
+        noise = self._draw(x.shape, pinned) if self._next is None else self._next.result()
+        assert noise.shape == x.shape, (noise.shape, x.shape)
+        self._calls += 1
+        # A sampler that adds noise asks a second time: the first is for the noise that pictures begin with.
+        if self._calls > 1 and (pinned if self.ahead is None else self.ahead):
+            self._next = _thread().submit(self._draw, x.shape, pinned)
         return upload(noise, x.device).to(x.dtype)
+
+    def _draw(self, shape: torch.Size, pinned: bool) -> Tensor:
+        noise = torch.empty(shape, pin_memory=pinned)
+        for row, stream in zip(noise, self.streams):
+            torch.randn(shape[1:], generator=stream, out=row)
+        return noise
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    """The one in which noise is drawn ahead."""
+    return ThreadPoolExecutor(1, thread_name_prefix="noise")
