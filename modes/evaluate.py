@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from diffusion import SampleInfo
 from evaluation.drawn import draw_pictures, measure_sets, network_calls
-from evaluation.extractor import check_suits, extractor_for, load_extractor
+from evaluation.extractor import Extractor, check_suits, extractor_for, load_extractor
 from evaluation.measures import check_count
 from evaluation.memorisation import Memorisation, memorisation, save_memorisation
 from evaluation.picture_metrics import PictureMetrics, SeedSets
@@ -47,11 +49,7 @@ def run(
     names = ("evaluate.json", "evaluate.md", "memorisation.png", "told_apart.png")
     paths = [Path(f"{prefix}_{name}") for name in names]
     data = real_data(model.settings, data_name, data_path, config)
-    if extractor:
-        check_suits(extractor, data.source)
-    chosen = load_extractor(extractor or extractor_for(data.source), inception_weights, trained.device)
-    if sample_num:
-        check_count(sample_num, chosen)
+    chosen = choose_extractor(extractor, data.source, inception_weights, sample_num, trained.device)
     metrics = PictureMetrics(data, chosen, split, seed=seed, ranks=ranks)
     check_count(len(metrics.reference.real.pictures), chosen)
     available = len(metrics.reference.held_out.pictures)
@@ -84,6 +82,19 @@ def run(
     if two_sample is not None:
         written.append(save_png(paths[3], surest_sheet(first, two_sample, readable_scale(first))))
     return written
+
+
+def choose_extractor(
+    name: str | None, source: str, inception_weights: str | None, sample_num: int | None, device: torch.device
+) -> Extractor:
+    """The extractor that was asked for, or else the one that suits the data. RequestError if it does not fit,
+    or if `sample_num` pictures are too few for it."""
+    if name:
+        check_suits(name, source)
+    chosen = load_extractor(name or extractor_for(source), inception_weights, device)
+    if sample_num:
+        check_count(sample_num, chosen)
+    return chosen
 
 
 def memorisation_record(found: Memorisation, train: Reference) -> dict[str, Any]:
