@@ -24,7 +24,8 @@ CHOICES = {
 }
 EVERY = [dict(zip(CHOICES, values)) for values in itertools.product(*CHOICES.values())]
 TINY = ["data.image_size=8", "model.base_channels=8", "model.norm_groups=4", "model.channel_mult=[1]", "model.patch_size=2",
-        "model.num_res_blocks=1", "model.attention_resolutions=[4]", "diffusion.timestep_num=50"]  # fmt: skip
+        "model.num_res_blocks=1", "model.attention_resolutions=[4]", "diffusion.timestep_num=50",
+        "model.num_classes=0", "sample.sample_info=DDIM_3_0p0", "diffusion.loss_of_clipped=false"]  # fmt: skip
 
 
 def makes_no_sense(choice):
