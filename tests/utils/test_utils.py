@@ -130,8 +130,6 @@ def test_png_and_gif_hold_the_pictures(tmp_path, channels, mode):
         assert image.info["duration"] == 2000
 
 
-# --- drawing
-
 
 # --- the log
 
