@@ -15,7 +15,8 @@ from utils.same_run import check_same_run
 from utils.untrusted import settings_from_json
 
 SMALL = ["data.image_size=8", "model.base_channels=8", "model.channel_mult=[1, 2]", "model.num_res_blocks=1", "model.norm_groups=4",
-         "model.attention_resolutions=[4]", "model.patch_size=1"]  # fmt: skip
+         "model.attention_resolutions=[4]", "model.patch_size=1", "model.num_classes=0",
+         "sample.sample_info=DDIM_2_0p0"]  # fmt: skip
 ALONE = Ranks("cpu")
 
 

@@ -64,7 +64,7 @@ def at_precision(model: nn.Module, precision: str, device: torch.device) -> Call
     def call(x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         with (
             float32_products(precision, device),
-            torch.autocast(device.type, dtype=DTYPES.get(precision), enabled=mixed),
+            torch.autocast(device.type, dtype=DTYPES.get(precision, torch.bfloat16), enabled=mixed),
         ):
             return (model(x_t, t) if y is None else model(x_t, t, y)).float()
 

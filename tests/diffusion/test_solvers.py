@@ -8,7 +8,6 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from diffusion import GaussianDiffusion, SampleInfo, encode, make_betas, sample
-from diffusion.objectives import OBJECTIVES
 from diffusion.samplers import UNIPC_ORDER
 from diffusion.schedules import half_log_snr
 from tests.diffusion.test_samplers import PEER_NAMES, STEPS, normal, scripted, wavy
@@ -118,7 +117,7 @@ def peer_sigmas(peer, diffusion, pairs):
 
 
 @pytest.mark.parametrize("S", STEPS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", PEER_NAMES)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_dpmpp_is_that_of_diffusers(S, objective, eta):
     diffusion = GaussianDiffusion(make_betas("linear", 1000), objective=objective, clip_denoised=False)
@@ -137,7 +136,7 @@ def test_dpmpp_is_that_of_diffusers(S, objective, eta):
 
 
 @pytest.mark.parametrize("S", STEPS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", PEER_NAMES)
 def test_unipc_is_that_of_diffusers(S, objective):
     diffusion = GaussianDiffusion(make_betas("linear", 1000), objective=objective, clip_denoised=False)
     peer = UniPCMultistepScheduler(

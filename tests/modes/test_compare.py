@@ -69,7 +69,7 @@ def models(tmp_path_factory):
     folder, paths = tmp_path_factory.mktemp("models"), []
     for seed, name in enumerate(("one", "two")):
         # An untrained network gives zeros: as v they leave some noise in the pictures, as x_0 none.
-        settings = load_settings("config.yaml", "Mnist_Mini", [*TINY, "diffusion.objective=pred_v"])
+        settings = load_settings("config.yaml", "Mnist_Mini", [*TINY, "diffusion.objective=pred_v", "diffusion.loss_of_clipped=false", "model.num_classes=0", "sample.sample_info=DDIM_2_0p0"])
         torch.manual_seed(seed)
         model = build_model(**settings.model_arguments())
         paths.append(folder / f"{name}.safetensors")

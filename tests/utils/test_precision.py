@@ -6,7 +6,7 @@ from torch import nn
 
 from benchmarks.profile_step import spent_by_group
 from models import build_model
-from tests.training import advance, make_trainer
+from tests.small_training import advance, make_trainer
 from utils import precision as precision_module
 from utils.precision import at_precision, cast_weights, float32_products, pick_precision
 
