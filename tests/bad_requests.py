@@ -159,7 +159,7 @@ DRAWINGS = {
     "config that is missing": (["--test_mode", "interpolate", "--config", "nowhere.yaml", "--data_name", "Emoji"], ["nowhere.yaml"]),
     # the modes that measure
     "extractor of one's own": (["--test_mode", "evaluate", "--extractor", "faces"], ["--extractor faces", "digits, clothes, inception"]),
-    "extractor that is not there": (["--test_mode", "compare", "--extractor", "clothes"], ["clothes", "train_extractor --data_name Fashion_Mnist"]),
+    "extractor of other things": (["--test_mode", "compare", "--extractor", "clothes"], ["clothes", "mnist_mini"]),
     "Inception without its weights": (["--test_mode", "evaluate", "--extractor", "inception", "--inception_weights", "/nowhere.pth"], ["/nowhere.pth", "http", "--inception_weights"]),
     "Inception's weights of a page": (["--test_mode", "evaluate", "--extractor", "inception", "--inception_weights", "README.md"], ["README.md", "--inception_weights FILE"]),
     "Inception's weights for digits": (["--test_mode", "evaluate", "--inception_weights", "README.md"], ["--inception_weights belongs to --extractor inception"]),
