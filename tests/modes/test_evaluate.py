@@ -61,7 +61,7 @@ def test_without_weights_inception_is_refused_and_nothing_is_left(tmp_path):
             "evaluate",
             "checkpoints/emoji.safetensors",
             {"split": "test", "extractor": "digits"},
-            "emoji has no 'test' split",
+            "digits tells digits apart, and says nothing of emoji",
         ),
         ("likelihood", SHIPPED, {"likelihood_steps": 1001}, "--likelihood_steps 1001: the model knows 1000 steps"),
         ("likelihood", "checkpoints/emoji.safetensors", {}, "emoji has no test split: --split train"),
