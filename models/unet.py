@@ -146,7 +146,8 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=False):  # CUDA's would copy each value in float32, four times
+        # CUDA's autocast would copy each value in float32, four times.
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=False):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
         return self.conv(x)
 
