@@ -6,9 +6,11 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
-from modes.report import evenly, grouped_curves, read_log, words_of
+from modes.report import evenly, figure_table, grouped_curves, protocol_of, read_log, words_of
 from tests.processes import done, refused, run, train
+from utils.plots import Curve, plot
 
 
 class Page(HTMLParser):
@@ -53,6 +55,10 @@ def page(tmp_path_factory):
         "each": list(range(100)),
     }
     (output / "a <b> run_DDIM_2_0p0_evaluate.json").write_text(json.dumps(record))
+    Image.new("L", (3, 2)).save(output / "a <b> run_DDIM_2_0p0_memorisation.png")
+    Image.new("L", (2, 3)).save(output / "a <b> run_v_DDIM_2_0p0_memorisation.png")  # another model's
+    Image.new("L", (4, 3)).save(output / "compare_grid.png")
+    (output / "compare_table.md").write_text("| model | fid |\n|---|---|\n| a <b> run | 7.25 |\n\nOf the same seeds.\n")
     process = run(
         "test_solver.py", "--test_mode", "report", "--model_path", folder / "model.safetensors", "--save_dir", output
     )
@@ -71,7 +77,9 @@ def test_a_report_needs_nothing_from_elsewhere(page):
 def test_a_report_shows_the_grids_the_curves_and_the_settings(page):
     folder, found = page
     sheets = [path.read_bytes() for path in sorted((folder / "samples").glob("*.png"))]
-    assert len(sheets) == 3 and found.pictures("image/png") == sheets
+    out = folder.parent / "out"
+    beside = [(out / name).read_bytes() for name in ("a <b> run_DDIM_2_0p0_memorisation.png", "compare_grid.png")]
+    assert len(sheets) == 3 and found.pictures("image/png") == [*sheets, *beside]
     drawings = [ElementTree.fromstring(drawing) for drawing in found.pictures("image/svg+xml")]
     assert len(drawings) == len(grouped_curves(read_log(folder / "log.jsonl")))
     for word in (
@@ -83,6 +91,9 @@ def test_a_report_shows_the_grids_the_curves_and_the_settings(page):
         "DDIM_2_0p0",
         "12.5",
         "100 values",
+        "12.5 ± 0.25",
+        "7.25",
+        "Of the same seeds.",
     ):
         assert word in found.text, word
 
@@ -91,6 +102,21 @@ def test_what_comes_out_of_files_is_text_not_markup(page):
     _, found = page
     assert "<i>too dark</i>" in found.text and "<script>alert(1)</script>" in found.text and "a <b> run" in found.text
     assert "i" not in found.tags and found.tags.count("b") == 1  # the one of the template
+
+
+def test_figures_are_a_table_and_the_rest_is_folded():
+    record = {"figures": {"fid": {"mean": 0.5, "std": 0.1}, "kid_std": {"mean": 1.0, "std": None}, "class_histogram": [1, 2]},
+              "floor": {"figures": {"fid": {"mean": 0.25, "std": None}}}}  # fmt: skip
+    rows = [["drawn", "0.5 ± 0.1"], ["floor: real pictures", "0.25"]]
+    assert figure_table(record) == {"head": ["", "fid"], "rows": rows} and protocol_of(record) == ""
+    bits = {"bits_per_dimension": {"mean": 4.0, "standard_error": 0.5, "decoder": 1.0, "prior": 0.25}}
+    assert figure_table(bits)["rows"] == [["4 ± 0.5", "1", "0.25"]]
+    assert figure_table({"anything": 1}) is None
+
+
+def test_a_curve_of_one_point_is_a_dot():
+    one, two = (plot([Curve("loss", steps, steps)], "", "", "").axes[0].lines[0] for steps in ([1.0], [1.0, 2.0]))
+    assert (one.get_marker(), two.get_marker()) == ("o", "")
 
 
 def test_curves_of_one_kind_share_a_plot():
