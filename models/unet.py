@@ -5,6 +5,7 @@ repositories after it), so that weights of the same shape can be carried over.
 """
 
 import math
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -147,7 +148,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # CUDA's autocast would copy each value in float32, four times.
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=False):
+        with torch.autocast("cuda", enabled=False) if x.is_cuda else nullcontext():
             x = F.interpolate(x, scale_factor=2, mode="nearest")
         return self.conv(x)
 

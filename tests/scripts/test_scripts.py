@@ -32,7 +32,7 @@ def test_a_training_leaves_the_files_it_names(trained):
     lines = [json.loads(line) for line in open(folder / "log.jsonl")]
     assert lines and lines[-1]["step"] == 20 and {"loss", "grad_norm", "pictures_per_second"} < lines[-1].keys()
     with Image.open(folder / "samples/step_000020.png") as sheet:
-        assert sheet.size == (242, 242)  # 8 x 8 pictures of 28, with gaps of 2
+        assert sheet.size == (466, 466)  # 8 x 8 pictures of 28, shown as 56, with gaps of 2
 
 
 def test_drawing_leaves_exactly_the_files_of_the_design(trained, tmp_path):
@@ -49,10 +49,10 @@ def test_drawing_leaves_exactly_the_files_of_the_design(trained, tmp_path):
     assert final.shape == (176, 176)  # 28 pixels are shown as 56
     assert np.array_equal(final[2:58:2, 60:116:2], np.array(Image.open(tmp_path / "Y" / images[1])))
     assert Image.open(tmp_path / "Y" / f"{prefix}progress.png").size == (
-        2 + 5 * 58,
+        2 + 6 * 58,
         2 + 9 * 58,
-    )  # noise; 2, 3, 4, 5 steps
-    assert Image.open(tmp_path / "Y" / f"{prefix}progress.gif").n_frames == 5
+    )  # noise, and after each of the 5 steps
+    assert Image.open(tmp_path / "Y" / f"{prefix}progress.gif").n_frames == 6
 
 
 def test_a_large_request_keeps_a_bounded_grid_and_says_so(tmp_path):

@@ -135,7 +135,7 @@ def test_pictures_are_there_when_the_background_ends(tmp_path):
     pictures = torch.randint(0, 256, (6, 3, 5, 4), dtype=torch.uint8)
     with Background() as writing:
         for batch in (range(3), range(3, 6)):
-            writing.do(save_pngs, [(tmp_path / "images" / f"{i}.png", pictures[i], "a test") for i in batch])
+            writing.do(save_pngs, [(tmp_path / "images" / f"{i}.png", pictures[i], {"drawn_by": "a test"}) for i in batch])
     for i, picture in enumerate(pictures):
         torch.testing.assert_close(read_png(tmp_path / "images" / f"{i}.png"), picture, rtol=0, atol=0)
 
