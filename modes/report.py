@@ -109,7 +109,7 @@ def grouped_curves(lines: list[dict]) -> dict[str, list[Curve]]:
 
 
 def words_of(line: dict) -> list[str]:
-    """What a line of the log says in words: the doctor's remarks."""
+    """What a line of the log says in words: its warnings."""
     texts = [value if isinstance(value, list) else [value] for value in line.values() if isinstance(value, (str, list))]
     return [str(text) for part in texts for text in part]
 

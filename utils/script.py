@@ -5,6 +5,7 @@ Imports nothing that takes time: --help and a mistyped option answer at once.
 
 import argparse
 import difflib
+import errno
 import json
 import os
 import signal
@@ -74,6 +75,8 @@ class StopSignal:
             self._hangup = None
         self._numbers = [number for number in (signal.SIGINT, signal.SIGTERM, self._hangup) if number is not None]
         self._terminals = [handle for handle in (1, 2) if os.isatty(handle)]
+        if self._hangup is not None:
+            sys.stdout, sys.stderr = (_unless_hung_up(stream) for stream in (sys.stdout, sys.stderr))
         for number in self._numbers:
             signal.signal(number, self._note)
 
@@ -86,6 +89,35 @@ class StopSignal:
         if number == self._hangup:  # the terminal is gone: writing to it would fail, and lose the work
             for handle in self._terminals:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
+
+
+class _Terminal:
+    """A stream to a terminal: when that is gone (EIO), what is written is dropped, as its SIGHUP is on the way."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._tried(self._stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        self._tried(self._stream.flush)
+
+    def _tried(self, call: Callable[..., int | None], *arguments: str) -> int | None:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return None
+
+
+def _unless_hung_up(stream: TextIO | None) -> TextIO | _Terminal | None:
+    """`stream`, if it is a terminal's as one that outlives it."""
+    return _Terminal(stream) if stream is not None and stream.isatty() else stream
 
 
 def run_script(main: Callable[[], int]) -> None:

@@ -36,7 +36,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A tiny run that logged, drew, was told off by the doctor and measured; and its report."""
+    """A tiny run that logged, drew, was warned about and measured; and its report."""
     folder = tmp_path_factory.mktemp("report") / "a <b> run"
     settings = ["model.base_channels=8", "model.norm_groups=4", "train.batch_size=4", "sample.sample_num=4",
                 "sample.sample_info=DDIM_2_0p0", "train.log_every=1", "train.sample_every=1"]  # fmt: skip

@@ -91,7 +91,7 @@ def test_what_cannot_be_is_refused(tmp_path):
     refused(train(tmp_path / "a", settings=[*TINY, "model.num_classes=9"]), "num_classes 9", "10")
     refused(train(tmp_path / "b", settings=[*TINY, "model.num_classes=0", "sample.sample_info=DDIM_2_0p0_cfg1p5"]), "without classes")
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
-    arguments = ["--model_path", "checkpoints/mnist_mini.safetensors", "--save_dir", str(tmp_path)]
+    arguments = ["--model_path", "checkpoints/mnist_mini_v.safetensors", "--save_dir", str(tmp_path)]
     refused(run("test_solver.py", *arguments, "--class_label", "3"), "trained without classes")
     refused(run("test_solver.py", *arguments, "--sample_info", "DDIM_2_0p0_cfg1p5"), "without classes")
 
