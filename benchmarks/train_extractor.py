@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import trange
 
 from datasets import FACTS, ImageDataset, to_float
-from evaluation.classifier import SIZE, Classifier, jitter, normalise_features
+from evaluation.classifier import CLASSIFIERS, SIZE, Classifier, jitter, normalise_features
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.files import atomic_write
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     """
     data = load_settings("config.yaml", args.data_name, flags={"data.data_path": args.data_path}).data
     name = FACTS[data.source].extractor
-    if name is None:
+    if name not in CLASSIFIERS:
         raise RequestError(f"--data_name {args.data_name} has no classes; choose Mnist_Mini, Mnist or Fashion_Mnist")
     data = data.model_copy(update={"image_size": SIZE, "image_channel": 1})
     output = Path(args.output or f"checkpoints/{name}_extractor.safetensors")

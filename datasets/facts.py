@@ -10,8 +10,8 @@ class SourceFacts(NamedTuple):
 
     splits: each split's number of pictures; None: only the folder itself tells. side, channels: of the original pictures,
     None where they differ among themselves. class_names: one a class, in the order of the labels; () where there are no
-    classes, or where only the folder tells. extractor: the classifier of evaluation/ that reads them; None: none does, and
-    Inception is taken. asset: the file of an embedded set in datasets/assets. torchvision: the class that knows the files.
+    classes, or where only the folder tells. extractor: that of evaluation/ which suits them; None: Inception, where its
+    weights are at hand. asset: the file of an embedded set in datasets/assets. torchvision: the class that knows the files.
     """
 
     splits: dict[str, int | None]
@@ -74,7 +74,7 @@ FACTS: dict[str, SourceFacts] = {
         64,
         3,
         EMOJI_GROUPS,
-        None,
+        "efficientnet_lite0",  # they are fewer than Inception has features
         "Apache License 2.0",
         "Noto Emoji, by Google, https://github.com/googlefonts/noto-emoji",
         asset="emoji_64.npz",

@@ -74,7 +74,7 @@ class Cell:
         pictures, seconds = kept or self._draw(batch_size, advance, ranks)
         share = seconds / self.seed_sets.repeats
         sets = [Drawn(part, share) for part in pictures.split(self.seed_sets.count)]
-        self.record, first, two_sample = measure_sets(self.trained, self.info, self.seed_sets, sets, metrics, floor)
+        self.record, first, _, two_sample = measure_sets(self.trained, self.info, self.seed_sets, sets, metrics, floor)
         if not ranks.is_main:
             return
         save_png(self.sheet, grid(pictures[:SHEET], near_square(min(SHEET, len(pictures)))))

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 SIZE = 28
 FEATURES = 64
 CLASSES = 10
+# Those that we train, each with the entry of config.yaml that it is trained on.
+CLASSIFIERS = {"digits": "Mnist_Mini", "clothes": "Fashion_Mnist"}
 
 
 class Classifier(nn.Module):

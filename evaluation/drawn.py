@@ -9,8 +9,9 @@ from torch import Tensor
 
 from diffusion import SampleInfo
 from evaluation import HASH_DIGITS
+from evaluation.extractor import Features
 from evaluation.picture_metrics import PictureMetrics, SeedSets
-from evaluation.record import model_record, summary
+from evaluation.record import fid_left_out, model_record, summary
 from evaluation.two_sample import TwoSampleTest
 from sampling.drawing import batches_of, draw
 from sampling.memory import default_batch
@@ -78,10 +79,12 @@ def _default_batch(trained: Trained, count: int, ranks: Ranks | None) -> int:
 
 
 class Measured(NamedTuple):
-    """The record of a cell, the pictures of its first set, and whether these can be told from real ones (None: too few)."""
+    """The record of a cell; the pictures of its first set, their features (None without an extractor), and whether these
+    pictures can be told from real ones (None: too few)."""
 
     record: dict[str, Any]
     first: Tensor
+    features: Features | None
     two_sample: TwoSampleTest | None
 
 
@@ -97,26 +100,30 @@ def measure_sets(
 
     Called by all ranks that share `metrics`; only the main one's record has anything in it.
     """
-    runs, seconds, first = [], 0.0, None
+    runs, seconds, first, first_features = [], 0.0, None, None
     for (pictures, its_seconds), seeds in zip(drawn, seed_sets.ranges(), strict=True):
-        runs.append(metrics.figures(pictures, seeds[0]))
+        features = metrics.features(pictures)
+        runs.append(metrics.figures(pictures, features, seeds[0]))
         seconds += its_seconds
-        first = pictures if first is None else first
+        if first is None:
+            first, first_features = pictures, features
     if not metrics.is_main:
-        return Measured({}, first, None)
+        return Measured({}, first, first_features, None)
+    protocol = metrics.protocol(seed_sets)
     two_sample = metrics.told_apart(first, seed_sets.seed)
     record = {
         **model_record(trained),
         "sampler": str(info),
         **identity(trained, info),
-        "protocol": metrics.protocol(seed_sets),
+        "protocol": protocol,
         "figures": summary(runs),
+        "fid_left_out": fid_left_out(protocol),
         "told_apart": None if two_sample is None else told_apart_record(two_sample),
         "floor": floor,
         "network_calls": network_calls(trained, info),
         "seconds_a_picture": seconds / seed_sets.total,
     }
-    return Measured(record, first, two_sample)
+    return Measured(record, first, first_features, two_sample)
 
 
 def identity(trained: Trained, info: SampleInfo) -> dict[str, Any]:

@@ -24,14 +24,16 @@ def measure(
 ) -> Figures:
     """The figures of `drawn`, compared with `reference`: both uint8 (N, C, H, W), or the extractor's features of such pictures.
 
-    fid: the squared Frechet distance of Gaussians fitted to the features (Heusel et al. 2017, Eq. 6). fid_infinity: the
-    same, extrapolated to infinitely many drawn pictures, where there are enough to extrapolate from. kid, kid_std: the
+    fid: the squared Frechet distance of Gaussians fitted to the features (Heusel et al. 2017, Eq. 6), where there are more
+    pictures than features on either side. fid_infinity: the same, extrapolated to infinitely many drawn pictures, where
+    there are enough to extrapolate from. kid, kid_std: the
     unbiased squared MMD with a cubic kernel, its mean and standard deviation over 100 subsets (Binkowski et al. 2018).
     precision, recall: the share of either inside the other's manifold of third neighbours (Kynkaanniemi et al. 2019).
-    inception_score: Salimans et al. 2016, over 10 parts. With a classifier of the data's own classes also confident: the
-    share that it is surer of than 0.99, and class_histogram: how many it reads as each class.
+    inception_score: Salimans et al. 2016, over 10 parts, where there is an fid. With a classifier of the data's own classes
+    also confident: the share that it is surer of than 0.99, and class_histogram: how many it reads as each class.
 
-    `seed` draws KID's subsets. RequestError if there are too few pictures for a covariance.
+    KID is unbiased for any number of pictures: it is the figure of a small set. `seed` draws its subsets. RequestError if
+    there are too few pictures for the extractor.
     """
     drawn, reference = (of if isinstance(of, Features) else extractor(of) for of in (drawn, reference))
     check_count(len(drawn.features), extractor)
@@ -39,11 +41,13 @@ def measure(
     first, second = drawn.features.double(), reference.features.double()
     options = {"verbose": False, "save_cpu_ram": True, "prc_batch_size": 2500, "rng_seed": seed % 2**32}
     subset = min(KID_SUBSET, len(first), len(second))
-    distance = fid_statistics_to_metric(fid_features_to_statistics(first), fid_features_to_statistics(second), False)
     kernel = kid_features_to_metric(first, second, kid_subset_size=subset, **options)
     manifold = prc_features_to_metric(drawn.features, reference.features, **options)
-    score = isc_features_to_metric(drawn.logits, rng_seed=seed % 2**32)
-    figures: Figures = {"fid": distance["frechet_inception_distance"]}
+    figures: Figures = {}
+    has_covariance = min(len(first), len(second)) > extractor.dimension
+    if has_covariance:
+        statistics = (fid_features_to_statistics(first), fid_features_to_statistics(second))
+        figures["fid"] = fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
     extrapolated = fid_infinity(drawn.features, reference.features, seed=seed)
     if extrapolated is not None:
         figures["fid_infinity"] = extrapolated
@@ -52,8 +56,10 @@ def measure(
         "kid_std": kernel["kernel_inception_distance_std"],
         "precision": manifold["precision"],
         "recall": manifold["recall"],
-        "inception_score": score["inception_score_mean"],
     }
+    if has_covariance:
+        score = isc_features_to_metric(drawn.logits, rng_seed=seed % 2**32)
+        figures["inception_score"] = score["inception_score_mean"]
     if extractor.is_classifier:
         probabilities = drawn.logits.softmax(dim=1)
         figures["confident"] = (probabilities.amax(dim=1) > CONFIDENT).double().mean().item()
@@ -64,9 +70,9 @@ def measure(
 
 
 def check_count(count: int, extractor: Extractor) -> None:
-    """RequestError if so many pictures leave the covariance of the features singular."""
-    if count <= extractor.dimension:
+    """RequestError if so many pictures are too few for the extractor."""
+    if count < extractor.least:
         raise RequestError(
-            f"{count:,} pictures are too few for a covariance of the {extractor.dimension:,} features of {extractor.name}: "
-            f"--sample_num must be above {extractor.dimension:,}, and so must the number of real pictures"
+            f"{count:,} pictures are too few for the {extractor.dimension:,} features of {extractor.name}: "
+            f"--sample_num must be above {extractor.least - 1:,}, and so must the number of real pictures"
         )

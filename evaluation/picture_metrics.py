@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datasets import ImageDataset
 from evaluation.appearance import appearance
-from evaluation.extractor import Extractor, check_suits, extractor_for, load_extractor
+from evaluation.extractor import Extractor, Features, check_suits, extractor_for, load_extractor
 from evaluation.measures import Figures, measure
 from evaluation.record import summary
 from evaluation.reference import load_reference
@@ -60,12 +60,15 @@ class PictureMetrics:
         self.is_main = ranks is None or ranks.is_main
         self.reference = load_reference(data, split, extractor, seed=seed, ranks=ranks)
 
-    def figures(self, pictures: Tensor, seed: int) -> Figures:
-        """Of uint8 pictures (N, C, H, W); `seed` draws the subsets that some figures are taken over.
+    def features(self, pictures: Tensor) -> Features | None:
+        """Of uint8 pictures (N, C, H, W), the same on all ranks, which share the work; None without an extractor."""
+        return None if self.extractor is None else self.extractor(pictures, ranks=self.ranks)
 
-        Called by all ranks, with the same pictures; empty but on the main one.
+    def figures(self, pictures: Tensor, features: Features | None, seed: int) -> Figures:
+        """Of uint8 pictures (N, C, H, W) and their features; `seed` draws the subsets that some figures are taken over.
+
+        Empty but on the main rank.
         """
-        features = None if self.extractor is None else self.extractor(pictures, ranks=self.ranks)
         if not self.is_main:
             return {}
         found = appearance(pictures)
@@ -106,7 +109,7 @@ class PictureMetrics:
         count = min(seed_sets.count, available)
         repeats = seed_sets.repeats if seed_sets.count < available else 1  # all of them can be chosen in one way only
         runs: list[Figures] = []
-        if self.extractor is not None and min(count, len(reference.pictures)) > self.extractor.dimension:
+        if self.extractor is not None and min(count, len(reference.pictures)) >= self.extractor.least:
             for r in range(repeats):
                 seed = seed_sets.seed + r
                 index = np.sort(np.random.default_rng(seed).permutation(available)[:count])
@@ -133,13 +136,13 @@ def find_extractor(
     if name:
         check_suits(name, source)
     try:
-        extractor = load_extractor(name or extractor_for(source), inception_weights, device)
+        extractor = load_extractor(name or extractor_for(source, inception_weights), inception_weights, device)
     except RequestError as error:
         if name or inception_weights:
             raise
         return None, str(error)
-    if count <= extractor.dimension:
-        return None, f"{extractor} needs more than {extractor.dimension} pictures a set, not {count}"
+    if count < extractor.least:
+        return None, f"{extractor} needs more than {extractor.least - 1} pictures a set, not {count}"
     return extractor, ""
 
 

@@ -140,10 +140,23 @@ def describe(protocol: dict[str, Any], weights: str) -> str:
     said += (
         f"; extractor: {protocol['extractor']}, {protocol['features']} features, sha256 {protocol['extractor_sha256']}"
     )
+    why_no_fid = fid_left_out(protocol)
+    if why_no_fid is not None:
+        said += f"; {why_no_fid}"
     if protocol["comparable_with_papers"]:
         return f"{said}. Comparable with papers that use Inception, 50,000 pictures and this reference."
     why = "below 50,000 pictures" if protocol["extractor"] == "inception" else "not Inception's features"
     return f"{said}. Not comparable with papers: {why}."
+
+
+def fid_left_out(protocol: dict[str, Any]) -> str | None:
+    """Why there is no FID, only KID; None where there is one, or no extractor at all."""
+    if protocol["extractor"] is None:
+        return None
+    fewest = min(protocol["pictures"], protocol["reference_pictures"])
+    if fewest > protocol["features"]:
+        return None
+    return f"no FID: {fewest:,} pictures are too few for {protocol['features']:,} features; KID is the figure"
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

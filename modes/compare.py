@@ -123,8 +123,9 @@ def csv_row(cell: Cell) -> dict:
 
 
 def quality_plot(cells: Sequence[Cell]) -> Figure:
-    """FID against network calls, a curve a sampler; grain where there is no extractor's figure."""
-    figure = "fid" if any("fid" in cell.record["figures"] for cell in cells) else "grain"
+    """FID against network calls, a curve a sampler; KID of small sets; grain where there is no extractor's figure."""
+    measured = cells[0].record["figures"]  # all cells are of as many pictures, measured alike
+    figure = next(name for name in ("fid", "kid", "grain") if name in measured)
     several = len({cell.trained.name for cell in cells}) > 1
     points: dict[str, list[tuple]] = {}
     for cell in cells:
@@ -132,5 +133,5 @@ def quality_plot(cells: Sequence[Cell]) -> Figure:
         label = f"{cell.trained.name}, {cell.info.label}" if several else cell.info.label
         points.setdefault(label, []).append((cell.record["network_calls"], value["mean"], value["std"] or 0.0))
     curves = [Curve(label, *(list(column) for column in zip(*sorted(found)))) for label, found in points.items()]
-    title = {"fid": "FID (lower is better)", "grain": "grain"}[figure]
+    title = {"fid": "FID (lower is better)", "kid": "KID (lower is better)", "grain": "grain"}[figure]
     return plot(curves, f"{title} by network calls", "network calls a picture", figure, log_x=True, marked=True)

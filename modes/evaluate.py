@@ -53,20 +53,19 @@ def run(
     metrics = PictureMetrics(data, chosen, split, seed=seed, ranks=ranks)
     check_count(len(metrics.reference.real.pictures), chosen)
     available = len(metrics.reference.held_out.pictures)
-    count = sample_num or min(PICTURES_MAX, max(available, chosen.dimension + 1))
+    count = sample_num or min(PICTURES_MAX, max(available, chosen.least))
     seed_sets = SeedSets(seed, count, repeats or 1)
     print(f"Draws:   {describe(metrics.protocol(seed_sets), trained.weights)}")
     print(f"Output:  {', '.join(map(str, paths))}", flush=True)
 
     floor = metrics.floor(seed_sets) if ranks.is_main else {}
-    if ranks.is_main and "fid" not in floor["figures"]:
+    if ranks.is_main and "kid" not in floor["figures"]:
         print(f"Floor:   not measured, as {available:,} held-out pictures are too few")
     calls = seed_sets.total * network_calls(trained, sampler) // ranks.size  # this rank's
     with progress_bar(calls, "call", visible=ranks.is_main) as bar:
         drawn = (draw_pictures(trained, sampler, seeds, batch_size, bar.update, ranks) for seeds in seed_sets.ranges())
-        record, first, two_sample = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
+        record, first, features, two_sample = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
     train = metrics.reference if split == "train" else load_reference(data, "train", chosen, seed=seed, ranks=ranks)
-    features = chosen(first, ranks=ranks)
     if not ranks.is_main:
         return []
     found = memorisation(first, features, train)
@@ -91,7 +90,7 @@ def choose_extractor(
     or if `sample_num` pictures are too few for it."""
     if name:
         check_suits(name, source)
-    chosen = load_extractor(name or extractor_for(source), inception_weights, device)
+    chosen = load_extractor(name or extractor_for(source, inception_weights), inception_weights, device)
     if sample_num:
         check_count(sample_num, chosen)
     return chosen

@@ -94,7 +94,7 @@ OPTIONS = {
         choices=("train", "test"),
     ),
     "repeats": Option("so many lots, of different seeds (1)", "N", least=1, most=100),
-    "extractor": Option("digits, clothes or inception (the one that suits the data)", "NAME"),
+    "extractor": Option("digits, clothes, inception or efficientnet_lite0 (the one that suits the data)", "NAME"),
     "inception_weights": Option("where Inception's weights are", "FILE"),
     "likelihood_steps": Option("timesteps for each picture (100; or all of them)", "N", least=2, most=100_000),
 }

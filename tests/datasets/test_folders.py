@@ -17,7 +17,7 @@ import datasets.decode
 import datasets.survey
 from datasets import FACTS, Batches, ImageDataset
 from datasets.decode import EXTENSIONS, FORMATS, OPTIONAL, READ_FORMATS, UnreadablePictureError, decode_file
-from evaluation.extractor import extractor_for
+from evaluation.extractor import EXTRACTORS, extractor_for
 from tests.pictures import BLUE, CPU, GREEN, RED, message, solid
 from training.previews import data_figures
 from utils.errors import RequestError
@@ -188,7 +188,7 @@ def test_the_error_says_which_endings_are_read(dataset, folder):
 def test_the_sources_are_the_same_everywhere():
     assert get_args(DataSettings.model_fields["source"].annotation) == tuple(FACTS)
     for source, facts in FACTS.items():
-        assert extractor_for(source) == (facts.extractor or "inception")
+        assert facts.extractor in (None, *EXTRACTORS) and extractor_for(source, "weights.pth") in (facts.extractor, "inception")
         assert facts.licence and facts.origin and "train" in facts.splits
         data = ImageDataset(source)
         assert data.has_split("train") and data.has_split("test") == ("test" in facts.splits)

@@ -94,7 +94,7 @@ def test_too_few_pictures_for_a_covariance_are_refused(extractor):
     few, enough = features_of(torch.randn(64, 64)), features_of(torch.randn(65, 64))
     measure(enough, enough, extractor)
     for pair in ((few, enough), (enough, few)):
-        with pytest.raises(RequestError, match="64 pictures are too few for a covariance of the 64 features"):
+        with pytest.raises(RequestError, match="64 pictures are too few for the 64 features of digits"):
             measure(*pair, extractor)
 
 

@@ -53,7 +53,7 @@ def test_an_extractor_takes_other_sizes_and_colours(extractor, reference):
     assert (
         extractor_for("mnist") == "digits"
         and extractor_for("fashion_mnist") == "clothes"
-        and extractor_for("cifar10") == "inception"
+        and extractor_for("cifar10", "weights.pth") == "inception"
     )
 
 
@@ -102,7 +102,7 @@ def test_inception_takes_grey_pictures_from_a_file(inception_weights, reference)
     found = inception(grey)
     assert found.features.shape == (2, 2048) and found.logits.shape == (2, 1008) and not inception.is_classifier
     torch.testing.assert_close(found.features, inception(grey.repeat(3, axis=1)).features)
-    with pytest.raises(RequestError, match="2 pictures are too few for a covariance of the 2,048 features"):
+    with pytest.raises(RequestError, match="2 pictures are too few for the 2,048 features of inception"):
         measure(found, found, inception)
 
 
