@@ -15,6 +15,11 @@ COMMON = [
     "diffusion.beta_schedule=cosine",
     "train.timestep_logit_normal=null",
     "train.learning_rate_decay=none",
+    # The recipe of the entries before version 0.4, which the page was made by: without classes, by Adam.
+    "model.num_classes=0",
+    "diffusion.loss_of_clipped=false",
+    "train.optimizer=adam",
+    "train.timestep_uniform_share=0.0",
     "sample.sample_num=16",
     "sample.sample_info=DPMPP_20_0p0",
 ]

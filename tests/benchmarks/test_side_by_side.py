@@ -39,7 +39,8 @@ def test_the_networks_of_ours_and_diffusers_match(data_name, attentions, width):
     from benchmarks.contestants import unet_2d
     from models import build_model
 
-    settings = load_settings("config.yaml", data_name)
+    unconditional = ["model.num_classes=0", "sample.sample_info=DDIM_50_0p0"]
+    settings = load_settings("config.yaml", data_name, unconditional)
     with torch.device("meta"):
         counts = [
             sum(p.numel() for p in network.parameters())
