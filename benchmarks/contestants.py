@@ -8,6 +8,7 @@ user gets it, and "best": everything in memory on the device, fused optimizers, 
 import copy
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from datasets import LabelledImages, to_float
 from diffusion import SampleInfo, build_diffusion
 from sampling.drawing import draw
+from sampling.labels import labels_for
 from utils.device import pick_channels_last
 from utils.distributed import Ranks
 from utils.pictures import save_png
@@ -52,8 +54,11 @@ class Contestant(NamedTuple):
     drawn: nn.Module
 
 
-def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
-    """train_solver.py's own steps, one a call, without its log."""
+def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | None = None) -> Contestant:
+    """train_solver.py's own steps, one a call, without its log. `labels`: int64 (N,), where the network has classes.
+
+    It draws by the settings' sampler, in so many steps; with classes, picture k is of class k mod num_classes.
+    """
     from train_solver import build_batches, build_network, build_trainer, schedule_of, step_options
     from training.optimizers import set_learning_rate
     from training.step import train_step
@@ -62,7 +67,7 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     trainer = build_trainer(settings, build_network(settings, ranks), ranks)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
     assert how.batch_size == settings.train.batch_size, "the steps take their batch from the settings"
-    batches = build_batches(settings, LabelledImages(images, None, ()), ranks)
+    batches = build_batches(settings, LabelledImages(images, labels, ()), ranks)
     schedule, options = schedule_of(settings, len(images)), step_options(settings)
     network = at_precision(trainer.model, how.precision, ranks.device)
     if how.compiled:
@@ -88,8 +93,10 @@ def ours(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     def draw_pictures(count: int, steps: int) -> Tensor:
         drawer().load_state_dict(trainer.ema.model.state_dict())
         drawing = at_precision(drawer(), how.precision, ranks.device)
-        info = SampleInfo("DDIM", steps, SampleInfo.parse(settings.sample.sample_info).eta)
-        return draw(drawing, diffusion, info, range(count), images.shape[1:], ranks.device)
+        info = replace(SampleInfo.parse(settings.sample.sample_info), steps=steps)
+        seeds, num_classes = range(count), settings.model.num_classes
+        asked = {"labels": labels_for(seeds, "all" if num_classes else None, num_classes), "num_classes": num_classes}
+        return draw(drawing, diffusion, info, seeds, images.shape[1:], ranks.device, **asked)
 
     return Contestant(trainer.model, trainer.model, step, how.batch_size, draw_pictures, trainer.ema.model)
 

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 from benchmarks.contestants import How, ours  # noqa: E402
 from benchmarks.formulations import BATCHES  # noqa: E402
 from benchmarks.side_by_side import parser, write_result  # noqa: E402
+from benchmarks.workloads import PLAIN  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.precision import pick_precision  # noqa: E402
 
@@ -72,7 +73,8 @@ def main() -> None:
     rows = []
     for data_name in args.data_names:
         size = args.batch_size or BATCHES.get(data_name, 16)
-        settings = load_settings("config.yaml", data_name, [f"train.batch_size={size}", "model.dropout=0"])
+        overrides = [f"train.batch_size={size}", "model.dropout=0", *PLAIN]  # random pictures have no labels
+        settings = load_settings("config.yaml", data_name, overrides)
         data = settings.data
         shape = (2 * size, data.image_channel, data.image_size, data.image_size)
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from utils.files import atomic_write
+
 RESULTS = Path(__file__).resolve().parent / "results"
 LIBRARIES = ("torch", "torchvision", "diffusers", "denoising-diffusion-pytorch", "accelerate")
 
@@ -117,8 +119,8 @@ def write_result(args: argparse.Namespace, rows: list[dict[str, object]], **more
         "rows": rows,
     }
     path = args.output or RESULTS / f"{args.result}_{args.device}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
     print(f"Wrote:   {path.absolute()}")
 
 

@@ -45,7 +45,7 @@ def main() -> None:
 
 def measure(data_name: str, args) -> list[dict[str, object]]:
     """A row for each part of saving and one for the monitor: seconds, how often, and the share of the training time."""
-    settings = load_settings("config.yaml", data_name)
+    settings = load_settings("config.yaml", data_name, ["model.num_classes=0"])  # random pictures have no labels
     ranks = Ranks(args.device)
     trainer = train_solver.build_trainer(settings, train_solver.build_network(settings, ranks), ranks)
     shape = (settings.data.image_channel, settings.data.image_size, settings.data.image_size)

@@ -28,14 +28,16 @@ class Workload(NamedTuple):
     cuda_batch: int
 
 
+# The peers' networks have no classes, and draw by DDIM.
+PLAIN = ["model.num_classes=0", "sample.sample_info=DDIM_50_0p0"]
 # Random pictures stand for the sets that would have to be downloaded: the work is the same.
 WORKLOADS = {
     "ddpm": Workload("Cifar10", ["model.dropout=0"], (1, 2, 4, 8), 4, 256),
-    "digits": Workload("Mnist_Mini", [], (1, 2, 4), 16, 1024),
+    "digits": Workload("Mnist_Mini", PLAIN, (1, 2, 4), 16, 1024),
     "flowers": Workload("Flower102", [], (1, 2, 4, 8), 1, 64),
     "tiny": Workload(
         "Mnist_Mini",
-        ["model.base_channels=8", "model.channel_mult=[1]", "model.norm_groups=4", "data.image_size=16"],
+        [*PLAIN, "model.base_channels=8", "model.channel_mult=[1]", "model.norm_groups=4", "data.image_size=16"],
         (1, 2),
         2,
         2,

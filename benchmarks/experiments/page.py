@@ -39,7 +39,8 @@ figures are written by `bash run_experiments.sh`, which trains small networks on
 and compared is one table, [table.py](../benchmarks/experiments/table.py); `DATA_NAMES=Cifar10 STEPS=100000 PICTURES=2500
 JOBS=1 bash run_experiments.sh` runs it on another data set. **Only what is shown here was run**, minutes on a CPU: a verdict
 is one at that budget. All variants predict v unless their name says otherwise (the original page predicts the noise, which
-within minutes gives no digits to compare). The commands stand below the tables.
+within minutes gives no digits to compare). The commands stand below the tables. All of it was made by version 0.3, and the
+samplers are those of its checkpoint, checkpoints/mnist_mini.safetensors, which the history holds at commit e2e8b24.
 
 How to read it:
 
