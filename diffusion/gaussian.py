@@ -206,7 +206,7 @@ class GaussianDiffusion(nn.Module):
         if self.variance == "learned":
             return (0.5 * self.log_variance(model_output, t, t_prev)).exp()
         on_cpu = torch.empty(0, dtype=model_output.dtype)
-        return (0.5 * self.log_variance(on_cpu, t, t_prev)).exp().item()
+        return (0.5 * self.log_variance(on_cpu, t, t_prev)).exp().tolist()
 
     def split(self, model_output: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's estimate, and the channels that name the variance, where that is learned (else None)."""

@@ -102,7 +102,7 @@ def load_trained(
     model = model.to(device).eval()
     if pick_channels_last(settings.run.channels_last, device, precision, training=False):
         model.to(memory_format=torch.channels_last)
-    cast_weights(model, precision)
+    cast_weights(model, precision, device)
     options = settings.diffusion.model_dump()
     if clip_denoised is not None:
         options["clip_denoised"] = clip_denoised

@@ -71,14 +71,16 @@ def at_precision(model: nn.Module, precision: str, device: torch.device) -> Call
     return call
 
 
-def cast_weights(model: nn.Module, precision: str) -> None:
-    """Casts, for good, the weights that each call in `precision` would cast anew: a network that is only drawn from computes
-    the same, without those casts.
+def cast_weights(model: nn.Module, precision: str, device: torch.device) -> None:
+    """Casts, for good, the weights that each call in `precision` on `device` would cast anew: a network that is only drawn
+    from computes the same, without those casts.
 
-    They are those of convolutions and linear layers: autocast gives these their input, weight and bias in `precision`.
+    They are those of convolutions and linear layers, which autocast gives their input, weight and bias in `precision`; on
+    CUDA also those of the normalisation, see `models.unet.GroupNorm` (a CPU's takes them in float32).
     """
     if precision not in DTYPES:
         return
+    kinds = (nn.Conv2d, nn.Linear, *([nn.GroupNorm] if device.type == "cuda" else []))
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, kinds):
             module.to(DTYPES[precision])

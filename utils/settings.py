@@ -136,7 +136,8 @@ class TrainSettings(Block):
     adam_beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.9
     adam_beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.99
     label_dropout: Annotated[Number, Field(ge=0, le=1)] = Field(
-        0.1, description="Share of the pictures shown without their label, which guidance needs; of num_classes above 0."
+        0.1,
+        description="Share of the pictures shown without their label, which guidance needs; of num_classes above 0.",
     )
     timestep_logit_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
         None, description="Draw t more often where learning pays: mean and spread of logit(t / T); null: uniformly."
@@ -189,10 +190,11 @@ class RunSettings(Block):
     )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto",
-        description="Of the network's arithmetic; auto: bf16 where the device has it natively.",
+        description="Of the network's arithmetic; auto: bf16 where the device has it natively, fp16 on older GPUs, else fp32.",
     )
     channels_last: Literal["auto"] | bool = Field(
-        "auto", description="Feature maps with the channels last in memory; auto: for drawing in fp32 on a CPU."
+        "auto",
+        description="Channels last in memory; auto: on CUDA in bf16 and fp16, and for drawing in fp32 on a CPU.",
     )
     deterministic: bool = Field(
         False, description="Only such algorithms on a GPU as give the same bits each time; slower. CPUs always do."

@@ -12,8 +12,8 @@ pytest.importorskip("torch_fidelity")
 SHIPPED = ["checkpoints/mnist_mini.safetensors", "checkpoints/mnist_mini_v.safetensors"]
 SHORT = ["--sample_info", "DDIM_2_0p0", "--precision", "fp32", "--device", "cpu", "--batch_size", 20]
 MODES = {
-    "evaluate": ["--model_path", SHIPPED[0], "--sample_num", 90, "--repeats", 2, *SHORT],
-    "compare": ["--model_path", *SHIPPED, "--sample_num", 70, *SHORT],
+    "evaluate": ["--model_path", SHIPPED[0], "--sample_num", 70, *SHORT],
+    "compare": ["--model_path", *SHIPPED, "--sample_num", 12, "--repeats", 2, *SHORT[:-1], 5],
     "likelihood": ["--model_path", SHIPPED[0], "--sample_num", 7, "--likelihood_steps", 4, "--batch_size", 2, "--precision", "fp32"],
 }  # fmt: skip
 

@@ -63,9 +63,9 @@ def test_weights_that_are_cast_once_draw_the_same():
     call = at_precision(model, "bf16", CPU)
     with torch.no_grad():
         expected = call(x, t, y)
-        cast_weights(model, "fp32")
+        cast_weights(model, "fp32", CPU)
         assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-        cast_weights(model, "bf16")
+        cast_weights(model, "bf16", CPU)
         torch.testing.assert_close(call(x, t, y), expected, rtol=0, atol=0)
     assert model.out[-1].weight.dtype == torch.bfloat16 and model.out[0].weight.dtype == torch.float32
 

@@ -1,0 +1,134 @@
+"""What a GPU would be given, seen without one: PyTorch's fake tensors have a device, a layout and a type, and no values."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from diffusion import SampleInfo, build_diffusion, sample
+from models import build_model, unet
+from tests.small_training import ALONE, make_trainer
+from training.step import StepOptions, train_step
+from utils.config import load_settings
+from utils.precision import at_precision, cast_weights
+
+CUDA = torch.device("cuda")
+FLOWERS = load_settings("config.yaml", "Flower102").model_arguments()
+WAITS = ("_local_scalar_dense", "nonzero", "equal", "masked_select", "unique")  # for what the device is doing
+COPIES = ("_to_copy", "copy_", "clone")
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operators that are called, and the casts of `weights`. Views are not counted: they launch nothing."""
+
+    def __init__(self, weights=()):
+        super().__init__()
+        self.counts, self.weights, self.weight_casts = Counter(), {id(weight) for weight in weights}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if function.namespace == "aten" and not function.is_view and name != "_unsafe_view":
+            self.counts[name] += 1
+        if name == "_to_copy" and id(args[0]) in self.weights:
+            self.weight_casts += 1
+        return function(*args, **(kwargs or {}))
+
+    def of(self, names):
+        return sum(self.counts[name] for name in names)
+
+
+@pytest.fixture
+def strides(monkeypatch):
+    """An autocast that believes in CUDA; and the last strides of the q, k and v that the attention is given."""
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
+    seen = []
+
+    def attention(q, k, v):
+        seen.extend(x.stride(-1) for x in (q, k, v))
+        return v.contiguous()
+
+    monkeypatch.setattr(unet, "attention", attention)
+    return seen
+
+
+def flowers(*, channels_last, cast):
+    """A forward pass of Flower102's network in bf16, on a fake GPU: its output, and what was called."""
+    with torch.device("meta"):
+        model = build_model(**FLOWERS).eval()
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    if cast:
+        cast_weights(model, "bf16", CUDA)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        weights = {
+            name: torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype, device=CUDA)
+            for name, weight in model.named_parameters()
+        }
+        network = at_precision(lambda *inputs: functional_call(model, weights, inputs), "bf16", CUDA)
+        x, t = torch.empty(4, 3, 64, 64, device=CUDA), torch.empty(4, dtype=torch.int64, device=CUDA)
+        with Calls(weights.values()) as calls:
+            output = network(x, t)
+    assert output.device.type == "cuda" and output.dtype == torch.float32 and output.shape == x.shape
+    return calls
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_forward_pass_when_drawing_casts_no_weight_and_launches_half_of_what_it_did(strides, channels_last):
+    calls = flowers(channels_last=channels_last, cast=True)
+    assert calls.weight_casts == 0
+    assert sum(calls.counts.values()) <= 330, calls.counts  # 660 before
+    assert calls.counts["_to_copy"] <= 10, calls.counts  # the input, the output, the time
+    assert strides and set(strides) == {1}
+    assert calls.of(WAITS) == 0
+
+
+def test_a_forward_pass_of_training_casts_each_weight_once(strides):
+    calls = flowers(channels_last=True, cast=False)
+    weight_num = len(list(build_model(**FLOWERS).parameters()))
+    assert 0 < calls.weight_casts <= weight_num
+    assert calls.counts["_to_copy"] - calls.weight_casts <= 10, calls.counts
+
+
+# --- on the CPU, where there are values
+
+
+@pytest.mark.parametrize("optimizer, accumulate", [("adam", 1), ("adam", 3), ("muon", 1)])
+def test_a_training_step_waits_for_nothing(optimizer, accumulate):
+    from training.optimizers import build_optimizer
+
+    trainer = make_trainer("model.dropout=0.1")
+    trainer.optimizer = build_optimizer(
+        optimizer, trainer.model, learning_rate=1e-3, muon_learning_rate=5e-3, betas=(0.9, 0.99)
+    )
+    diffusion = build_diffusion(timestep_num=1000, beta_schedule="cosine")
+    images = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8)
+    batches, options = dict.fromkeys(range(2), (images, None)), StepOptions(0, 6, accumulate, grad_clip=1.0)
+    train_step(trainer, trainer.model, diffusion, batches, options, ALONE)  # the optimizer makes its state
+    trainer.step += 1
+    with Calls() as calls:
+        train_step(trainer, trainer.model, diffusion, batches, options, ALONE)
+    assert calls.of(WAITS) == 0, calls.counts
+    assert calls.of(COPIES) <= 40 * accumulate, calls.counts
+
+
+STOCHASTIC = {"DDPM": 0.0, "DDIM": 1.0, "DPMPP": 1.0, "HEUN": 0.0, "UNIPC": 0.0}
+
+
+@pytest.mark.parametrize("method", STOCHASTIC)
+@pytest.mark.parametrize("variance", ["fixed_small", "learned"])
+def test_more_steps_of_drawing_wait_no_more_often(method, variance):
+    diffusion = build_diffusion(timestep_num=100, beta_schedule="cosine", variance=variance)
+
+    def network(x, t):
+        return torch.cat([0.5 * x, x], dim=1) if variance == "learned" else 0.5 * x
+
+    found = {}
+    for steps in (10, 20):
+        with Calls() as calls:
+            sample(network, diffusion, torch.randn(2, 1, 4, 4), SampleInfo(method, steps, STOCHASTIC[method]))
+        found[steps] = calls.of(WAITS)
+    assert found[10] == found[20] == 0
