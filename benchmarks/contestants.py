@@ -7,7 +7,7 @@ user gets it, and "best": everything in memory on the device, fused optimizers, 
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from datasets import LabelledImages, to_float
+from benchmarks.feeds import loader, resident
+from datasets import LabelledImages
 from diffusion import SampleInfo, build_diffusion
 from sampling.drawing import draw
 from sampling.labels import labels_for
 from utils.compiling import compile_in_place
 from utils.device import pick_channels_last
 from utils.distributed import Ranks
-from utils.pictures import save_png
 from utils.precision import at_precision, cast_weights, float32_products
 from utils.settings import Settings
 
@@ -118,7 +118,7 @@ def diffusers(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     rates = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=100_000)
     ema = EMAModel(model.parameters(), decay=0.9999, use_ema_warmup=True, foreach=how.best)
     ema.to(device)
-    batches = resident(images, how) if how.best else loader(images, how)
+    batches = resident(images, how.batch_size, how.device) if how.best else loader(images, how.batch_size)
     if how.compiled:
         model.compile()
 
@@ -237,7 +237,7 @@ def _lucidrains_best(diffusion: nn.Module, images: np.ndarray, how: How, autocas
 
     optimizer = torch.optim.Adam(diffusion.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
     ema = TheirEMA(diffusion, beta=0.995, update_every=10, use_foreach=True)
-    batches = resident(images, how)
+    batches = resident(images, how.batch_size, how.device)
 
     def step() -> None:
         with autocast():
@@ -263,45 +263,3 @@ def matched_width(wanted: int, size: int, channels: int, mults: tuple[int, ...])
             return flops(lambda: network(torch.zeros(1, channels, size, size), torch.zeros(1, dtype=torch.long)))
 
     return min(range(8, 193, 8), key=lambda dim: abs(cost(dim) - wanted))
-
-
-def resident(images: np.ndarray, how: How) -> Iterator[Tensor]:
-    """Endless random batches of a set that lies on the device: (B, C, H, W) in [-1, 1]."""
-    pictures = torch.from_numpy(np.array(images)).to(how.device)
-    while True:
-        chosen = torch.randint(0, len(pictures), (how.batch_size,), device=how.device)
-        yield to_float(pictures[chosen])
-
-
-def loader(images: np.ndarray, how: How) -> Iterator[Tensor]:
-    """Endless batches as the diffusers example makes them: a DataLoader without workers over Pillow pictures."""
-    from torch.utils.data import DataLoader
-    from torchvision import transforms
-
-    size, channels = images.shape[2], images.shape[1]
-    augment = transforms.Compose(
-        [
-            transforms.ToPILImage(),
-            transforms.Resize(size, interpolation=transforms.InterpolationMode.BILINEAR),
-            transforms.RandomCrop(size),
-            transforms.ToTensor(),
-            transforms.Normalize([0.5] * channels, [0.5] * channels),
-        ]
-    )
-    pictures = [augment.transforms[0](np.moveaxis(picture, 0, -1)) for picture in images]
-    augment.transforms = augment.transforms[1:]
-    while True:
-        yield from DataLoader(
-            pictures,
-            how.batch_size,
-            shuffle=True,
-            collate_fn=lambda batch: torch.stack([augment(p) for p in batch]),
-            drop_last=True,
-        )
-
-
-def picture_folder(images: np.ndarray, folder: Path) -> Path:
-    """Writes each picture as a PNG into `folder`, for the peers that read files."""
-    for i, picture in enumerate(images):
-        save_png(folder / f"{i:05d}.png", torch.from_numpy(np.array(picture)))
-    return folder

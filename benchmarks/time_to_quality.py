@@ -20,7 +20,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
-from benchmarks.contestants import Contestant, How, lucidrains, ours, picture_folder  # noqa: E402
+from benchmarks.contestants import Contestant, How, lucidrains, ours  # noqa: E402
+from benchmarks.feeds import picture_folder  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, parser, synchronize, write_result  # noqa: E402
 from datasets import ImageDataset, to_uint8  # noqa: E402
 from evaluation.extractor import load_extractor  # noqa: E402
