@@ -4,13 +4,15 @@ from collections import Counter
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from diffusion import SampleInfo, build_diffusion, sample
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, sample, samplers
 from models import build_model, unet
 from tests.small_training import ALONE, make_trainer
+from training.ema import EMA
+from training.monitor import TrainingMonitor
 from training.step import StepOptions, train_step
 from utils.config import load_settings
 from utils.precision import at_precision, cast_weights
@@ -93,6 +95,54 @@ def test_a_forward_pass_of_training_casts_each_weight_once(strides):
     assert calls.counts["_to_copy"] - calls.weight_casts <= 10, calls.counts
 
 
+STOCHASTIC = {"DDPM": 0.0, "DDIM": 1.0, "DPMPP": 1.0, "HEUN": 0.0, "UNIPC": 0.0}
+
+
+@pytest.mark.parametrize("method", STOCHASTIC)
+def test_every_sampler_stays_on_the_device(monkeypatch, method):
+    # Small numbers that are computed on the CPU, for which fake tensors have no values.
+    for place, name in ((GaussianDiffusion, "step_std"), (samplers, "_unipc_weights")):
+        monkeypatch.setattr(place, name, with_values(getattr(place, name)))
+    diffusion, info = build_diffusion(timestep_num=100, beta_schedule="cosine"), SampleInfo(method, 6, STOCHASTIC[method])
+    pairs = diffusion.timestep_pairs(6)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        x_T = torch.empty(2, 1, 4, 4, device=CUDA)
+        with Calls() as calls:
+            drawn = sample(lambda x, t: 0.5 * x * (t > 0)[:, None, None, None], diffusion, x_T, info, pairs=pairs)
+    assert drawn.device.type == "cuda" and calls.of(WAITS) == calls.of(COPIES) == 0, calls.counts
+
+
+def with_values(function):
+    def call(*inputs):
+        with unset_fake_temporarily():
+            return function(*inputs)
+
+    return call
+
+
+def test_the_rest_of_a_training_step_stays_on_the_device():
+    """All but the random draws, which need a GPU's generator; the backward pass is stood in for."""
+    diffusion = build_diffusion(timestep_num=100, beta_schedule="cosine", variance="learned")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device(CUDA):
+            model = torch.nn.Conv2d(3, 6, 3, padding=1)
+            x_0, t = torch.empty(4, 3, 8, 8), torch.empty(4, dtype=torch.int64)
+            monitor = TrainingMonitor(100, CUDA)
+        ema, optimizer = EMA(model, 0.9), torch.optim.Adam(model.parameters(), fused=True)
+        diffusion.alpha_bar(t)  # the table goes there once
+        with Calls() as calls:
+            losses = diffusion.training_losses(lambda x, t: model(x), x_0, t, torch.empty_like(x_0))
+            for parameter in model.parameters():
+                parameter.grad = torch.empty_like(parameter)
+            monitor.note_losses(t, losses.detach())
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            monitor.note_gradient(1, norm, scaled=False)
+            optimizer.step()
+            ema.update(model, 1)
+    assert losses.device.type == norm.device.type == "cuda" and calls.of(WAITS) == 0, calls.counts
+    assert {weight.device.type for weight in ema.model.parameters()} == {"cuda"}
+
+
 # --- on the CPU, where there are values
 
 
@@ -113,9 +163,6 @@ def test_a_training_step_waits_for_nothing(optimizer, accumulate):
         train_step(trainer, trainer.model, diffusion, batches, options, ALONE)
     assert calls.of(WAITS) == 0, calls.counts
     assert calls.of(COPIES) <= 40 * accumulate, calls.counts
-
-
-STOCHASTIC = {"DDPM": 0.0, "DDIM": 1.0, "DPMPP": 1.0, "HEUN": 0.0, "UNIPC": 0.0}
 
 
 @pytest.mark.parametrize("method", STOCHASTIC)
