@@ -75,8 +75,7 @@ class StopSignal:
             self._hangup = None
         self._numbers = [number for number in (signal.SIGINT, signal.SIGTERM, self._hangup) if number is not None]
         self._terminals = [handle for handle in (1, 2) if os.isatty(handle)]
-        if self._hangup is not None:
-            sys.stdout, sys.stderr = (_unless_hung_up(stream) for stream in (sys.stdout, sys.stderr))
+        sys.stdout, sys.stderr = (_unless_hung_up(stream) for stream in (sys.stdout, sys.stderr))
         for number in self._numbers:
             signal.signal(number, self._note)
 

@@ -155,10 +155,14 @@ def in_terminal(arguments):
     import fcntl  # here: Windows has neither
     import termios
 
+    def take_terminal():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where the tests run under nohup
+
     ours, theirs = os.openpty()
     process = subprocess.Popen(
         arguments, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdin=theirs, stdout=theirs, stderr=theirs,
-        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        start_new_session=True, preexec_fn=take_terminal,
     )  # fmt: skip
     os.close(theirs)
     return process, ours
