@@ -1,15 +1,14 @@
-"""This project and its peers, each as something that takes a training step and draws pictures.
+"""This project and `diffusers`, each as something that takes a training step and draws pictures. The other peer: lucidrains.py.
 
 `diffusers`: UNet2DModel, trained as in its examples/unconditional_image_generation (with `--use_ema`, as its README does).
-`denoising-diffusion-pytorch`: Unet and GaussianDiffusion, trained by its Trainer. Each has two settings: "default", as a
-user gets it, and "best": everything in memory on the device, fused optimizers, the same precision as ours, compiled or not.
+A peer has two settings: "default", as a user gets it, and "best": everything in memory on the device, fused optimizers, the
+same precision as ours, compiled or not.
 """
 
 import copy
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,16 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from benchmarks.feeds import loader, resident
-from datasets import LabelledImages
+from datasets import LabelledImages, to_float
 from diffusion import SampleInfo, build_diffusion
 from sampling.drawing import draw
 from sampling.labels import labels_for
-from utils.compiling import compile_in_place
 from utils.device import pick_channels_last
 from utils.distributed import Ranks
+from utils.pictures import save_png
 from utils.precision import at_precision, cast_weights, float32_products
 from utils.settings import Settings
 
@@ -72,7 +69,7 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
     schedule, options = schedule_of(settings, len(images)), step_options(settings)
     network = at_precision(trainer.model, how.precision, ranks.device)
     if how.compiled:
-        compile_in_place(trainer.model, True, ranks.device, 0, in_parts=settings.train.accumulate > 1)
+        trainer.model.compile()
 
     @cache
     def drawer() -> nn.Module:
@@ -80,9 +77,9 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
         model = copy.deepcopy(trainer.ema.model)
         if pick_channels_last(settings.run.channels_last, ranks.device, how.precision, training=False):
             model.to(memory_format=torch.channels_last)
-        cast_weights(model, how.precision, ranks.device)
+        cast_weights(model, how.precision)
         if how.compiled:
-            compile_in_place(model, True, ranks.device, 0)
+            model.compile()
         return model
 
     def step() -> None:
@@ -118,7 +115,7 @@ def diffusers(settings: Settings, images: np.ndarray, how: How) -> Contestant:
     rates = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=100_000)
     ema = EMAModel(model.parameters(), decay=0.9999, use_ema_warmup=True, foreach=how.best)
     ema.to(device)
-    batches = resident(images, how.batch_size, how.device) if how.best else loader(images, how.batch_size)
+    batches = resident(images, how) if how.best else loader(images, how)
     if how.compiled:
         model.compile()
 
@@ -173,93 +170,43 @@ def unet_2d(settings: Settings) -> nn.Module:
     )
 
 
-def lucidrains(images: np.ndarray, how: How, folder: Path, dim: int, mults: tuple[int, ...], eta: float) -> Contestant:
-    """denoising-diffusion-pytorch's Unet(dim, dim_mults), its other settings being its defaults.
-
-    By default it is trained by its own Trainer, from the pictures in `folder`; at its best from memory, by the same steps.
-    """
-    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
-
-    device = torch.device(how.device)
-    model = Unet(dim, dim_mults=mults, channels=images.shape[1], flash_attn=how.best and how.device == "cuda")
-    diffusion = GaussianDiffusion(model, image_size=images.shape[2], ddim_sampling_eta=eta).to(device)
-    autocast = partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=how.precision == "bf16")
-    if how.best:
-        step, ema = _lucidrains_best(diffusion, images, how, autocast)
-    else:
-        step, ema = _lucidrains_default(diffusion, how, folder)
-    if how.compiled:
-        model.compile()
-        ema.ema_model.model.compile()
-
-    def draw_pictures(count: int, steps: int) -> Tensor:
-        drawn = ema.ema_model.eval()
-        drawn.sampling_timesteps, drawn.is_ddim_sampling = steps, steps < 1000
-        with autocast():
-            return drawn.sample(batch_size=count).float().cpu()
-
-    parts = 1 if how.best else accumulated(how)
-    return Contestant(model, model, step, parts * how.batch_size, draw_pictures, ema.ema_model)
+def resident(images: np.ndarray, how: How) -> Iterator[Tensor]:
+    """Endless random batches of a set that lies on the device: (B, C, H, W) in [-1, 1]."""
+    pictures = torch.from_numpy(np.array(images)).to(how.device)
+    while True:
+        chosen = torch.randint(0, len(pictures), (how.batch_size,), device=how.device)
+        yield to_float(pictures[chosen])
 
 
-def accumulated(how: How) -> int:
-    """Batches to an update of its Trainer, which refuses fewer than 16 pictures."""
-    return -(-16 // how.batch_size)
+def loader(images: np.ndarray, how: How) -> Iterator[Tensor]:
+    """Endless batches as the diffusers example makes them: a DataLoader without workers over Pillow pictures."""
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
 
-
-def _lucidrains_default(diffusion: nn.Module, how: How, folder: Path) -> tuple[Callable[[], object], nn.Module]:
-    """Its Trainer, asked for one more step at a time; it never draws or saves meanwhile."""
-    from denoising_diffusion_pytorch import Trainer
-    from denoising_diffusion_pytorch import denoising_diffusion_pytorch as package
-
-    package.tqdm = lambda *args, **options: tqdm(*args, **{**options, "disable": True})
-    trainer = Trainer(
-        diffusion,
-        str(folder),
-        train_batch_size=how.batch_size,
-        gradient_accumulate_every=accumulated(how),
-        calculate_fid=False,
-        save_and_sample_every=10**9,
-        results_folder=tempfile.mkdtemp(),
+    size, channels = images.shape[2], images.shape[1]
+    augment = transforms.Compose(
+        [
+            transforms.ToPILImage(),
+            transforms.Resize(size, interpolation=transforms.InterpolationMode.BILINEAR),
+            transforms.RandomCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * channels, [0.5] * channels),
+        ]
     )
-    trainer.accelerator.print = lambda *_: None
-
-    def step() -> None:
-        trainer.train_num_steps = trainer.step + 1
-        trainer.train()
-
-    return step, trainer.ema
-
-
-def _lucidrains_best(diffusion: nn.Module, images: np.ndarray, how: How, autocast) -> tuple[Callable, nn.Module]:
-    """The Trainer's step with nothing else between the steps."""
-    from ema_pytorch import EMA as TheirEMA
-
-    optimizer = torch.optim.Adam(diffusion.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-    ema = TheirEMA(diffusion, beta=0.995, update_every=10, use_foreach=True)
-    batches = resident(images, how.batch_size, how.device)
-
-    def step() -> None:
-        with autocast():
-            loss = diffusion((next(batches) + 1) / 2)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.update()
-
-    return step, ema
+    pictures = [augment.transforms[0](np.moveaxis(picture, 0, -1)) for picture in images]
+    augment.transforms = augment.transforms[1:]
+    while True:
+        yield from DataLoader(
+            pictures,
+            how.batch_size,
+            shuffle=True,
+            collate_fn=lambda batch: torch.stack([augment(p) for p in batch]),
+            drop_last=True,
+        )
 
 
-def matched_width(wanted: int, size: int, channels: int, mults: tuple[int, ...]) -> int:
-    """The `dim` of a Unet whose forward pass of one picture comes nearest to `wanted` FLOPs. Counted without computing."""
-    from denoising_diffusion_pytorch import Unet
-
-    from benchmarks.side_by_side import flops
-
-    def cost(dim: int) -> int:
-        with torch.device("meta"):
-            network = Unet(dim, dim_mults=mults, channels=channels)
-            return flops(lambda: network(torch.zeros(1, channels, size, size), torch.zeros(1, dtype=torch.long)))
-
-    return min(range(8, 193, 8), key=lambda dim: abs(cost(dim) - wanted))
+def picture_folder(images: np.ndarray, folder: Path) -> Path:
+    """Writes each picture as a PNG into `folder`, for the peers that read files."""
+    for i, picture in enumerate(images):
+        save_png(folder / f"{i:05d}.png", torch.from_numpy(np.array(picture)))
+    return folder

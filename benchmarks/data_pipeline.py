@@ -22,7 +22,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
-from benchmarks.feeds import picture_folder  # noqa: E402
+from benchmarks.contestants import picture_folder  # noqa: E402
 from benchmarks.side_by_side import parser, ratio, synchronize, take_turns, write_result  # noqa: E402
 from datasets import Batches, ImageDataset, to_float  # noqa: E402
 

@@ -19,8 +19,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
-from benchmarks.contestants import How, diffusers, lucidrains, matched_width, ours  # noqa: E402
-from benchmarks.feeds import picture_folder  # noqa: E402
+from benchmarks.contestants import How, diffusers, ours, picture_folder  # noqa: E402
+from benchmarks.lucidrains import lucidrains, matched_width  # noqa: E402
 from benchmarks.side_by_side import flops, parser, write_result  # noqa: E402
 from benchmarks.workloads import WORKLOADS  # noqa: E402
 from diffusion import SampleInfo, build_diffusion  # noqa: E402

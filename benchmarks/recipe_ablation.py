@@ -1,105 +1,225 @@
-"""What each part of the digits' recipe is worth: one change at a time, so many seconds of training each.
+"""What each part of a recipe is worth: one change at a time, at equal seconds of training, several trainings each.
 
-    python benchmarks/recipe_ablation.py --clock cpu
+    OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu
+    OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu --data_name Emoji --seconds 90
 
-Begins from the entry Mnist_Mini of config.yaml with a schedule that ends after --seconds on this machine, and changes one
-thing. The contestants take turns, so that what disturbs the machine disturbs all; each trains by its own clock. Then each
-draws --pictures digits with DDIM_20_0p0, and the digits' extractor tells how near they come to the held-out ones. One seed
-each, unless --seeds says more.
+Begins from an entry of config.yaml and changes one thing. First all variants take turns of single steps, by which the number
+of steps of each is set: those of the recipe itself are what --seconds hold, those of a variant as many more or fewer as its
+step is cheaper or dearer. The learning rate ends with them. So a training is the same whatever else the machine does.
+
+Digits: each training draws --pictures digits, a tenth of each class, by its entry's sampler. The digits' extractor measures
+how far they are from the 1,000 held-out ones and how many it reads as the digit asked for, and small networks are trained to
+tell them from held-out ones. Emoji: what so short a training draws is not worth measuring; it is judged by the error of its
+estimates of a tenth of the emoji, which it was not trained on.
+
+How a difference is judged is stated in paired.py.
+
+The record is written after each training. Given again, the program makes those that are missing.
 """
 
+import argparse
+import json
+import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
 from benchmarks.contestants import Contestant, How, ours  # noqa: E402
-from benchmarks.side_by_side import CLOCKS, parser, write_result  # noqa: E402
-from datasets import ImageDataset  # noqa: E402
-from evaluation.extractor import load_extractor  # noqa: E402
+from benchmarks.paired import MARGINS, MOST  # noqa: E402
+from benchmarks.side_by_side import CLOCKS, RESULTS, parser, ratio, take_turns, write_result  # noqa: E402
+from datasets import ImageDataset, LabelledImages, to_float  # noqa: E402
+from diffusion import SampleInfo, build_diffusion  # noqa: E402
+from evaluation.extractor import Extractor, Features, load_extractor  # noqa: E402
 from evaluation.measures import measure  # noqa: E402
+from evaluation.two_sample import two_sample_test  # noqa: E402
+from train_solver import schedule_of  # noqa: E402
 from utils.config import load_settings  # noqa: E402
+from utils.precision import at_precision, pick_precision  # noqa: E402
+from utils.settings import Settings  # noqa: E402
 
-PROBE_STEPS = 5  # steps by which the speed of a variant is known
+RECIPE = "the recipe"
+PROBES = 12  # turns by which the speed of a variant is known
+HELD_OUT_OF = 10  # of so many emoji one is held out
+TIMESTEPS = (50, 200, 450, 750)  # at which held-out emoji are denoised
 
-VARIANTS = {
-    "the default": [],
-    "objective: noise": ["diffusion.objective=pred_noise"],
-    "objective: v": ["diffusion.objective=pred_v"],
-    "loss: l1": ["diffusion.loss_type=l1"],
-    "weighting: min_snr": ["diffusion.weighting=min_snr"],
-    "timesteps: uniform": ["train.timestep_logit_normal=null"],
-    "timesteps: logit-normal (0, 1)": ["train.timestep_logit_normal=[0.0, 1.0]"],
-    "schedule: linear betas": ["diffusion.beta_schedule=linear"],
-    "learning rate: 1e-3": ["train.learning_rate=0.001"],
-    "learning rate: 1e-2": ["train.learning_rate=0.01"],
-    "learning rate: constant": ["train.learning_rate_decay=none"],
-    "no folding (patch_size 1)": ["model.patch_size=1"],
-    "folding by 4": ["model.patch_size=4", "model.channel_mult=[1]"],
-    "wider: 40 channels": ["model.base_channels=40"],
-    "narrower: 16 channels": ["model.base_channels=16"],
-    "attention at 7": ["model.attention_resolutions=[7]"],
-    "two blocks a level": ["model.num_res_blocks=2"],
-    "batches of 32": ["train.batch_size=32"],
-    "self-conditioning": ["diffusion.self_condition=true"],
-    "EMA: 0.98": ["train.ema_decay=0.98"],
+VARIANTS: dict[str, dict[str, list[str]]] = {
+    "Mnist_Mini": {
+        RECIPE: [],
+        "Adam for Muon": ["train.optimizer=adam"],
+        "labels, but no guidance": ["sample.sample_info=DPMPP_20_0p0"],
+        "no labels, so no guidance": ["model.num_classes=0", "sample.sample_info=DPMPP_20_0p0"],
+        "overshooting is an error": ["diffusion.loss_of_clipped=false"],
+        "white from 1.0 on": ["diffusion.clipped_above=1.0"],
+        "x_0 without the skip": ["diffusion.objective=pred_x0"],
+        "v, overshooting is an error": ["diffusion.objective=pred_v", "diffusion.loss_of_clipped=false"],
+        "uniform timesteps": ["train.timestep_logit_normal=null", "train.timestep_uniform_share=0.0"],
+        "batches of 16": ["train.batch_size=16"],
+        "32 channels": ["model.base_channels=32"],
+    },
+    "Emoji": {
+        RECIPE: [],
+        "Adam for Muon": ["train.optimizer=adam"],
+        "overshooting is an error": ["diffusion.loss_of_clipped=false"],
+    },
 }
 
-
-def contestant_of(overrides: list[str], images, args) -> tuple[Contestant, int]:
-    """A variant whose learning rate ends after --seconds, and its number of steps: by the speed of a first few."""
-    base = ["sample.sample_info=DDIM_20_0p0", *overrides]
-    probe_settings = load_settings("config.yaml", "Mnist_Mini", base)
-    batch = probe_settings.train.batch_size
-    probe = ours(probe_settings, images, How(args.device, batch))
-    probe.step()
-    start = CLOCKS[args.clock]()
-    for _ in range(PROBE_STEPS):
-        probe.step()
-    steps = max(1, round(args.seconds * PROBE_STEPS / (CLOCKS[args.clock]() - start)))
-    epochs = steps * batch / len(images)
-    settings = load_settings(
-        "config.yaml", "Mnist_Mini", [*base, f"train.train_epoch={epochs}", f"run.seed={args.seed}"]
-    )
-    return ours(settings, images, How(args.device, batch)), steps
+Figures = dict[str, float]
 
 
-def train(contestants: dict[str, tuple[Contestant, int]], turns: int, clock: str) -> dict[str, float]:
-    """All of them, in `turns` turns each. Returns the seconds that each took."""
-    seconds = dict.fromkeys(contestants, 0.0)
-    for turn in range(turns):
-        for name, (contestant, steps) in contestants.items():
-            start = CLOCKS[clock]()
-            for _ in range(steps * turn // turns, steps * (turn + 1) // turns):
-                contestant.step()
-            seconds[name] += CLOCKS[clock]() - start
-        print(f"turn {turn + 1} of {turns}", flush=True)
-    return seconds
+class Judge(NamedTuple):
+    """The pictures that all variants train on, what a training is judged by, and what real pictures are given there."""
+
+    data: LabelledImages
+    judge: Callable[[Contestant, Settings], Figures]
+    real: Figures
+
+
+def settings_of(data_name: str, variant: str, *more: str) -> Settings:
+    """The entry with a variant's changes, and `more` of them."""
+    return load_settings("config.yaml", data_name, [*VARIANTS[data_name][variant], *more])
+
+
+def contestant_of(settings: Settings, data: LabelledImages, device: str) -> Contestant:
+    """A training, in the precision that train_solver.py would take."""
+    how = How(device, settings.train.batch_size, precision=pick_precision("auto", torch.device(device)))
+    return ours(settings, data.images, how, data.labels)
+
+
+def steps_of_each(args: argparse.Namespace, data: LabelledImages) -> dict[str, int]:
+    """How many steps of each variant take --seconds; see the top of the file."""
+    every = {
+        name: contestant_of(settings_of(args.data_name, name), data, args.device).step
+        for name in VARIANTS[args.data_name]
+    }
+    seconds = take_turns(every, PROBES, args.device, args.clock, warm_up=2)
+    steps = args.seconds / statistics.median(seconds[RECIPE])
+    return {name: max(1, round(steps * ratio(seconds, name, RECIPE))) for name in every}
+
+
+def train(args: argparse.Namespace, variant: str, seed: int, steps: int, data: LabelledImages) -> tuple:
+    """One training whose learning rate ends at its last step: the contestant, its settings and the seconds it took."""
+    batch = settings_of(args.data_name, variant).train.batch_size
+    epochs = f"train.train_epoch={steps * batch / len(data.images)!r}"
+    settings = settings_of(args.data_name, variant, epochs, f"run.seed={seed}")
+    assert abs(schedule_of(settings, len(data.images)).total_steps - steps) <= 1
+    contestant, now = contestant_of(settings, data, args.device), CLOCKS[args.clock]
+    start = now()
+    for _ in range(steps):
+        contestant.step()
+    return contestant, settings, now() - start
+
+
+def judge_of_digits(args: argparse.Namespace) -> Judge:
+    """Drawn digits beside held-out ones; real training digits, as many, in their place show what can be reached."""
+    dataset = ImageDataset(**load_settings("config.yaml", "Mnist_Mini").data.model_dump())
+    data, held_out = dataset.load(), dataset.load("test").images
+    extractor = load_extractor("digits", device=args.device)
+    reference = extractor(held_out)
+
+    def judge(contestant: Contestant, settings: Settings) -> Figures:
+        steps = SampleInfo.parse(settings.sample.sample_info).steps
+        drawn = contestant.draw(args.pictures, steps)
+        asked = np.arange(len(drawn)) % 10 if settings.model.num_classes else None
+        return figures_of(drawn, asked, held_out, reference, extractor)
+
+    chosen = np.random.default_rng(0).permutation(len(data.images))[: args.pictures]
+    drawn = torch.from_numpy(data.images[chosen])
+    return Judge(data, judge, figures_of(drawn, data.labels[chosen], held_out, reference, extractor))
+
+
+def figures_of(
+    drawn: Tensor, asked: np.ndarray | None, held_out: np.ndarray, reference: Features, extractor: Extractor
+) -> Figures:
+    """Of uint8 digits (N, 1, H, W); `asked`: the class that each of them is to be, (N,)."""
+    features = extractor(drawn)
+    found = measure(features, reference, extractor)
+    figures = {name: float(found[name]) for name in ("fid", "confident")}
+    if asked is not None:
+        figures["read_as_asked"] = (features.logits.argmax(dim=1).numpy() == asked).mean().item()
+    return figures | {"told_apart": two_sample_test(drawn, torch.from_numpy(np.array(held_out))).accuracy}
+
+
+def judge_of_emoji(args: argparse.Namespace) -> Judge:
+    """The mean square error of the estimates of held-out emoji, in [-1, 1], times 1,000, at four levels of noise."""
+    data = ImageDataset(**load_settings("config.yaml", "Emoji").data.model_dump()).load()
+    is_held_out = np.arange(len(data.images)) % HELD_OUT_OF == 0
+    rest = data._replace(images=data.images[~is_held_out], labels=data.labels[~is_held_out])
+    x_0 = to_float(torch.from_numpy(data.images[is_held_out])).to(args.device)
+    labels = torch.from_numpy(data.labels[is_held_out]).to(args.device)
+    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0)).to(args.device)
+
+    @torch.inference_mode()
+    def judge(contestant: Contestant, settings: Settings) -> Figures:
+        device = torch.device(args.device)
+        diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
+        network = at_precision(contestant.drawn, pick_precision("auto", device), device)
+        figures = {}
+        for each in TIMESTEPS:
+            t = torch.full((len(x_0),), each, device=device)
+            x_t = diffusion.q_sample(x_0, t, noise)
+            error = diffusion.predict(network(x_t, t, labels), x_t, t).x_0 - x_0
+            figures[f"mse_{each}"] = 1000 * error.square().mean().item()
+        return figures | {"mse": statistics.mean(figures.values())}
+
+    return Judge(rest, judge, {})
+
+
+JUDGES = {"Mnist_Mini": judge_of_digits, "Emoji": judge_of_emoji}
+
+
+def read_record(path: Path, asked: dict[str, object]) -> dict:
+    """What is there already; SystemExit if it was made otherwise than `asked`."""
+    if not path.is_file():
+        return {}
+    record = json.loads(path.read_text())
+    other = [name for name, value in asked.items() if record.get(name) != value]
+    if other:
+        raise SystemExit(f"error: {path} was made with other {', '.join(other)}; give another --output, or remove it")
+    return record
 
 
 def main() -> None:
     options = parser(__doc__, "recipe_ablation")
-    options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
-    options.add_argument("--seconds", type=float, default=90.0)
-    options.add_argument("--turns", type=int, default=6)
-    options.add_argument("--pictures", type=int, default=512)
-    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--data_name", choices=VARIANTS, default="Mnist_Mini")
+    options.add_argument("--seconds", type=float, default=60.0, help="of each training")
+    options.add_argument(
+        "--trainings",
+        type=int,
+        default=3,
+        choices=range(1, MOST + 1),
+        metavar="N",
+        help="of each variant: seeds 0 ... N - 1",
+    )
+    options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each training of digits")
     args = options.parse_args()
-    data = ImageDataset(**load_settings("config.yaml", "Mnist_Mini").data.model_dump())
-    images, held_out = data.load().images, data.load("test").images
-    extractor = load_extractor("digits")
-    contestants = {name: contestant_of(VARIANTS[name], images, args) for name in args.variants}
-    seconds = train(contestants, args.turns, args.clock)
-    rows = []
-    for name, (contestant, steps) in contestants.items():
-        with torch.no_grad():
-            figures = measure(contestant.draw(args.pictures, 20), held_out, extractor)
-        row = {"variant": name, "settings": " ".join(VARIANTS[name]), "training_steps": steps, "seconds": seconds[name]}
-        rows.append(row | {key: figures[key] for key in ("fid", "kid", "confident", "recall")})
-        print(rows[-1], flush=True)
-    write_result(args, rows, seconds=args.seconds, pictures=args.pictures, seed=args.seed, sampler="DDIM_20_0p0")
+    if args.data_name == "Emoji":
+        args.result = "recipe_ablation_emoji"
+    args.output = args.output or RESULTS / f"{args.result}_{args.device}.json"
+    asked = {"data_name": args.data_name, "seconds": args.seconds, "trainings": args.trainings}
+    if args.data_name == "Mnist_Mini":
+        asked |= {"pictures": args.pictures, "sampler": settings_of("Mnist_Mini", RECIPE).sample.sample_info}
+    asked["margins"] = MARGINS[args.data_name]
+    record = read_record(args.output, asked)
+    data, judge, real = JUDGES[args.data_name](args)
+    steps = record.get("steps") or steps_of_each(args, data)
+    rows = record.get("rows", [])
+    done = {(row["variant"], row["seed"]) for row in rows}
+    for seed in range(args.trainings):
+        for variant, changes in VARIANTS[args.data_name].items():
+            if (variant, seed) in done:
+                continue
+            contestant, settings, seconds = train(args, variant, seed, steps[variant], data)
+            row = {"variant": variant, "settings": " ".join(changes), "seed": seed, "seconds": round(seconds, 1)}
+            rows.append(row | {name: round(value, 4) for name, value in judge(contestant, settings).items()})
+            print(rows[-1], flush=True)
+            write_result(args, rows, **asked, steps=steps, real=real)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,10 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))  # run as a program, it sees the project's folders
+
+from benchmarks.paired import ablation_table  # noqa: E402
+
 PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "recipe.md")
 PLACE = re.compile(r"(<!-- (\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
 HIDDEN = ("batch", "class_histogram")
@@ -49,7 +53,7 @@ def updated(text: str) -> str:
 
     def fill(match: re.Match) -> str:
         result = json.loads((FOLDER / "results" / match[2]).read_text())
-        return f"{match[1]}{table(result)}\n{match[3]}"
+        return f"{match[1]}{ablation_table(result) if 'margins' in result else table(result)}\n{match[3]}"
 
     return PLACE.sub(fill, text)
 

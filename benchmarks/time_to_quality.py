@@ -1,12 +1,18 @@
 """Seconds of training until the drawn digits come so near to held-out ones: this project beside denoising-diffusion-pytorch.
 
-    python benchmarks/time_to_quality.py
+    python benchmarks/time_to_quality.py                # both without classes
+    python benchmarks/time_to_quality.py --guided       # both with classes, and guided by them
 
 Both train on the same 7,000 digits in one process, in turns of --slice seconds; the clock of each runs in its own turns
 only. At the marks their averaged weights are kept in --folder; given again, the program trains only those of whom nothing
-is there. Then, outside the clocks, each draws from them with DDIM in 20 steps, and the features of the digits' extractor
-(evaluation) tell how far that is from the 1,000 held-out digits. Ours: the entry Mnist_Mini of config.yaml, with
-schedules of so many --epochs. The peer: Unet(dim=32, dim_mults=(1, 2, 4)), batch 64, its Trainer's defaults.
+is there. Then, outside the clocks, each draws from them in 20 steps, and the features of the digits' extractor (evaluation)
+tell how far that is from the 1,000 held-out digits. Ours: the entry Mnist_Mini of config.yaml, with schedules of so many
+--epochs. The peer: Unet(dim=32, dim_mults=(1, 2, 4)), batch 64, its Trainer's defaults.
+
+Like stays with like. Without classes: ours is the entry but for its classes, and both draw by DDIM with an eta of 0. Guided:
+ours is the entry as it is, by its own sampler; the peer's is its classifier_free_guidance.py at its defaults, a scale of 6
+among them, by its DDIM with an eta of 0. Then picture k is of class k mod 10 for both, and the share that is read as that
+class is told.
 """
 
 import sys
@@ -14,16 +20,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 
-from benchmarks.contestants import Contestant, How, lucidrains, ours  # noqa: E402
-from benchmarks.feeds import picture_folder  # noqa: E402
+from benchmarks.contestants import Contestant, How, ours, picture_folder  # noqa: E402
+from benchmarks.lucidrains import lucidrains, lucidrains_guided  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, parser, synchronize, write_result  # noqa: E402
-from datasets import ImageDataset, to_uint8  # noqa: E402
+from benchmarks.workloads import PLAIN  # noqa: E402
+from datasets import ImageDataset, LabelledImages, to_uint8  # noqa: E402
 from evaluation.extractor import load_extractor  # noqa: E402
 from evaluation.measures import measure  # noqa: E402
 from train_solver import schedule_of  # noqa: E402
@@ -32,6 +38,7 @@ from utils.files import atomic_write  # noqa: E402
 from utils.precision import pick_precision  # noqa: E402
 
 PEER = "denoising-diffusion-pytorch"
+MULTS = (1, 2, 4)  # the peer's levels
 
 
 class Runner(NamedTuple):
@@ -42,21 +49,24 @@ class Runner(NamedTuple):
     pictures: Callable[[object], Tensor]  # what it draws -> uint8 (N, C, H, W)
 
 
-def runners(args, images: np.ndarray, folder: Path) -> dict[str, Runner]:
+def runners(args, data: LabelledImages, folder: Path) -> dict[str, Runner]:
     """The contestants by name."""
-    found = {}
+    found, images = {}, data.images
+    plain, words = ([], ", guided") if args.guided else (PLAIN, "")
     for epochs in args.epochs:
-        overrides = [f"train.train_epoch={epochs}", "sample.sample_info=DDIM_20_0p0", *args.overrides]
-        settings = load_settings("config.yaml", "Mnist_Mini", overrides)
+        settings = load_settings("config.yaml", "Mnist_Mini", [f"train.train_epoch={epochs}", *plain, *args.overrides])
         end = schedule_of(settings, len(images)).epoch_steps
         how = How(args.device, settings.train.batch_size, precision=pick_precision("auto", torch.device(args.device)))
-        contestant = ours(settings, images, how)
-        found[f"ours, {epochs:g} epochs"] = Runner(contestant, end, lambda drawn: drawn)
+        contestant = ours(settings, images, how, data.labels if args.guided else None)
+        found[f"ours{words}, {epochs:g} epochs"] = Runner(contestant, end, lambda drawn: drawn)
     if args.without_peer:
         return found
     how = How(args.device, args.peer_batch)
-    peer = lucidrains(images, how, picture_folder(images, folder / "digits"), args.peer_dim, (1, 2, 4), eta=0.0)
-    found[PEER] = Runner(peer, None, lambda drawn: to_uint8(drawn * 2 - 1))
+    if args.guided:
+        peer = lucidrains_guided(images, data.labels, how, args.peer_dim, MULTS, num_classes=10)
+    else:
+        peer = lucidrains(images, how, picture_folder(images, folder / "digits"), args.peer_dim, MULTS, eta=0.0)
+    found[PEER + words] = Runner(peer, None, lambda drawn: to_uint8(drawn * 2 - 1))
     return found
 
 
@@ -98,9 +108,11 @@ def judge(found: dict[str, Runner], args) -> list[dict[str, object]]:
         runner = found[name]
         runner.contestant.drawn.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         torch.manual_seed(0)
-        parts = [args.batch_size] * (args.pictures // args.batch_size)
-        drawn = torch.cat([runner.pictures(runner.contestant.draw(count, args.steps)) for count in parts])
+        drawn = extractor(runner.pictures(runner.contestant.draw(args.pictures, args.steps)))
         figures = measure(drawn, held_out, extractor)
+        if args.guided:
+            asked = torch.arange(args.pictures) % 10
+            figures["read_as_asked"] = (drawn.logits.argmax(dim=1) == asked).double().mean().item()
         numbers = {key: round(value, 4) for key, value in figures.items() if isinstance(value, float)}
         rows.append({"contestant": name, "seconds": float(seconds), "training_step": int(step), **numbers})
         print(rows[-1], flush=True)
@@ -112,21 +124,23 @@ def main() -> None:
     options.add_argument("--folder", type=Path, default=Path("results/time_to_quality"), help="where weights are kept")
     options.add_argument("--marks", type=float, nargs="+", default=[90, 180, 300, 450, 600, 900])
     options.add_argument("--slice", type=float, default=15.0, help="seconds of a turn")
-    options.add_argument("--epochs", type=float, nargs="+", default=[2, 11], help="our schedules; 11 is the default's")
+    options.add_argument("--epochs", type=float, nargs="+", default=[2, 13], help="our schedules; 13 is the default's")
     options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="for ours")
     options.add_argument("--pictures", type=int, default=192, help="drawn at each mark")
-    options.add_argument("--batch_size", type=int, default=64, help="of drawing")
-    options.add_argument("--steps", type=int, default=20, help="of DDIM, eta 0, for both")
+    options.add_argument("--steps", type=int, default=20, help="of both samplers")
+    options.add_argument("--guided", action="store_true", help="both with classes, and guided by them")
     options.add_argument("--without_peer", action="store_true", help="ours alone, as with other --epochs")
     options.add_argument("--peer_batch", type=int, default=64)
     options.add_argument("--peer_dim", type=int, default=32)
     args = options.parse_args()
     settings = load_settings("config.yaml", "Mnist_Mini")
-    images = ImageDataset(**settings.data.model_dump()).load().images
-    found = runners(args, images, args.folder)
+    if args.guided:
+        args.result = "time_to_quality_guided"
+    found = runners(args, ImageDataset(**settings.data.model_dump()).load(), args.folder)
     train(found, args.marks, args)
     rows = judge(found, args)
-    write_result(args, rows, pictures=args.pictures, sampler=f"DDIM, {args.steps} steps, eta 0", held_out=1000)
+    samplers = f"each its own, {args.steps} steps" if args.guided else f"DDIM, {args.steps} steps, eta 0"
+    write_result(args, rows, pictures=args.pictures, sampler=samplers, held_out=1000)
 
 
 if __name__ == "__main__":

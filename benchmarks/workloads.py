@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.contestants import Contestant, How, diffusers, lucidrains, matched_width, ours
-from benchmarks.feeds import picture_folder
+from benchmarks.contestants import Contestant, How, diffusers, ours, picture_folder
+from benchmarks.lucidrains import lucidrains, matched_width
 from benchmarks.side_by_side import flops, matmul_rate, ratio
 from utils.compiling import pick_compile
 from utils.config import load_settings

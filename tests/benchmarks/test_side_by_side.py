@@ -104,19 +104,12 @@ def test_memory(tmp_path):
 
 
 @pytest.mark.slow
-def test_time_to_quality(tmp_path):
+@pytest.mark.parametrize("guided, words", [([], ""), (["--guided"], ", guided")])
+def test_time_to_quality(tmp_path, guided, words):
     pytest.importorskip("denoising_diffusion_pytorch")
     pytest.importorskip("torch_fidelity")
-    options = ["--folder", str(tmp_path), "--marks", "2", "--slice", "1", "--epochs", "0.02", "--pictures", "128"]
+    options = ["--folder", str(tmp_path), "--marks", "2", "--slice", "1", "--epochs", "0.02", "--pictures", "128", *guided]
     options += ["--steps", "2", "--peer_dim", "8", "--peer_batch", "16"]
     rows = result_of(tmp_path, "time_to_quality", *options)["rows"]
-    assert {row["contestant"] for row in rows} == {"ours, 0.02 epochs", "denoising-diffusion-pytorch"}
-    assert all(row["fid"] > 0 for row in rows)
-
-
-@pytest.mark.slow
-def test_recipe_ablation(tmp_path):
-    pytest.importorskip("torch_fidelity")
-    options = ["--variants", "the default", "loss: l1", "--seconds", "1", "--turns", "2", "--pictures", "128"]
-    rows = result_of(tmp_path, "recipe_ablation", *options)["rows"]
-    assert [row["variant"] for row in rows] == ["the default", "loss: l1"]
+    assert {row["contestant"] for row in rows} == {f"ours{words}, 0.02 epochs", f"denoising-diffusion-pytorch{words}"}
+    assert all(row["fid"] > 0 and ("read_as_asked" in row) == bool(guided) for row in rows)

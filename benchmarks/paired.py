@@ -1,0 +1,110 @@
+"""When a variant of a recipe is better or worse than the recipe, and the tables of docs/recipe.md.
+
+The rule was stated before anything was measured. The trainings of one seed are a pair. Of the differences, variant minus
+recipe, Student's t gives the interval that holds their mean with 95 % (n - 1 degrees of freedom). A variant is better or worse
+if the interval does not contain 0, as good if it lies within the margin on both sides of 0, else it is not decided.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# Student's t at 97.5 %, of 1, 2, ... degrees of freedom: as many differences and one. An interval of 95 %.
+STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
+MOST = len(STUDENT) + 1  # trainings
+# Of the figures that are judged, all of which are better when smaller: differences up to this are of no interest.
+MARGINS: dict[str, dict[str, float]] = {"Mnist_Mini": {"fid": 0.25, "told_apart": 0.03}, "Emoji": {"mse": 0.5}}
+TITLES = {
+    "fid": "FID",
+    "told_apart": "told apart",
+    "confident": "confident",
+    "read_as_asked": "read as asked",
+    "mse": "mean error",
+}
+PERCENT = ("told_apart", "confident", "read_as_asked")
+
+
+class Difference(NamedTuple):
+    """The mean of the differences, half of its interval's length, and what follows from them."""
+
+    mean: float
+    half: float
+    verdict: str
+
+
+def compare(variant: Sequence[float], recipe: Sequence[float], margin: float) -> Difference:
+    """The rule, for a figure that is better when smaller, of trainings of the same seeds, 2 to MOST of them."""
+    differences = [one - other for one, other in zip(variant, recipe, strict=True)]
+    count, mean = len(differences), statistics.mean(differences)
+    half = STUDENT[count - 2] * statistics.stdev(differences) / math.sqrt(count)
+    low, high = mean - half, mean + half
+    if low > 0 or high < 0:
+        verdict = "worse" if low > 0 else "better"
+    elif max(-low, high) <= margin:
+        verdict = "as good"
+    else:
+        verdict = "not decided"
+    return Difference(mean, half, verdict)
+
+
+def ablation_table(record: dict) -> str:
+    """Markdown: a row a variant, the means of its trainings and its differences from the recipe, the first variant."""
+    of_variant: dict[str, list[dict]] = {}
+    for row in sorted(record["rows"], key=lambda row: row["seed"]):
+        of_variant.setdefault(row["variant"], []).append(row)
+    names = [name for name in record["rows"][0] if name not in ("variant", "settings", "seed", "seconds")]
+    judged, (recipe, *_) = record["margins"], of_variant.values()
+    heads = ["variant", "changes", "steps", *map(_title, names)]
+    heads += [f"{_title(name)}: difference | verdict" for name in judged]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * (len(heads) + len(judged))]
+    for variant, rows in of_variant.items():
+        cells = [variant, rows[0]["settings"] and f"`{rows[0]['settings']}`", f"{record['steps'][variant]:,}"]
+        cells += [_shown(name, [row[name] for row in rows if name in row]) for name in names]
+        for name, margin in judged.items():
+            cells.append(_difference(name, rows, recipe, margin) if rows is not recipe else " | ")
+        lines.append(f"| {' | '.join(cells)} |")
+    if record["real"]:
+        cells = ["real training digits", "", "", *(_shown(name, [record["real"][name]]) for name in names)]
+        lines.append(f"| {' | '.join([*cells, *[' | '] * len(judged)])} |")
+    return "\n".join([*lines, "", _source(record)])
+
+
+def _difference(name: str, rows: list[dict], recipe: list[dict], margin: float) -> str:
+    """Two cells: the difference with its interval, and the verdict."""
+    found = compare([row[name] for row in rows], [row[name] for row in recipe], margin)
+    scale, unit = (100, " %") if name in PERCENT else (1, "")
+    return f"{scale * found.mean:+.3g} ± {scale * found.half:.2g}{unit} | {_bold(found.verdict)}"
+
+
+def _bold(verdict: str) -> str:
+    return f"**{verdict}**" if verdict in ("better", "worse") else verdict
+
+
+def _title(name: str) -> str:
+    return TITLES.get(name, name.replace("mse_", "error at t = "))
+
+
+def _shown(name: str, values: list[float]) -> str:
+    """The mean, empty where there is none."""
+    if not values:
+        return ""
+    mean = statistics.mean(values)
+    return f"{100 * mean:.1f} %" if name in PERCENT else f"{mean:.3g}"
+
+
+def _source(record: dict) -> str:
+    """What it was measured by and on."""
+    machine, margins = record["machine"], record["margins"]
+    shown = [
+        f"{_title(name)} {100 * of:g} %" if name in PERCENT else f"{_title(name)} {of:g}"
+        for name, of in margins.items()
+    ]
+    spent = [row["seconds"] for row in record["rows"]]
+    clock = "the process's own processor seconds" if record["clock"] == "cpu" else "wall clock"
+    pictures = f" {record['pictures']} pictures of each;" if "pictures" in record else ""
+    return (
+        f"`{record['command']}`, {record['date']}; {record['trainings']} trainings each, of {record['seconds']:g} s ({clock}; "
+        f"as it came out, {min(spent):.0f} to {max(spent):.0f});{pictures} margins: {', '.join(shown)}. {machine['device']}: "
+        f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores; torch {machine['versions']['torch']}."
+    )
