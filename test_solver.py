@@ -5,9 +5,10 @@ The network, the diffusion and the data are those that the checkpoint names. Wha
 
 import argparse
 import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modes import MODES
+from modes import MODES, Mode
 from modes.options import OPTIONS, SAMPLERS, SPACINGS, modes_of
 from utils.script import Arguments
 from utils.threads import wait_passively
@@ -17,8 +18,9 @@ modes:
 {modes}
 
 samplers:
-  METHOD_STEPS_ETA[_SPACING][_cfgSCALE], with p for the decimal point: DDPM_1000_0p0, DDIM_50_0p0, DPMPP_20_0p0_cfg1p3
+  METHOD_STEPS_ETA[_SPACING][_cfgSCALE][_rN], with p for the decimal point: DDPM_1000_0p0, DDIM_50_0p0, DPMPP_20_0p0_cfg1p3
   cfg: classifier-free guidance, of a network with classes; _cfg1p3t200t999: at timesteps 200 to 999 only
+  rN: inpaint takes each step N times (RePaint's jumps back), as in DDIM_50_1p0_r5
   methods: {samplers}; spacings: {spacings}
 
 examples:
@@ -46,6 +48,7 @@ if __name__ == "__main__":
     wait_passively()
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
+from diffusion import SampleInfo
 from modes.model import load_model
 from sampling import parse_sampler
 from utils.distributed import Ranks, silence_other_ranks
@@ -86,6 +89,7 @@ def main(args: argparse.Namespace) -> int:
     classes = min(model.trained.num_classes for model in models)
     texts = args.sample_info or [models[0].settings.sample.sample_info]
     samplers = [parse_sampler(text, fewest, classes) for text in texts]
+    check_resampling(modes, samplers)
     print(f"Version: {VERSION}")
     for trained, _ in models:
         print(f"Model:   {trained.path}: {trained.data_name}, step {trained.step:,}, {trained.weights} weights")
@@ -112,8 +116,8 @@ def check_request(args: argparse.Namespace) -> None:
             continue
         if not set(owners) & set(modes):
             raise RequestError(f"--{name} belongs to --test_mode {' or '.join(owners)}, not {' '.join(modes)}")
-        if option.least is not None and not option.least <= value <= option.most:
-            raise RequestError(f"--{name} {value}: it must be at least {option.least} and at most {option.most}")
+        if (bounds := option.out_of_bounds(value)) is not None:
+            raise RequestError(f"--{name} {value}: it must be {bounds}")
         if value == "":
             raise RequestError(f"--{name} is empty: give its {option.metavar}, or leave the option out")
     for mode in modes:
@@ -121,6 +125,15 @@ def check_request(args: argparse.Namespace) -> None:
             given = getattr(args, name) or []
             if len(given) > 1 and not MODES[mode].several:
                 raise RequestError(f"--{name} {' '.join(given)}: several belong to --test_mode compare, not {mode}")
+
+
+def check_resampling(modes: Mapping[str, Mode], samplers: Sequence[SampleInfo]) -> None:
+    """RequestError for a sampler that takes its steps several times, where a mode of the request takes each once."""
+    for name, mode in modes.items():
+        for info in samplers if mode.sampler and not mode.resamples else ():
+            if info.resamplings != 1:
+                owners = " or ".join(name for name, mode in MODES.items() if mode.resamples)
+                raise RequestError(f"--sample_info {info}: _r{info.resamplings} belongs to --test_mode {owners}, not {name}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one string that names a sampler: METHOD_STEPS_ETA[_SPACING][_cfgSCALE], as in `DDIM_50_0p0` or `DDIM_50_1p0_cfg1p5`."""
+"""The one string that names a sampler: METHOD_STEPS_ETA[_SPACING][_cfgSCALE][_rN], as in `DDIM_50_0p0`."""
 
 import re
 from collections.abc import Sequence
@@ -11,16 +11,17 @@ METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC")
 RULE = (
     "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0, "
     f"optionally followed by _SPACING ({', '.join(SPACINGS)}) and _cfgSCALE, the scale of guidance, as in _cfg1p5, "
-    "or _cfg1p5t200t800 to guide at timesteps 200 to 800 only"
+    "or _cfg1p5t200t800 to guide at timesteps 200 to 800 only; and, to fill in pictures, by _rN, each step N times, as in _r5"
 )
 DECIMALS = 20  # of eta and the scale, at most: their spelling names files
 NUMBER = rf"([0-9]{{1,9}}p[0-9]{{1,{DECIMALS}}})"
 PATTERN = re.compile(
-    rf"([A-Z]+)_([0-9]{{1,9}})_{NUMBER}(?:_([A-Z]+))?(?:_cfg{NUMBER}(?:t([0-9]{{1,9}})t([0-9]{{1,9}}))?)?",
+    rf"([A-Z]+)_([0-9]{{1,9}})_{NUMBER}(?:_([A-Z]+))?(?:_cfg{NUMBER}(?:t([0-9]{{1,9}})t([0-9]{{1,9}}))?)?(?:_r([0-9]{{1,9}}))?",
     re.IGNORECASE | re.ASCII,
 )
 DETERMINISTIC = ("HEUN", "UNIPC")
 MAX_SCALE = 100.0
+MAX_RESAMPLINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class SampleInfo:
 
     `eta` is the share of fresh noise (0: deterministic, 1: as much as DDPM) of DDIM and DPMPP. DDPM ignores it; HEUN and
     UNIPC know no other than 0. For `spacing` see `timestep_pairs`. `guidance` asks for a network with classes.
+    `resamplings` is how often each jump is taken where pictures are filled in; elsewhere it is 1. See `sampling.inpainting`.
     """
 
     method: str
@@ -60,6 +62,7 @@ class SampleInfo:
     eta: float
     spacing: str = "uniform"
     guidance: Guidance = Guidance()
+    resamplings: int = 1
 
     @classmethod
     def parse(cls, text: str) -> "SampleInfo":
@@ -75,6 +78,7 @@ class SampleInfo:
         method, steps, eta = match[1].upper(), int(match[2]), _number(match[3])
         spacing, scale = (match[4] or "uniform").lower(), _number(match[5] or "1p0")
         interval = (int(match[6]), int(match[7])) if match[6] else None
+        resamplings = int(match[8] or 1)
         if method not in METHODS:
             raise refuse(f"names an unknown method, {match[1]}")
         if steps < 1:
@@ -89,7 +93,9 @@ class SampleInfo:
             raise refuse(f"has a scale of guidance of {scale:g}, above {MAX_SCALE:g}")
         if interval and interval[0] > interval[1]:
             raise refuse("guides in an interval that ends before it begins")
-        return cls(method, steps, eta, spacing, Guidance() if scale == 1 else Guidance(scale, interval))
+        if not 1 <= resamplings <= MAX_RESAMPLINGS:
+            raise refuse(f"takes each step {resamplings} times, outside 1 to {MAX_RESAMPLINGS}")
+        return cls(method, steps, eta, spacing, Guidance() if scale == 1 else Guidance(scale, interval), resamplings)
 
     def check_fits(self, timestep_num: int, num_classes: int) -> None:
         """ValueError, in one line, unless a network trained with so many timesteps and classes can be drawn from so."""
@@ -103,6 +109,10 @@ class SampleInfo:
         if self.guidance.interval and self.guidance.interval[1] >= timestep_num:
             raise ValueError(f"{self} guides at timesteps to {self.guidance.interval[1]}; the last is {timestep_num - 1}")
 
+    def walk(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The jumps in the order in which they are taken: each `resamplings` times, but once the last, which ends clean."""
+        return [(t, t_prev) for t, t_prev in pairs for _ in range(self.resamplings if t_prev >= 0 else 1)]
+
     @property
     def network_calls(self) -> int:
         """How often the network is evaluated for a picture, where no interval leaves some of them unguided.
@@ -110,14 +120,16 @@ class SampleInfo:
         HEUN looks twice in every step but the last; guidance doubles. With an interval it is an upper bound, as what is
         guided depends on the timesteps: `network_calls_on` counts them.
         """
-        looks = 2 * self.steps - 1 if self.method == "HEUN" else self.steps
+        jumps = (self.steps - 1) * self.resamplings + 1
+        looks = 2 * jumps - 1 if self.method == "HEUN" else jumps
         return looks if self.guidance.scale == 1 else 2 * looks
 
     def network_calls_on(self, pairs: Sequence[tuple[int, int]]) -> int:
         """How often the network is evaluated for a picture on these jumps (t, t_prev): exactly."""
-        looks = [t for t, _ in pairs]
+        jumps = self.walk(pairs)
+        looks = [t for t, _ in jumps]
         if self.method == "HEUN":
-            looks += [t_prev for _, t_prev in pairs if t_prev >= 0]
+            looks += [t_prev for _, t_prev in jumps if t_prev >= 0]
         return sum(1 if self.guidance.scale_at(t) == 1 else 2 for t in looks)
 
     @property
@@ -132,12 +144,14 @@ class SampleInfo:
         spacing = [] if self.spacing == "uniform" else [self.spacing]
         guidance = [] if self.guidance.scale == 1 else [f"cfg {self.guidance.scale:g}"]
         interval = ["t {}-{}".format(*self.guidance.interval)] if self.guidance.interval else []
-        return " ".join([self.method, *eta, *spacing, *guidance, *interval])
+        resamplings = [] if self.resamplings == 1 else [f"each step {self.resamplings} times"]
+        return " ".join([self.method, *eta, *spacing, *guidance, *interval, *resamplings])
 
     def __str__(self) -> str:
         """The canonical spelling, which also names the files: `SampleInfo.parse(str(info)) == info`."""
         spacing = "" if self.spacing == "uniform" else f"_{self.spacing}"
-        return f"{self.method}_{self.steps}_{_decimal(self.eta)}{spacing}{self.guidance}"
+        resamplings = "" if self.resamplings == 1 else f"_r{self.resamplings}"
+        return f"{self.method}_{self.steps}_{_decimal(self.eta)}{spacing}{self.guidance}{resamplings}"
 
 
 def _number(text: str) -> float:

@@ -192,8 +192,11 @@ def sample(
     `callback(index, t, t_prev, x_t, prediction)` is told of each of the steps before it is taken. `pairs` replaces the
     jumps that `sample_info` names; the first may begin below T-1, with x_T being noised only that far.
 
-    ValueError if `sample_info` asks for more steps than the T of `diffusion`.
+    ValueError if `sample_info` asks for more steps than the T of `diffusion`, or takes each several times, which is
+    `sampling.inpainting`'s to do.
     """
+    if sample_info.resamplings != 1:
+        raise ValueError(f"{sample_info} takes each step {sample_info.resamplings} times, which is for filling in pictures")
     if pairs is None:
         pairs = diffusion.timestep_pairs(sample_info.steps, sample_info.spacing)
     x = x_T if x_T.dtype == torch.float64 else x_T.float()

@@ -14,7 +14,7 @@ class Mode(NamedTuple):
 
     requirements: the file of packages that it needs beyond requirements.txt. sampler: whether it looks at its sampler.
     several: whether it takes several checkpoints and samplers. by_class: whether it draws new pictures, whose class can be
-    asked for. shared: whether torchrun's processes share its work.
+    asked for. shared: whether torchrun's processes share its work. resamples: whether its sampler may take each step N times.
     """
 
     help: str
@@ -24,6 +24,7 @@ class Mode(NamedTuple):
     several: bool = False
     by_class: bool = False
     shared: bool = False
+    resamples: bool = False
 
 
 REAL = ("data_name", "data_path", "config")  # where the real pictures come from
@@ -44,6 +45,17 @@ MODES = {
     "reconstruct": Mode(
         "real pictures to their latents, and back",
         ("seed", "save_dir", "sample_num", "batch_size", *REAL),
+    ),
+    "inpaint": Mode(
+        "pixels of real pictures kept, the others filled in",
+        ("seed", "save_dir", "sample_num", "batch_size", *REAL, "picture", "mask"),
+        by_class=True,
+        resamples=True,
+    ),
+    "edit": Mode(
+        "real pictures, or a crude drawing, noised and drawn anew",
+        ("seed", "save_dir", "sample_num", "batch_size", *REAL, "picture", "strength"),
+        by_class=True,
     ),
     "evaluate": Mode(
         "FID, KID, precision and recall of new pictures, and whether they are copies of training pictures",

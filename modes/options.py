@@ -7,6 +7,7 @@ from modes import MODES
 
 class Option(NamedTuple):
     """help: one line. choices: the values it takes. least, most: where they are given, it is a whole number within them.
+    above, most: it is a number above the one and at most the other.
 
     flag: whether it takes no value. several: whether it may take more than one. required: whether it must be given.
     default: its value where it is not given; None: the mode or the checkpoint has one.
@@ -17,6 +18,7 @@ class Option(NamedTuple):
     choices: tuple[str, ...] | None = None
     least: int | None = None
     most: int | None = None
+    above: float | None = None
     flag: bool = False
     several: bool = False
     required: bool = False
@@ -31,9 +33,17 @@ class Option(NamedTuple):
             "metavar": self.metavar,
             "choices": self.choices,
             "nargs": "+" if self.several else None,
-            "type": str if self.least is None else int,
+            "type": int if self.least is not None else float if self.above is not None else str,
             "required": self.required,
         }
+
+    def out_of_bounds(self, value: object) -> str | None:
+        """What `value` must be, where it is not; NaN is within no bounds."""
+        if self.least is not None and not self.least <= value <= self.most:
+            return f"at least {self.least} and at most {self.most}"
+        if self.above is not None and not self.above < value <= self.most:
+            return f"above {self.above:g} and at most {self.most}"
+        return None
 
 
 SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC"
@@ -89,6 +99,13 @@ OPTIONS = {
         "steps of noise (half of the training's: 500 of 1000; ddim: all)", "N", least=1, most=100_000
     ),
     "interpolate_num": Option("coefficients from 0 to 1 (11)", "N", least=2, most=1000),
+    "picture": Option("take the picture in this file instead of the data's, cropped and resized as those are", "FILE"),
+    "mask": Option(
+        "box (the centre), half (the right one), random (75 % of the pixels), or a picture of the network's size: white is "
+        "filled in, black is kept (box)",
+        "FILE|box|half|random",
+    ),
+    "strength": Option("share of the noise that is added and taken away again (0.6)", "S", above=0.0, most=1),
     "split": Option(
         "the real pictures: evaluate's reference (train), those that likelihood measures (test)",
         choices=("train", "test"),

@@ -1,6 +1,7 @@
 """Where a mode's real pictures come from."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 from torch import Tensor
 
 from datasets import ImageDataset, LabelledImages
+from datasets.decode import UnreadablePictureError, decode_file
 from sampling import Trained
+from sampling.interpolation import pick
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
@@ -58,3 +61,40 @@ def labels_of(trained: Trained, data: LabelledImages, chosen: np.ndarray) -> Ten
     if data.labels is None or len(data.class_names) != trained.num_classes or data.class_names != trained.classes.names:
         return torch.full(chosen.shape, trained.num_classes)
     return torch.from_numpy(data.labels[chosen])
+
+
+def pictures_of(
+    trained: Trained, data: ImageDataset, picture: str | None, seeds: Sequence[int]
+) -> tuple[Tensor, Tensor | None]:
+    """A real picture for each seed, which chooses it, or for all that in the file --picture; and their labels.
+
+    uint8 (len(seeds), C, S, S), and int64 (len(seeds),): the classes that --class_label names, or else the pictures' own, see
+    `labels_of`. RequestError if there are fewer pictures than seeds, or if the file is no picture.
+    """
+    if picture is None:
+        loaded = data.load()
+        if len(seeds) > len(loaded.images):
+            raise RequestError(f"--sample_num {len(seeds)}: there are {len(loaded.images):,} pictures")
+        chosen = pick(len(loaded.images), seeds, 1)[0].numpy()
+        pictures, labels = torch.from_numpy(loaded.images[chosen]), labels_of(trained, loaded, chosen)
+    else:
+        pictures = read_picture(picture, trained.shape).expand(len(seeds), -1, -1, -1)
+        labels = torch.full((len(seeds),), trained.num_classes) if trained.num_classes else None
+    asked_for = None if trained.class_label is None else trained.labels_of(seeds)
+    return pictures, labels if asked_for is None else torch.tensor(asked_for)
+
+
+def read_picture(path: str, shape: tuple[int, int, int]) -> Tensor:
+    """The picture in the file, cropped and resized to the network's `shape`, as a data set's are: uint8 (C, S, S)."""
+    if not Path(path).is_file():
+        raise RequestError(f"--picture {path}: there is no such file")
+    try:
+        return torch.from_numpy(decode_file(path, shape[1], shape[0]))
+    except UnreadablePictureError as error:
+        raise RequestError(f"--picture {path}: {error}") from None
+
+
+def check_picture_alone(picture: str | None, data_name: str | None, data_path: str | None, config: str | None) -> None:
+    """RequestError where both a file and a data set are named."""
+    if picture is not None and (data_name, data_path, config) != (None, None, None):
+        raise RequestError(f"--picture {picture}: it takes the place of --data_name, --data_path and --config; leave those out")

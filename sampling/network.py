@@ -1,6 +1,7 @@
 """What a network needs to be drawn from is wrapped round it here, and nowhere else: samplers know (x_t, t) alone."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,17 @@ from diffusion import GaussianDiffusion, Guidance, self_condition
 Network = Callable[..., Tensor]
 
 
+class Known(NamedTuple):
+    """What is known of the pictures: their x_0, (B, C, H, W) in [-1, 1], where `mask`, bool (B, 1, H, W), is True.
+
+    noise_like: x -> standard normal noise of its shape, for each call of the network.
+    """
+
+    x_0: Tensor
+    mask: Tensor
+    noise_like: Callable[[Tensor], Tensor]
+
+
 def sampling_network(
     network: Network,
     diffusion: GaussianDiffusion,
@@ -18,14 +30,16 @@ def sampling_network(
     labels: Tensor | None = None,
     num_classes: int = 0,
     guidance: Guidance = Guidance(),  # noqa: B008 (frozen)
+    known: Known | None = None,
     pad_to: int = 0,
 ) -> Network:
     """`network` as `sample` and `encode` call it, (x_t, t) -> output, for one call of them.
 
     labels: (B,) int64 on x_t's device, 0 to `num_classes`, which is the null label; None: the network takes none, or is to
-    take the null label for all, which leaves nothing to guide. With self-conditioning the network is shown the guided
-    estimate of the call before. `pad_to`: the fewest pictures that it is called for; where x_t has fewer, the last one stands
-    in for the others. A compiled network would be compiled again for a last batch that is shorter.
+    take the null label for all, which leaves nothing to guide. known: pixels that are known, see `_with_known`. With
+    self-conditioning the network is shown the estimate of the call before, guided and with the known pixels. `pad_to`: the
+    fewest pictures that it is called for; where x_t has fewer, the last one stands in for the others (not with `known`). A
+    compiled network would be compiled again for a last batch that is shorter.
 
     ValueError for guidance where there are no classes.
     """
@@ -33,6 +47,9 @@ def sampling_network(
         raise ValueError(f"guidance{guidance} needs a network with classes")
     if labels is not None:
         network = _guided(network, diffusion, _padded(labels, pad_to), num_classes, guidance)
+    if known is not None:
+        assert not pad_to, "known pixels are not padded"
+        network = _with_known(network, diffusion, known)
     network = self_condition.for_sampling(network, diffusion)
     if not pad_to:
         return network
@@ -90,5 +107,27 @@ def _guided(
         else:
             guided = without + scale * (estimate - without)
         return guided if variance is None else torch.cat([guided, variance], dim=1)
+
+    return call
+
+
+def _with_known(network: Network, diffusion: GaussianDiffusion, known: Known) -> Network:
+    """The known pixels of RePaint (Lugmayr et al. 2022, Eq. 8), for any sampler.
+
+    The network sees them as q(x_t | x_0) has them, freshly drawn for each call (Eq. 8a), and their estimate is x_0 itself, so
+    that the sampler takes its own state of them to x_0. Of the others the estimate is the network's, clipped as `predict` does;
+    clipping it once more leaves it. Channels that name the variance are left as they are.
+    """
+
+    def call(x_t: Tensor, t: Tensor) -> Tensor:
+        channels = known.x_0.shape[1]
+        x, shown = x_t[:, :channels], x_t[:, channels:]  # the latter are self-conditioning's
+        x_0 = known.x_0.to(x.dtype)
+        seen = torch.where(known.mask, diffusion.q_sample(x_0, t, known.noise_like(x)), x)
+        output = network(torch.cat([seen, shown], dim=1), t).to(x.dtype)
+        _, variance = diffusion.split(output)
+        x_0 = torch.where(known.mask, x_0, diffusion.predict(output, seen, t).x_0)
+        estimate = diffusion.output_for(x_0, x, t)
+        return estimate if variance is None else torch.cat([estimate, variance], dim=1)
 
     return call

@@ -1,7 +1,9 @@
 """Imported once by the process that the tests fork theirs from: what both scripts load."""
 
 import modes.compare
+import modes.edit
 import modes.evaluate
+import modes.inpaint
 import modes.interpolate
 import modes.likelihood
 import modes.random_gen

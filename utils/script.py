@@ -47,6 +47,7 @@ class Arguments(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """`error: --sample_num: not a whole number: 'abc'; python test_solver.py --help shows every option`."""
         message = message.removeprefix("argument ").replace("invalid int value", "not a whole number")
+        message = message.replace("invalid float value", "not a number")
         self.exit(2, f"error: {one_line(message)}; python {self.prog} --help shows every option\n")
 
 

@@ -226,7 +226,10 @@ class Settings(Blocks):
         """Refuses combinations that cannot work, before any picture is touched."""
         unchecked = {"num_res_blocks", "dropout", "num_classes"}
         check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
-        SampleInfo.parse(self.sample.sample_info).check_fits(self.diffusion.timestep_num, self.model.num_classes)
+        info = SampleInfo.parse(self.sample.sample_info)
+        info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
+        if info.resamplings != 1:
+            raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")
         build_diffusion(**self.diffusion.model_dump())
         if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
