@@ -21,6 +21,7 @@ from datasets import LabelledImages, to_float
 from diffusion import SampleInfo, build_diffusion
 from sampling.drawing import draw
 from sampling.labels import labels_for
+from utils.compiling import compile_in_place
 from utils.device import pick_channels_last
 from utils.distributed import Ranks
 from utils.pictures import save_png
@@ -69,7 +70,7 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
     schedule, options = schedule_of(settings, len(images)), step_options(settings)
     network = at_precision(trainer.model, how.precision, ranks.device)
     if how.compiled:
-        trainer.model.compile()
+        compile_in_place(trainer.model, True, ranks.device, 0, in_parts=settings.train.accumulate > 1)
 
     @cache
     def drawer() -> nn.Module:
@@ -77,9 +78,9 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
         model = copy.deepcopy(trainer.ema.model)
         if pick_channels_last(settings.run.channels_last, ranks.device, how.precision, training=False):
             model.to(memory_format=torch.channels_last)
-        cast_weights(model, how.precision)
+        cast_weights(model, how.precision, ranks.device)
         if how.compiled:
-            model.compile()
+            compile_in_place(model, True, ranks.device, 0)
         return model
 
     def step() -> None:
