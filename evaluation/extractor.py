@@ -31,7 +31,8 @@ from utils.untrusted import check_state_dict, read_pt  # noqa: E402
 
 EXTRACTORS = (*CLASSIFIERS, "inception", efficientnet.NAME)
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
-LEAST = 50  # pictures, for the KID of an extractor of colour pictures: with fewer its spread hides what it could tell
+# Pictures, for the KID of an extractor of colour pictures: with fewer its standard deviation hides what it could tell.
+LEAST = 50
 
 
 class Outputs(NamedTuple):

@@ -25,7 +25,7 @@ def build_model(
 ) -> UNet:
     """The UNet for square pictures of `image_size` pixels and `image_channel` channels; the rest is the model block.
 
-    With `self_condition` the network is also given an estimate of x_0, with `learned_variance` it also names a spread:
+    With `self_condition` the network is also given an estimate of x_0, with `learned_variance` it also names a variance:
     twice the channels, in or out. `attention_resolutions` are sides of feature maps, in (folded) pixels: with image_size
     32 and patch_size 2 the maps have sides 16, 8, 4 ... ValueError for a setting that does not fit the others, see
     `check_model`.

@@ -201,7 +201,7 @@ def text_of(value: object) -> str:
 
 
 def flattened(value: object, key: str) -> Iterator[tuple[str, str]]:
-    """(key, text) for every value within: a mean with its spread in one, long lists by their length."""
+    """(key, text) for every value within: a mean with its standard deviation in one, long lists by their length."""
     if has_mean(value):
         yield key, text_of(value)
     elif isinstance(value, dict):

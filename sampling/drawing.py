@@ -46,7 +46,7 @@ def progress_moments(diffusion: GaussianDiffusion, info: SampleInfo, columns: in
     """After which steps of `info` to look at the denoising, so that each of `columns` pictures (or fewer, where there are fewer
     steps) differs from the one before by as much: numbers of steps, from 0 to all of them.
 
-    x_t = cos(a) x_0 + sin(a) noise, where cos(a) = sqrt(alpha_bar_t): for x_0 and noise of one spread the picture changes by as
+    x_t = cos(a) x_0 + sin(a) noise, where cos(a) = sqrt(alpha_bar_t): for both of one variance the picture changes by as
     much as the angle a does, whatever the schedule, the sampler and its timesteps are. So the moments are those nearest to
     equal parts of the angle's way from the first t to 0. (At fixed fractions of the steps, linspace(0, 1, n) ** 0.3, with the
     cosine schedule a third of all the change lay in the first of 15 jumps.)

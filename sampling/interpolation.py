@@ -33,7 +33,7 @@ def slerp(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Along the great circle from a to b (Shoemake 1985): independent noises keep their variance all the way, as lerp's do not.
 
     (sin((1 - c) w) a + sin(c w) b) / sin(w), w the angle between the two as vectors. Shapes as `lerp`. (A straight mix of
-    two independent unit noises has variance (1 - c)^2 + c^2: a spread of 0.71 half way.)
+    two independent unit noises has variance (1 - c)^2 + c^2: a standard deviation of 0.71 half way.)
     """
     cosine = torch.cosine_similarity(a.flatten(1), b.flatten(1)).clamp(-1, 1).view(-1, 1, 1, 1)
     angle = cosine.acos()

@@ -9,7 +9,7 @@ from diffusion import GaussianDiffusion
 class GaussianOracle:
     """The optimal network for pictures whose pixels are independent N(mean, std^2), for any objective.
 
-    E[x_0 | x_t] = mean + signal std^2 / (signal^2 std^2 + spread^2) (x_t - signal mean): the regression of one Gaussian on
+    E[x_0 | x_t] = mean + signal std^2 / (signal^2 std^2 + sigma^2) (x_t - signal mean): the regression of one Gaussian on
     another. It says what the network should emit through `diffusion.target`, which is linear in x_0 and noise.
     """
 
@@ -18,10 +18,10 @@ class GaussianOracle:
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         alpha_bar = self.diffusion.alpha_bar(t).to(x_t)  # (B, 1, 1, 1)
-        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-        gain = signal * self.std**2 / (signal**2 * self.std**2 + spread**2)
+        signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        gain = signal * self.std**2 / (signal**2 * self.std**2 + sigma**2)
         x_0 = self.mean + gain * (x_t - signal * self.mean)
-        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / spread)
+        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / sigma)
 
 
 class FiniteOracle:
@@ -32,11 +32,11 @@ class FiniteOracle:
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         alpha_bar = self.diffusion.alpha_bar(t).to(x_t)  # (B, 1, 1, 1)
-        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         distance = (x_t[:, None] - signal[:, None] * self.members[None]).pow(2).flatten(2).sum(-1)  # (B, M)
-        weight = (-distance / (2 * spread.view(-1, 1) ** 2)).softmax(dim=1)
+        weight = (-distance / (2 * sigma.view(-1, 1) ** 2)).softmax(dim=1)
         x_0 = torch.einsum("bm,mchw->bchw", weight, self.members)
-        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / spread)
+        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / sigma)
 
 
 class LabelledOracle:
@@ -59,12 +59,12 @@ class MixtureOracle:
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         alpha_bar = self.diffusion.alpha_bar(t).to(x_t)  # (B, 1, 1, 1)
-        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-        variance = signal**2 * self.std**2 + spread**2  # of x_t within a member of the mixture
+        signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        variance = signal**2 * self.std**2 + sigma**2  # of x_t within a member of the mixture
         estimates, scores = [], []
         for mean in self.means:
             estimates.append(mean + signal * self.std**2 / variance * (x_t - signal * mean))
             scores.append(-((x_t - signal * mean) ** 2 / (2 * variance)).flatten(1).sum(1))
         weights = torch.stack(scores).softmax(dim=0)[..., None, None, None]  # (K, B, 1, 1, 1)
         x_0 = (weights * torch.stack(estimates)).sum(dim=0)
-        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / spread)
+        return self.diffusion.target(x_0, t, (x_t - signal * x_0) / sigma)

@@ -110,7 +110,7 @@ class DiffusionSettings(Block):
         description="Clip the predicted x_0 to [-1, 1] while drawing; dynamic: to each picture's own range, scaled.",
     )
     variance: Literal["fixed_small", "fixed_large", "learned"] = Field(
-        "fixed_small", description="Spread of a DDPM step."
+        "fixed_small", description="Variance of a DDPM step."
     )
 
 
@@ -140,7 +140,7 @@ class TrainSettings(Block):
         description="Share of the pictures shown without their label, which guidance needs; of num_classes above 0.",
     )
     timestep_logit_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="Draw t more often where learning pays: mean and spread of logit(t / T); null: uniformly."
+        None, description="Draw t more often where learning pays: mean and standard deviation of logit(t / T); null: uniformly."
     )
     timestep_uniform_share: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.0, description="Share of the pictures whose t is drawn uniformly, whatever timestep_logit_normal says."
@@ -234,7 +234,7 @@ class Settings(Blocks):
         if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
         if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
-            raise ValueError("train.timestep_logit_normal: the spread, its second number, must be above 0")
+            raise ValueError("train.timestep_logit_normal: the standard deviation, its second number, must be above 0")
         if self.data.source == "folder" and self.data.data_path is None:
             raise ValueError("data.data_path is missing: the folder of pictures")
         return self

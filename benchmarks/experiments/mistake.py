@@ -33,7 +33,7 @@ PICTURES = 16
 
 @torch.no_grad()
 def wrong_ddpm(network, diffusion: GaussianDiffusion, x: torch.Tensor, steps: int, noise_like) -> torch.Tensor:
-    """DDPM Algorithm 2 as it must not be strided: the mean and spread are those of t -> t - 1, yet x is then taken for
+    """DDPM Algorithm 2 as it must not be strided: the mean and variance are those of t -> t - 1, yet x is then taken for
     x_{t_prev}. A step removes 1 step's noise where it should remove T / S, and the rest stays."""
     for t, t_prev in diffusion.timestep_pairs(steps):
         output = network(x, torch.full((len(x),), t, device=x.device))

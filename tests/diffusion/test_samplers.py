@@ -95,7 +95,7 @@ def test_ddim_is_that_of_diffusers(objective, clip, eta, S):
 @pytest.mark.parametrize("S", STEPS)
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
 def test_ddpm_is_that_of_diffusers(S, variance):
-    """Mean and spread of each jump: given our timesteps, diffusers' DDPM respaces as we do.
+    """Mean and variance of each jump: given our timesteps, diffusers' DDPM respaces as we do.
 
     Its last step differs for `fixed_large` and S < T: it leaves the noise out only at t = 0, so where the last jump begins
     above that, its finished picture keeps noise of variance beta. DDPM's Algorithm 2 (line 3) adds none: we are right.
@@ -110,11 +110,11 @@ def test_ddpm_is_that_of_diffusers(S, variance):
     for t, t_prev in pairs:
         output = wavy(x, torch.full((2,), t))
         mean, _ = diffusion.posterior(diffusion.predict(output, x, t).x_0, x, t, t_prev)
-        spread = (0.5 * diffusion.log_variance(output, t, t_prev)).exp()
+        sigma = (0.5 * diffusion.log_variance(output, t, t_prev)).exp()
         generator = torch.Generator().manual_seed(t)
         peer_x = peer.step(output, t, x, generator=generator).prev_sample
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(t), dtype=x.dtype)
-        ours = mean + spread * noise if t_prev >= 0 else mean
+        ours = mean + sigma * noise if t_prev >= 0 else mean
         if t_prev >= 0 or variance == "fixed_small":
             torch.testing.assert_close(ours, peer_x, rtol=1e-6, atol=1e-6)
         x = ours

@@ -33,9 +33,9 @@ def test_the_frechet_distance_of_two_gaussians_is_the_closed_form(extractor):
     """|m1 - m2|^2 + sum (s1 - s2)^2 for diagonal covariances, and by a matrix root for others (Dowson and Landau 1982)."""
     rng = np.random.default_rng(0)
     mean, other_mean = rng.normal(size=(2, 64))
-    spread, other_spread = rng.uniform(0.5, 2, size=(2, 64))
-    found = measure(two_point(mean, np.diag(spread)), two_point(other_mean, np.diag(other_spread)), extractor)
-    expected = ((mean - other_mean) ** 2).sum() + ((spread - other_spread) ** 2).sum()
+    std, other_std = rng.uniform(0.5, 2, size=(2, 64))
+    found = measure(two_point(mean, np.diag(std)), two_point(other_mean, np.diag(other_std)), extractor)
+    expected = ((mean - other_mean) ** 2).sum() + ((std - other_std) ** 2).sum()
     assert found["fid"] == pytest.approx(expected, rel=1e-5)
 
     root, other_root = rng.normal(size=(2, 64, 64)) / 8

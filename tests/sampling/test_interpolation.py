@@ -46,7 +46,7 @@ def test_frames_are_kept_and_no_others(steps, columns):
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "sigmoid"])
 @pytest.mark.parametrize("text", ["DDIM_1000_0p0", "DPMPP_200_0p0_logsnr", "DDIM_200_0p0_quad"])
 def test_from_each_moment_to_the_next_the_picture_changes_by_as_much(schedule, text):
-    """Of x_t = signal x_0 + sigma noise, with a known x_0 and noise of the same spread; half again as much at the most."""
+    """Of x_t = signal x_0 + sigma noise, with a known x_0 and noise of the same sigma; half again as much at the most."""
     diffusion, info = GaussianDiffusion(make_betas(schedule, 1000)), SampleInfo.parse(text)
     moments = progress_moments(diffusion, info, 16)
     timesteps = [t for t, _ in diffusion.timestep_pairs(info.steps, info.spacing)] + [-1]
@@ -93,12 +93,12 @@ def test_what_is_mixed_is_what_each_mode_says():
     for mode in ("lerp", "slerp"):
         interpolate(network_of(mode), diffusion, SampleInfo("DDIM", 1, 0.0), first, second, mode=mode, seeds=[0],
                     coefficients=[0.0, 0.5, 1.0], noise_steps=700, batch_size=3, device=CPU, advance=lambda n: None)  # fmt: skip
-    signal, spread = diffusion.alpha_bar(699) ** 0.5, (1 - diffusion.alpha_bar(699)) ** 0.5
+    signal, sigma = diffusion.alpha_bar(699) ** 0.5, (1 - diffusion.alpha_bar(699)) ** 0.5
     for mode, half_way in (("lerp", 0.5**0.5), ("slerp", 1.0)):
         x_t = seen[mode][0]
         for i, (c, expected) in enumerate(((0.0, 1.0), (0.5, half_way), (1.0, 1.0))):
             picture = (60 + 140 * c) / 127.5 - 1
-            noise = (x_t[i] - signal * picture) / spread
+            noise = (x_t[i] - signal * picture) / sigma
             assert abs(noise.std() - expected) < 0.05 and abs(noise.mean()) < 0.1, (mode, c)
 
 
