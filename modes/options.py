@@ -101,8 +101,8 @@ OPTIONS = {
     "interpolate_num": Option("coefficients from 0 to 1 (11)", "N", least=2, most=1000),
     "picture": Option("take the picture in this file instead of the data's, cropped and resized as those are", "FILE"),
     "mask": Option(
-        "box (the centre), half (the right one), random (75 %% of the pixels), or a picture of the network's size: white is "
-        "filled in, black is kept (box)",
+        "box (the centre), half (the right one), random (three quarters of the pixels), or a picture of the network's size: "
+        "white is filled in, black is kept (box)",
         "FILE|box|half|random",
     ),
     "strength": Option("share of the noise that is added and taken away again (0.6)", "S", above=0.0, most=1),

@@ -72,9 +72,9 @@ def pictures_of(
     `labels_of`. RequestError if there are fewer pictures than seeds, or if the file is no picture.
     """
     if picture is None:
+        check_enough(data.count(), len(seeds))
         loaded = data.load()
-        if len(seeds) > len(loaded.images):
-            raise RequestError(f"--sample_num {len(seeds)}: there are {len(loaded.images):,} pictures")
+        check_enough(len(loaded.images), len(seeds))  # some may have been unreadable
         chosen = pick(len(loaded.images), seeds, 1)[0].numpy()
         pictures, labels = torch.from_numpy(loaded.images[chosen]), labels_of(trained, loaded, chosen)
     else:
@@ -82,6 +82,12 @@ def pictures_of(
         labels = torch.full((len(seeds),), trained.num_classes) if trained.num_classes else None
     asked_for = None if trained.class_label is None else trained.labels_of(seeds)
     return pictures, labels if asked_for is None else torch.tensor(asked_for)
+
+
+def check_enough(picture_num: int, wanted: int) -> None:
+    """RequestError if there are fewer pictures than are wanted."""
+    if wanted > picture_num:
+        raise RequestError(f"--sample_num {wanted}: there are {picture_num:,} pictures")
 
 
 def read_picture(path: str, shape: tuple[int, int, int]) -> Tensor:

@@ -48,6 +48,8 @@ def write_checkpoints(place: Path) -> None:
     (place / "truncated.safetensors").write_bytes((place / "run/model.safetensors").read_bytes()[:-100])
     (place / "empty.safetensors").write_bytes(b"")
     Image.new("L", (8, 8)).save(place / "picture.png")
+    Image.new("L", (28, 28)).save(place / "black.png")
+    Image.new("L", (28, 28), 255).save(place / "white.png")
     state = torch.load(place / "run/trainer_state.pt", weights_only=True)
     vast = {name: torch.zeros(1).expand(10**6, 10**6) for name in ("a", "b")}
     for name, content in {

@@ -76,6 +76,7 @@ TRAININGS = {
     "infinite learning rate": ([*TRAIN, *sets("train.learning_rate=.inf")], ["train.learning_rate", "finite"]),
     "beta of one": ([*TRAIN, *sets("train.adam_beta1=1")], ["train.adam_beta1", "less than 1"]),
     "spread of zero": ([*TRAIN, *sets("train.timestep_logit_normal=[0, 0]")], ["timestep_logit_normal", "above 0"]),
+    "resampling of a training's previews": ([*TRAIN, *sets("sample.sample_info=DDIM_2_0p0_r3")], ["_r3 is for filling in pictures alone"]),
     "sampler of one's own": ([*TRAIN, *sets("sample.sample_info=EULER_50_0p0")], ["EULER", "DDPM, DDIM"]),
     "no pictures to draw": ([*TRAIN, *sets("sample.sample_num=0")], ["sample.sample_num", "greater than or equal"]),
     # the YAML
@@ -157,6 +158,26 @@ DRAWINGS = {
     "config without a data set": (["--test_mode", "interpolate", "--config", CONFIG], ["--config", "--data_name"]),
     "unknown data set": (["--test_mode", "interpolate", "--config", CONFIG, "--data_name", "Emojis"], ["did you mean Emoji?"]),
     "config that is missing": (["--test_mode", "interpolate", "--config", "nowhere.yaml", "--data_name", "Emoji"], ["nowhere.yaml"]),
+    # known pixels
+    "mask of another size": (["--test_mode", "inpaint", "--mask", "{place}/picture.png"], ["--mask {place}/picture.png", "8 x 8", "28 x 28"]),
+    "mask that fills nothing": (["--test_mode", "inpaint", "--mask", "{place}/black.png"], ["black.png", "nothing is to be filled in", "white there"]),
+    "mask that keeps nothing": (["--test_mode", "inpaint", "--mask", "{place}/white.png"], ["white.png", "nothing is known", "black"]),
+    "mask that is missing": (["--test_mode", "inpaint", "--mask", "circle"], ["--mask circle", "no such file", "box, half, random"]),
+    "mask that is no picture": (["--test_mode", "inpaint", "--mask", "{place}/truncated.pt"], ["truncated.pt", "cannot identify it"]),
+    "mask that is a folder": (["--test_mode", "inpaint", "--mask", "{place}"], ["--mask {place}", "no such file"]),
+    "mask of new pictures": (["--mask", "box"], ["--mask belongs to --test_mode inpaint"]),
+    "more pictures to fill in than there are": (["--test_mode", "inpaint", "--sample_num", "7001"], ["--sample_num 7001", "7,000"]),
+    "resampling of new pictures": (["--sample_info", "DDIM_2_0p0_r3"], ["DDIM_2_0p0_r3", "_r3 belongs to --test_mode inpaint, not random_gen"]),
+    "resampling in an edit": (["--test_mode", "inpaint", "edit", "--sample_info", "DDIM_2_0p0_r3"], ["_r3 belongs to --test_mode inpaint, not edit"]),
+    "no resampling": (["--test_mode", "inpaint", "--sample_info", "DDIM_2_0p0_r0"], ["takes each step 0 times", "1 to 1000"]),
+    **{
+        f"strength {text}": (["--test_mode", "edit", "--strength", text], ["--strength", word])
+        for text, word in {"0": "above 0 and at most 1", "1.01": "above 0 and at most 1", "-0.5": "above 0", "nan": "above 0", "much": "not a number: 'much'"}.items()
+    },
+    "strength of new pictures": (["--strength", "0.5"], ["--strength belongs to --test_mode edit"]),
+    "drawing that is missing": (["--test_mode", "edit", "--picture", "nowhere.png"], ["--picture nowhere.png", "no such file"]),
+    "drawing that is no picture": (["--test_mode", "edit", "--picture", "{place}/truncated.pt"], ["truncated.pt", "cannot identify it"]),
+    "drawing and a data set": (["--test_mode", "edit", "--picture", "{place}/white.png", "--data_name", "Emoji"], ["white.png", "leave those out"]),
     # the modes that measure
     "extractor of one's own": (["--test_mode", "evaluate", "--extractor", "faces"], ["--extractor faces", "digits, clothes, inception"]),
     "extractor of other things": (["--test_mode", "compare", "--extractor", "clothes"], ["clothes", "mnist_mini"]),

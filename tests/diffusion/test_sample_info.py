@@ -22,6 +22,8 @@ from sampling.network import sampling_network
         "DDIM_50_1p0_cfg1p5",
         "DPMPP_20_0p0_logsnr_cfg0p0",
         "DDIM_50_0p0_cfg2p0t200t800",
+        "DDIM_50_1p0_r5",
+        "DPMPP_20_0p0_logsnr_cfg1p5t200t800_r1000",
     ],
 )
 def test_canonical_texts_survive(text):
@@ -35,7 +37,8 @@ def test_fields():
     assert str(SampleInfo.parse("DDIM_20_0p0_uniform")) == "DDIM_20_0p0"
     assert SampleInfo.parse("DDIM_20_0p0_quad_CFG1p50").guidance == Guidance(1.5)
     assert SampleInfo.parse("DDIM_20_0p0_cfg2p0T0T9").guidance == Guidance(2.0, (0, 9))
-    for text in ("DDIM_20_0p0_cfg1p0", "DDIM_20_0p0_cfg1p00t200t800"):
+    assert SampleInfo.parse("ddim_20_0p0_R05") == SampleInfo("DDIM", 20, 0.0, resamplings=5)
+    for text in ("DDIM_20_0p0_cfg1p0", "DDIM_20_0p0_cfg1p00t200t800", "DDIM_20_0p0_r1", "DDIM_20_0p0_uniform_cfg1p0_r01"):
         assert str(SampleInfo.parse(text)) == "DDIM_20_0p0" and SampleInfo.parse(text) == SampleInfo("DDIM", 20, 0.0)
 
 
@@ -72,6 +75,14 @@ def test_what_a_picture_costs(text, calls, exactly):
 def test_labels_for_people():
     assert SampleInfo.parse("DDIM_50_0p5_quad_cfg1p5t2t9").label == "DDIM eta 0.5 quad cfg 1.5 t 2-9"
     assert SampleInfo.parse("UNIPC_10_0p0").label == "UNIPC"
+    assert SampleInfo.parse("DDIM_9_0p0_r3").label == "DDIM eta 0 each step 3 times"
+
+
+def test_each_jump_is_taken_again_but_the_last():
+    info = SampleInfo.parse("HEUN_3_0p0_r2")
+    assert info.walk([(9, 5), (5, 2), (2, -1)]) == [(9, 5), (9, 5), (5, 2), (5, 2), (2, -1)]
+    assert info.network_calls == info.network_calls_on([(9, 5), (5, 2), (2, -1)]) == 9
+    assert SampleInfo.parse("DDIM_3_0p0_cfg2p0_r2").network_calls == 10
 
 
 def test_what_does_not_fit_the_network_is_refused_in_one_line():
@@ -124,6 +135,13 @@ def test_what_does_not_fit_the_network_is_refused_in_one_line():
         "DDIM_20_0p0_cfg1p5t800t200",
         "DDIM_20_0p0_cfg101p0",
         "DDIM_20_cfg1p5",
+        "DDIM_20_0p0_r",
+        "DDIM_20_0p0_r0",
+        "DDIM_20_0p0_r1001",
+        "DDIM_20_0p0_r2p0",
+        "DDIM_20_0p0_r5_cfg1p5",
+        "DDIM_20_0p0_r5_r5",
+        "DDIM_20_r5",
     ],
 )
 def test_anything_else_is_refused_with_the_rule(text):
@@ -144,9 +162,11 @@ GUIDANCES = st.builds(
     st.floats(0, 1),
     st.sampled_from(SPACINGS),
     st.just(Guidance()) | GUIDANCES,
+    st.integers(1, 1000),
 )
-def test_every_sampler_has_one_spelling(method, steps, eta, spacing, guidance):
-    info = SampleInfo(method, steps, 0.0 if method in ("HEUN", "UNIPC") else eta, spacing, guidance)
+def test_every_sampler_has_one_spelling(method, steps, eta, spacing, guidance, resamplings):
+    info = SampleInfo(method, steps, 0.0 if method in ("HEUN", "UNIPC") else eta, spacing, guidance, resamplings)
+    assert SampleInfo.parse(str(info)).resamplings == resamplings
     assert SampleInfo.parse(str(info)).guidance.interval == guidance.interval
     assert SampleInfo.parse(str(info)).guidance.scale == pytest.approx(guidance.scale, abs=1e-15)
     assert SampleInfo.parse(str(info)).eta == pytest.approx(info.eta, abs=1e-15)

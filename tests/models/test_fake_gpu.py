@@ -128,7 +128,7 @@ def test_the_rest_of_a_training_step_stays_on_the_device():
             model = torch.nn.Conv2d(3, 6, 3, padding=1)
             x_0, t = torch.empty(4, 3, 8, 8), torch.empty(4, dtype=torch.int64)
             monitor = TrainingMonitor(100, CUDA)
-        ema, optimizer = EMA(model, 0.9), torch.optim.Adam(model.parameters(), fused=True)
+        ema, optimizer = EMA(model, 0.9), torch.optim.Adam(model.parameters())
         diffusion.alpha_bar(t)  # the table goes there once
         with Calls() as calls:
             losses = diffusion.training_losses(lambda x, t: model(x), x_0, t, torch.empty_like(x_0))

@@ -54,7 +54,9 @@ def test_the_help_needs_no_torch_and_names_modes_samplers_and_examples():
 
 def test_bounds_of_the_table_and_those_of_the_samplers_are_the_same():
     assert (", ".join(METHODS), ", ".join(SPACINGS)) == (options.SAMPLERS, options.SPACINGS)
-    assert modes_of("sample_info") == ("random_gen", "interpolate", "reconstruct", "inpaint", "edit", "evaluate", "compare")
+    assert modes_of("sample_info") == (
+        "random_gen", "interpolate", "reconstruct", "inpaint", "edit", "evaluate", "compare",
+    )  # fmt: skip
     assert modes_of("model_path") == tuple(MODES) and modes_of("split") == ("evaluate", "likelihood")
 
 

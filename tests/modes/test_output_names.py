@@ -56,6 +56,8 @@ def test_other_requests_leave_the_earlier_pictures(tmp_path):
         ["--sample_num", 3, "--seed", 7, "--clip_denoised", "false", "--save_images"],
         ["--sample_num", 2, "--test_mode", "interpolate", "--interpolate_mode", "lerp", "--interpolate_num", 3],
         ["--sample_num", 2, "--test_mode", "reconstruct", "--seed", 4],
+        ["--sample_num", 1, "--test_mode", "inpaint", "--mask", "random", "--seed", 4, "--class_label", "3"],
+        ["--sample_num", 1, "--test_mode", "edit", "--strength", "0.25"],
     ],
 )
 def test_the_command_in_a_picture_draws_it_again(tmp_path, options):

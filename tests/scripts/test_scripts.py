@@ -88,6 +88,54 @@ def test_reconstruction_shows_both_rows_and_says_how_well_it_went(trained, tmp_p
     assert all(word in output for word in ("MSE", "PSNR", "Latents: mean", "standard deviation"))
 
 
+def cells_of(path, rows, columns):
+    """The pictures of a sheet of digits, uint8 (rows, columns, 28, 28); they are enlarged by 2, and the names stand before them."""
+    sheet = np.array(Image.open(path))[::2]
+    sheet = sheet[1 : 1 + 29 * rows, sheet.shape[1] - 58 * columns :: 2]
+    assert sheet.shape == (29 * rows, 29 * columns)
+    return sheet.reshape(rows, 29, columns, 29)[:, :28, :, :28].transpose(0, 2, 1, 3)
+
+
+@pytest.mark.parametrize("sampler", ["DDIM_3_0p0", "DPMPP_3_0p0_r2", "DDPM_3_0p0_r2"])
+def test_kept_pixels_come_back_byte_for_byte(trained, tmp_path, sampler):
+    mask = np.zeros((28, 28), np.uint8)
+    mask[5:20, 3:11] = 255
+    Image.fromarray(mask).save(tmp_path / "hole.png")
+    common = ["--model_path", trained[0] / "model.safetensors", "--test_mode", "inpaint", "--sample_info", sampler, "--sample_num", 3]
+    results = {}
+    for name, options in {"a": [], "b": ["--batch_size", 1], "c": ["--seed", 1, "--sample_num", 2]}.items():
+        done(run("test_solver.py", *common, "--mask", tmp_path / "hole.png", "--precision", "fp32", "--save_dir", tmp_path / name,
+                 *options))  # fmt: skip
+        (sheet,) = files(tmp_path / name)
+        assert sheet.endswith("_hole-png_inpaint.png")
+        results[name] = cells_of(tmp_path / name / sheet, 6, 2 if name == "c" else 3)
+    real, known, drawn = results["a"][0], results["a"][1], results["a"][2:]
+    digits = np.load(os.path.join(ROOT, "datasets/assets/mnist_mini.npz"))["images"][:7000]
+    assert all((digits == picture).all(axis=(1, 2)).any() for picture in real)
+    assert (drawn[..., mask == 0] == real[None][..., mask == 0]).all() and (known[..., mask == 0] == real[..., mask == 0]).all()
+    assert (known[..., mask > 0] == 128).all()
+    assert len(np.unique(drawn[..., mask > 0].reshape(12, -1), axis=0)) == 12  # several results, no two alike
+    # A picture of a seed is the same whatever the batch (to rounding) and whichever seed is the first.
+    assert abs(results["a"].astype(int) - results["b"]).max() <= 1
+    assert abs(results["a"][:, 1:].astype(int) - results["c"]).max() <= 1
+
+
+def test_editing_a_drawing_of_ones_own(trained, tmp_path):
+    drawing = np.zeros((56, 84, 3), np.uint8)  # of another size, wide and in colour
+    drawing[8:48, 36:48] = 255
+    Image.fromarray(drawing).save(tmp_path / "one.png")
+    common = ["--model_path", trained[0] / "model.safetensors", "--sample_info", "DDIM_4_0p0", "--picture", tmp_path / "one.png"]
+    done(run("test_solver.py", *common, "--test_mode", "edit", "--strength", 0.001, "--save_dir", tmp_path / "out"))
+    done(run("test_solver.py", *common, "--test_mode", "edit", "inpaint", "--save_dir", tmp_path / "out"))
+    names = ["X_DDIM_4_0p0_one.png_edit.png", "X_DDIM_4_0p0_one.png_inpaint.png", "X_DDIM_4_0p0_strength0-001_one.png_edit.png"]
+    assert files(tmp_path / "out") == names
+    little = cells_of(tmp_path / "out" / names[2], 5, 1)[:, 0].astype(int)
+    assert little[0, 4:24, 12:14].min() > 200 and little[0, :, :4].max() == 0  # cropped and resized
+    assert abs(little[1:] - little[0]).max() < 12  # one step of noise
+    much = cells_of(tmp_path / "out" / names[0], 5, 1)[:, 0].astype(int)
+    assert (abs(much[1:] - much[0]).max(axis=(1, 2)) > 60).all()
+
+
 @pytest.mark.parametrize("mode", ["lerp", "slerp", "ddim"])
 def test_every_interpolation_prints_its_smoothness(trained, tmp_path, mode):
     output = done(run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "interpolate", "--sample_info",
