@@ -18,7 +18,7 @@ from typing import Any
 
 from evaluation import HASH_DIGITS
 from sampling.trained import Trained
-from utils.files import atomic_write
+from utils.files import atomic_write, put_aside
 
 PERCENT = ("confident", "told_apart", "told_apart_low", "told_apart_high")
 COLUMN_NAMES = {"seconds_a_picture": "s a picture", "network_calls": "calls", "fid_infinity": "FID infinity"}
@@ -67,6 +67,31 @@ def _versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+# What makes a record another one, rather than the same one measured again.
+IDENTITY = ("model", "checkpoint", "model_sha256", "weights", "sampler", "clip_denoised", "precision", "protocol")
+
+
+def keep_other(paths: Sequence[Path], record: dict[str, Any]) -> None:
+    """Before `paths` are written, the first of them as the JSON of `record`: puts those of another request, if any, aside.
+
+    The same request measured again takes their place.
+    """
+    try:
+        there = json.loads(paths[0].read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        there = None
+    same = isinstance(there, dict) and all(there.get(name) == _plain(record.get(name)) for name in IDENTITY)
+    if not same:
+        print(f"Kept:    {', '.join(map(str, put_aside(paths)))}, of another request")
+
+
+def _plain(value: object) -> object:
+    """As it comes back out of JSON."""
+    return json.loads(json.dumps(value))
 
 
 def save_json(path: Path, record: dict[str, Any]) -> Path:

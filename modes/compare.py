@@ -1,5 +1,6 @@
 """`compare`: several checkpoints and several samplers, the same seeds: a labelled grid, a table, a plot."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from modes.model import Model
 from utils.bars import interrupt_says, progress_bar
 from utils.distributed import Ranks
 from utils.errors import RequestError
+from utils.files import put_aside
 from utils.pictures import read_png, save_png
 from utils.plots import Curve, Figure, plot, save_plot
 
@@ -62,6 +64,7 @@ def run(
     measure_cells(missing, metrics, seed_sets, batch_size, ranks)
     if not ranks.is_main:
         return []
+    keep_other(folder, cells)
     return [
         *save_grids(folder, cells),
         save_text(folder / "compare_table.md", markdown([cell.record for cell in cells])),
@@ -115,6 +118,18 @@ def save_grids(folder: Path, cells: Sequence[Cell]) -> list[Path]:
 
 def _sheet(cell: Cell, path: Path) -> Sheet:
     return Sheet(cell.trained.name, cell.info.label, str(cell.info.steps), read_png(path))
+
+
+def keep_other(folder: Path, cells: Sequence[Cell]) -> None:
+    """Puts aside the comparison of other cells that is in the folder. One of more cells takes the place of a smaller one."""
+    try:
+        with open(folder / "compare_table.csv", encoding="utf-8", newline="") as file:
+            there = {row["cell"] for row in csv.DictReader(file) if row.get("cell")}
+    except FileNotFoundError:
+        return
+    if not there <= {Path(cell.stem).name for cell in cells}:
+        names = ("grid.png", "told_apart.png", "table.md", "table.csv", "plot.png")
+        print(f"Kept:    {', '.join(map(str, put_aside([folder / f'compare_{name}' for name in names])))}, of other cells")
 
 
 def csv_row(cell: Cell) -> dict:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evaluation.likelihood import Bound, make_strata, variational_bound
-from evaluation.record import model_record, save_json
+from evaluation.record import keep_other, model_record, save_json
 from modes.model import Model
 from modes.real_data import labels_of, real_data
 from sampling.drawing import batches_of
@@ -81,6 +81,7 @@ def run(
     }  # fmt: skip
     record["bits_per_dimension"] = _figures(bound)
     _print(record["bits_per_dimension"], count, split)
+    keep_other(paths, record)
     return [save_json(paths[0], record), _plot(paths[1], bound, f"{trained.name}: {count:,} pictures, {split} split")]
 
 

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -60,6 +60,14 @@ def _why_not(folder: Path, error: Exception) -> str:
     if shutil.disk_usage(folder).free < LEAST_ROOM:
         return reason_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     return f"{' '.join(str(error).split())}; is there room on that disk, and may files be that large (ulimit -f)?"
+
+
+def put_aside(paths: Sequence[Path]) -> list[Path]:
+    """Renames those of `paths` that exist, as in NAME.1.png: the same free number for all. Returns their new names."""
+    number = 1
+    while any(path.with_suffix(f".{number}{path.suffix}").exists() for path in paths):
+        number += 1
+    return [path.replace(path.with_suffix(f".{number}{path.suffix}")) for path in paths if path.exists()]
 
 
 def check_writable(folder: Path, option: str) -> None:

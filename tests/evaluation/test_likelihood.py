@@ -152,3 +152,14 @@ def test_likelihood_leaves_a_record_and_a_plot(tmp_path):
 def test_more_pictures_than_there_are_is_refused(tmp_path):
     refused(run("test_solver.py", "--model_path", "checkpoints/mnist_mini.safetensors", "--test_mode", "likelihood", "--sample_num", 1001,
                 "--save_dir", tmp_path), "--sample_num 1001", "test split of mnist_mini has 1,000 pictures")  # fmt: skip
+
+
+def test_another_request_keeps_what_the_one_before_it_found(tmp_path):
+    arguments = ["test_solver.py", "--model_path", "checkpoints/mnist_mini.safetensors", "--test_mode", "likelihood", "--sample_num", 2,
+                 "--likelihood_steps", 3, "--save_dir", tmp_path]  # fmt: skip
+    first = done(run(*arguments))
+    assert "Kept:" not in first and "Kept:" not in done(run(*arguments))  # the same again takes its place
+    record = (tmp_path / "mnist_mini_likelihood.json").read_bytes()
+    assert f"Kept:    {tmp_path}/mnist_mini_likelihood.1.json" in done(run(*arguments, "--seed", 5))
+    assert (tmp_path / "mnist_mini_likelihood.1.json").read_bytes() == record
+    assert json.loads((tmp_path / "mnist_mini_likelihood.json").read_text())["protocol"]["seed"] == 5

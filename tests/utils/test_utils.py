@@ -8,7 +8,7 @@ from PIL import Image
 
 from training.ema import EMA
 from training.run_log import RunLog
-from utils.files import atomic_write
+from utils.files import atomic_write, put_aside
 from utils.pictures import grid, near_square, readable_scale, save_gif, save_png
 from utils.seeds import PictureNoise, derive_seed, generator
 
@@ -83,6 +83,16 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
         assert path.read_text() == "old"
         raise RuntimeError
     assert path.read_text() == "old" and os.listdir(path.parent) == ["file"]
+
+
+def test_what_is_put_aside_keeps_its_content_under_the_next_number(tmp_path):
+    paths = [tmp_path / "a.json", tmp_path / "a.png", tmp_path / "b.png"]
+    for round in range(2):
+        for path in paths[:2]:
+            path.write_text(f"{path.suffix}{round}")
+        assert [path.name for path in put_aside(paths)] == [f"a.{round + 1}.json", f"a.{round + 1}.png"]
+    assert [(tmp_path / f"a.{number}.json").read_text() for number in (1, 2)] == [".json0", ".json1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.1.json", "a.1.png", "a.2.json", "a.2.png"]
 
 
 # --- pictures
