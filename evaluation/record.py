@@ -20,7 +20,7 @@ from evaluation import HASH_DIGITS
 from sampling.trained import Trained
 from utils.files import atomic_write, put_aside
 
-PERCENT = ("confident", "told_apart", "told_apart_low", "told_apart_high")
+PERCENT = ("confident", "read_as_asked", "told_apart", "told_apart_low", "told_apart_high")
 COLUMN_NAMES = {"seconds_a_picture": "s a picture", "network_calls": "calls", "fid_infinity": "FID infinity"}
 # A histogram is no column, and kid_std, over KID's subsets, would be taken for the one over sets of pictures.
 LEFT_OUT = ("class_histogram", "kid_std")
@@ -137,7 +137,19 @@ def markdown(records: Sequence[dict[str, Any]]) -> str:
         "|" + "---|" * len(names),
         *("| " + " | ".join(text_of(name, row) for name in names) + " |" for row in rows),
     ]
-    return "\n".join([*lines, "", describe(records[0]["protocol"], records[0]["weights"]), ""])
+    lines += ["", describe(records[0]["protocol"], records[0]["weights"]), ""]
+    return "\n".join(lines)
+
+
+def markdown_by_class(record: dict[str, Any]) -> str:
+    """A row for each class that was asked for; "" where none was, or the extractor reads others."""
+    if not record["by_class"]:
+        return ""
+    rows = [
+        f"| {name} | {row['pictures']:,} | {row['read_as_asked']:.1%} | {row['confident']:.1%} |"
+        for name, row in record["by_class"].items()
+    ]
+    return "\n".join(["| class asked for | pictures | read as it | confident |", "|---|---|---|---|", *rows, ""])
 
 
 def text_of(name: str, row: Row) -> str:

@@ -11,7 +11,7 @@ from evaluation.extractor import Extractor, check_suits, extractor_for, load_ext
 from evaluation.measures import check_count
 from evaluation.memorisation import Memorisation, memorisation, save_memorisation
 from evaluation.picture_metrics import PictureMetrics, SeedSets
-from evaluation.record import describe, keep_other, markdown, save_json, save_text
+from evaluation.record import describe, keep_other, markdown, markdown_by_class, save_json, save_text
 from evaluation.reference import Reference, load_reference
 from evaluation.sheets import surest_sheet
 from modes.model import Model
@@ -71,12 +71,13 @@ def run(
     found = memorisation(first, features, train)
     record["memorisation"] = memorisation_record(found, train)
     print(markdown([record]))
+    print(markdown_by_class(record), end="")
     print_memorisation(record["memorisation"])
     title = f"{trained.name} at {sampler}: {count:,} drawn, compared with {train.real.name}"
     keep_other(paths, record)
     written = [
         save_json(paths[0], record),
-        save_text(paths[1], markdown([record])),
+        save_text(paths[1], "\n".join(filter(None, [markdown([record]), markdown_by_class(record)]))),
         save_memorisation(paths[2], title, first, found, train.real.pictures),
     ]
     if two_sample is not None:
