@@ -13,12 +13,13 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
-from utils.threads import NUMBER_VARIABLES, WAIT_VARIABLES, use_threads, wait_passively  # noqa: E402
+from utils.threads import NUMBER_VARIABLES, WAIT_VARIABLES, threads_for, use_threads, wait_passively  # noqa: E402
 
 ENTRIES = {"digits": "Mnist_Mini", "emoji": "Emoji"}
 WAYS = {
@@ -59,10 +60,11 @@ def measure(work: str, size: str, seconds: float, all_threads: bool) -> float:
             optimizer.step()
             return 1
     else:
-        info = SampleInfo.parse("DDIM_10_0p0")
+        info, values = SampleInfo.parse("DDIM_10_0p0"), 16 * model.base_channels * (shape[1] // model.patch_size) ** 2
 
         def step() -> int:
-            draw(network, diffusion, info, range(16), shape, device)
+            with nullcontext() if all_threads else threads_for(values):
+                draw(network, diffusion, info, range(16), shape, device)
             return info.steps
 
     step()

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.processes import ROOT
 from utils import threads
 from utils.threads import VALUES_A_THREAD, pick_threads, use_threads, wait_passively
 
@@ -74,3 +75,26 @@ def test_what_the_user_set_stands(monkeypatch):
     before = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert use_threads(128, 128, 32) == before == torch.get_num_threads()
+
+
+def test_a_network_that_is_drawn_from_computes_on_the_threads_that_pay_for_its_batch(monkeypatch):
+    import torch
+
+    from interop.checkpoints import open_checkpoint
+    from sampling import load_trained
+
+    for name in threads.NUMBER_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    path = f"{ROOT}/checkpoints/mnist_mini.safetensors"
+    trained = load_trained(open_checkpoint(path), path, torch.device("cpu"))
+    seen = []
+    trained.model.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for size in (2, 90):  # 14 x 14 x 40 values a picture: 90 of them pay for two threads
+            trained.network(torch.zeros(size, 1, 28, 28), torch.zeros(size, dtype=torch.int64))
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 2]
