@@ -55,7 +55,9 @@ class CudaRecorder:
 class Graph:
     """One kind of call, captured: what it reads, what it writes, and how it is done again."""
 
-    def __init__(self, network: Callable[..., Tensor], inputs: tuple[Tensor, ...], weights: list[Tensor], recorder: CudaRecorder):
+    def __init__(
+        self, network: Callable[..., Tensor], inputs: tuple[Tensor, ...], weights: list[Tensor], recorder: CudaRecorder
+    ):
         """`network` called on tensors like `inputs`. weights: those that gradients are wanted of; none: no backward pass."""
         self.inputs = [x.detach().clone() for x in inputs]
         self.number = 0  # of the forward pass whose feature maps are in the memory
