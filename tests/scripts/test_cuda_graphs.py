@@ -1,5 +1,7 @@
 """What CUDA graphs must give on a GPU: what the network gives as it is written. Run by: bash tests/run.sh -m cuda"""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -41,10 +43,8 @@ def test_a_training_by_graphs_is_the_training_and_waits_for_nothing(accumulate, 
         images = torch.arange(640, device=CUDA).remainder(251).to(torch.uint8).view(10, 1, 8, 8)
         batches, options = dict.fromkeys(range(6), (images, None)), StepOptions(0, 10, accumulate, grad_clip=1.0)
         if captured:
-            rows = -(-10 // accumulate)
-            assert compile_in_place(
-                trainer.model, "auto", CUDA, 10, try_out=lambda: trial_step(trainer.model, precision, CUDA, rows, 10, 8)
-            )
+            trial = partial(trial_step, trainer.model, precision, CUDA, -(-10 // accumulate), 10, 8)
+            assert compile_in_place(trainer.model, "auto", CUDA, 10, try_out=trial, in_parts=accumulate > 1)
         network = at_precision(trainer.model, precision, CUDA)
         for step in range(6):
             if step < 2:
