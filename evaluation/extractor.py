@@ -132,7 +132,7 @@ class Extractor:
         try:
             self.network = create_feature_extractor(
                 name, layers, cuda=False, verbose=False, feature_extractor_weights_path=path
-            ).to(device)
+            )
         except RequestError as error:
             raise RequestError(f"the weights of the extractor {name}: {error}") from None
         except (SafetensorError, RuntimeError) as error:
@@ -140,6 +140,7 @@ class Extractor:
             raise RequestError(f"{path} does not hold the weights of the extractor {name}: {reason}") from None
         self.dimension, self.batch = outputs.dimension, outputs.batch
         self.least = self.dimension + 1 if self.is_classifier else LEAST
+        self.network.to(device)
         if device.type == "mps" and not self._runs():
             self.device = torch.device("cpu")
             self.network.to(self.device)

@@ -24,6 +24,9 @@ class CpuRecorder:
     def __init__(self):
         self.captured = self.replayed = 0
 
+    def renew(self):
+        pass
+
     def prepared(self):
         return torch.random.fork_rng([])
 

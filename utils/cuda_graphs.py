@@ -26,6 +26,10 @@ class CudaRecorder:
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
 
+    def renew(self) -> None:
+        """To be called when all that was captured is gone: its shared memory cannot be taken again."""
+        self.pool = torch.cuda.graph_pool_handle()
+
     @contextmanager
     def prepared(self) -> Iterator[None]:
         """A context for warm-ups and captures, after which the random numbers go on as if it had not been."""
@@ -144,7 +148,7 @@ class GraphedCall:
         if self.recorder is None or any(x.requires_grad or x.device != self.weights[0].device for x in inputs):
             return self.plain(*inputs)
         with self.lock:
-            graph, weights = self._graph_for(inputs)
+            graph, weights = (None, []) if self.recorder is None else self._graph_for(inputs)  # another thread may give up
             if graph is not None:
                 return _Differentiable.apply(graph, inputs, *weights) if weights else graph(*inputs)
         try:
@@ -161,6 +165,7 @@ class GraphedCall:
         places = [weight.data_ptr() for weight in self.weights]
         if places != self.places:
             self.graphs.clear()
+            self.recorder.renew()
             self.places = places
         kind = self._kind(inputs, bool(weights))
         if kind in self.graphs:

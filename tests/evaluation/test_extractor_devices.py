@@ -25,6 +25,8 @@ def on_a_fake_gpu(extractor):
 @pytest.mark.parametrize("name", [name for name in EXTRACTORS if name != "clothes"])
 @pytest.mark.parametrize("channels, side", [(1, 28), (3, 32)])
 def test_nothing_of_an_extractors_meets_a_tensor_of_another_device(name, channels, side, request):
+    if name == "inception" and channels == 3:
+        pytest.skip("seconds, for what grey pictures show: they become colours")
     if name == efficientnet.NAME and not efficientnet.is_installed():
         pytest.skip("its package is not installed")
     weights = request.getfixturevalue("inception_weights") if name == "inception" else None
