@@ -45,7 +45,7 @@ from training.step import StepOptions, equal_parts, train_step
 from training.trial import trial_step
 from utils.background import Background
 from utils.classes import Classes
-from utils.compiling import compile_in_place
+from utils.compiling import capture_in_place, compile_in_place
 from utils.config import load_settings, to_yaml
 from utils.device import be_deterministic, check_training_memory, pick_channels_last, pick_device
 from utils.distributed import Ranks, silence_other_ranks
@@ -242,13 +242,14 @@ def step_options(settings: Settings) -> StepOptions:
 
 
 def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ranks: Ranks) -> tuple[Network, Network]:
-    """The network and its average as they are called: compiled, shared by the ranks, in their precision."""
+    """The network and its average as they are called: compiled or captured, shared by the ranks, in their precision."""
     # By the whole run's length: going on with it must not compile otherwise.
-    parts, precision = settings.train.accumulate, precision_of(settings, ranks)
-    own, _ = equal_parts(ranks.rows(settings.train.batch_size), parts)[0]
-    trial = partial(trial_step, trainer.model, precision, ranks.device, own.stop - own.start, settings.data.image_size)
-    how = {"try_out": trial, "in_parts": parts > 1}
+    parts, precision, batch_size = settings.train.accumulate, precision_of(settings, ranks), settings.train.batch_size
+    own, _ = equal_parts(ranks.rows(batch_size), parts)[0]
+    of_batch = own.stop - own.start, batch_size, settings.data.image_size
+    how = {"try_out": partial(trial_step, trainer.model, precision, ranks.device, *of_batch), "in_parts": parts > 1}
     compile_in_place(trainer.model, settings.run.compile, ranks.device, total_steps, **how)
+    capture_in_place(trainer.ema.model, settings.run.compile, ranks.device)
     models = ranks.wrap_model(trainer.model), trainer.ema.model
     return tuple(at_precision(model, precision, ranks.device) for model in models)
 

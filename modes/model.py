@@ -12,6 +12,7 @@ from interop import open_checkpoint
 from interop.older_checkpoints import DATA_NAME
 from sampling import Trained, load_trained
 from sampling.memory import default_batch, pictures_at_a_time
+from utils.compiling import capture_in_place
 from utils.settings import Settings
 
 
@@ -88,4 +89,6 @@ def load_model(
     """The model in the file `path`; see `interop.open_checkpoint` and `sampling.load_trained`, also for what is refused."""
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
     checkpoint = open_checkpoint(path, weights, **stated)
-    return Model(load_trained(checkpoint, path, device, precision, clip_denoised, class_label), checkpoint.settings)
+    trained = load_trained(checkpoint, path, device, precision, clip_denoised, class_label)
+    capture_in_place(trained.model, checkpoint.settings.run.compile, device)
+    return Model(trained, checkpoint.settings)

@@ -200,7 +200,9 @@ class RunSettings(Block):
         False, description="Only such algorithms on a GPU as give the same bits each time; slower. CPUs always do."
     )
     compile: Literal["auto"] | bool = Field(
-        "auto", description="torch.compile; auto: on a GPU, for runs long enough to repay the wait."
+        "auto",
+        description="torch.compile; auto: on a GPU, for runs long enough to repay the wait. Unless it is false, small networks "
+        "on a GPU run as CUDA graphs, however short the run is.",
     )
 
 
