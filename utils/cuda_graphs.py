@@ -105,6 +105,12 @@ class Graph:
         return tuple(None if gradient is None else next(copies) for gradient in self.gradients)
 
 
+def check_same(captured: Tensor, plain: Tensor) -> None:
+    """RuntimeError unless both are one call's output, to what other kernels round otherwise in the lowest precision."""
+    if not torch.allclose(captured, plain, rtol=0.05, atol=0.05 * plain.abs().max().item(), equal_nan=True):
+        raise RuntimeError("the captured network gives other values than the network as it is written")
+
+
 class _Differentiable(torch.autograd.Function):
     """A `Graph` as a function of its weights: the inputs need no gradient."""
 
@@ -174,7 +180,10 @@ class GraphedCall:
         if self.seen[kind] <= self.plain_calls or len(self.graphs) == MOST_GRAPHS:
             return None, weights
         try:
-            self.graphs[kind] = Graph(self.plain, inputs, weights, self.recorder)
+            graph = Graph(self.plain, inputs, weights, self.recorder)
+            if self.dropout is None or not self.model.training:  # dropout's next call is another one
+                check_same(graph(*inputs), self.plain(*inputs))
+            self.graphs[kind] = graph
         except Exception as error:  # what CUDA, cuDNN or cuBLAS may raise has nothing in common
             self.give_up(error)
         return self.graphs.get(kind), weights

@@ -276,3 +276,18 @@ def test_cudas_own_functions_take_what_they_are_given(monkeypatch):
     assert begun[-1]["pool"] == "pool" and begun[-1]["stream"] == "stream" and begun[-1]["capture_error_mode"] == "thread_local"
     assert hasattr(torch.Generator, "graphsafe_set_state") and hasattr(torch.Generator, "graphsafe_get_state")
     assert hasattr(torch.cuda, "graph_pool_handle") and hasattr(torch, "_foreach_mul")
+
+
+def test_a_graph_that_computes_something_else_is_not_used():
+    class Forgetful(CpuRecorder):
+        def record(self, work, *, shared):
+            result, _ = super().record(work, shared=shared)
+            return result, lambda: result.mul_(2) if isinstance(result, torch.Tensor) else None
+
+    model = network().eval()
+    x_t, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 5])
+    with torch.no_grad():
+        expected = model(x_t, t)
+        call, reasons = captured(model, Forgetful())
+        torch.testing.assert_close(model(x_t, t), expected, rtol=0, atol=0)
+    assert call.recorder is None and "other values" in str(*reasons)
