@@ -181,9 +181,9 @@ def train(
     intervals = Intervals(train.log_every, train.sample_every, train.save_every, train.keep_every)
     timer = PreviewTimer(train.save_minutes if ranks.is_main else None)  # rank 0 decides for all
     log, stop = RunLog(folder, trainer.step, ranks.is_main), StopSignal()
-
     arithmetic = float32_products(precision_of(settings, ranks), ranks.device)
-    with arithmetic, progress_bar(settings, schedule, trainer.step, ranks) as progress, Background() as saving:
+    how = train.batch_size, preview_plan(settings), ranks.is_main, ranks.wait_for_device
+    with arithmetic, ProgressBar(schedule.total_steps, trainer.step, *how) as progress, Background() as saving:
         while True:
             step = trainer.step
             lr = schedule.learning_rate_at(step)
@@ -270,12 +270,11 @@ def previewer(
     return partial(draw_sheet, network, diffusion, info, seeds, images, sample.batch_size, ranks, **asked)
 
 
-def progress_bar(settings: Settings, schedule: TrainingSchedule, step: int, ranks: Ranks) -> ProgressBar:
-    """The bar from `step` on. It also prints how long everything will take, once it is known."""
+def preview_plan(settings: Settings) -> PreviewPlan:
+    """When the network's drawings are looked at, and what they cost."""
     train, sample = settings.train, settings.sample
     calls = sample.sample_num * SampleInfo.parse(sample.sample_info).network_calls
-    previews = PreviewPlan(train.sample_every, first_interval(train.save_minutes), calls)
-    return ProgressBar(schedule.total_steps, step, train.batch_size, previews, ranks.is_main, ranks.wait_for_device)
+    return PreviewPlan(train.sample_every, first_interval(train.save_minutes), calls)
 
 
 def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, folder: Path, ranks: Ranks) -> None:
@@ -291,6 +290,7 @@ def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, fold
         batch_size=settings.train.batch_size,
         total_steps=schedule_of(settings, picture_num).total_steps,
         processes=ranks.size,
+        previews=preview_plan(settings),
         folder=folder,
     )
     print("\n".join(lines), flush=True)

@@ -16,11 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import nn
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
 
 from benchmarks.side_by_side import parser, ratio, take_turns, write_result  # noqa: E402
 from models import build_model, unet  # noqa: E402

@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
-from utils.threads import NUMBER_VARIABLES, WAIT_VARIABLES, threads_for, use_threads, wait_passively  # noqa: E402
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+from utils.threads import NUMBER_VARIABLES, WAIT_VARIABLES, threads_for, use_threads  # noqa: E402
 
 ENTRIES = {"digits": "Mnist_Mini", "emoji": "Emoji"}
 WAYS = {
@@ -34,7 +35,6 @@ BUSY = [sys.executable, "-c", "while True: pass"]
 
 def measure(work: str, size: str, seconds: float, all_threads: bool) -> float:
     """Steps of training, or calls of the network in drawing 16 pictures, a second; in this process, by its environment."""
-    wait_passively()
     import torch
 
     from diffusion import SampleInfo, build_diffusion

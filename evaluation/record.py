@@ -53,9 +53,14 @@ def model_record(trained: Trained) -> dict[str, Any]:
         "weights": trained.weights,
         "precision": trained.precision,
         "device": trained.device.type,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": this_command(),
         "versions": {"python": platform.python_version(), **_versions("torch", "torch-fidelity")},
     }
+
+
+def this_command() -> str:
+    """The command that is running, as it would be typed."""
+    return shlex.join(["python", *sys.argv])
 
 
 def _versions(*packages: str) -> dict[str, str]:
@@ -70,7 +75,10 @@ def _versions(*packages: str) -> dict[str, str]:
 
 
 # What makes a record another one, rather than the same one measured again.
-IDENTITY = ("model", "checkpoint", "model_sha256", "weights", "sampler", "clip_denoised", "precision", "protocol")
+IDENTITY = (
+    *("model", "checkpoint", "model_sha256", "weights", "sampler", "clip_denoised", "precision", "protocol"),
+    "real_pictures",  # see modes.real_data.given_options; not in older records
+)
 
 
 def keep_other(paths: Sequence[Path], record: dict[str, Any]) -> None:
@@ -80,13 +88,11 @@ def keep_other(paths: Sequence[Path], record: dict[str, Any]) -> None:
     """
     try:
         there = json.loads(paths[0].read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
     except (OSError, ValueError):
         there = None
     same = isinstance(there, dict) and all(there.get(name) == _plain(record.get(name)) for name in IDENTITY)
-    if not same:
-        print(f"Kept:    {', '.join(map(str, put_aside(paths)))}, of another request")
+    if not same and (kept := put_aside(paths)):
+        print(f"Kept:    {', '.join(map(str, kept))}, of another request")
 
 
 def _plain(value: object) -> object:

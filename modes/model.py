@@ -13,6 +13,7 @@ from interop.older_checkpoints import DATA_NAME
 from sampling import Trained, load_trained
 from sampling.memory import default_batch, pictures_at_a_time
 from utils.compiling import capture_in_place
+from utils.device import pick_device
 from utils.settings import Settings
 
 
@@ -35,6 +36,7 @@ class Model(NamedTuple):
             "clip_denoised": self._other_clipping(),
             "class_label": trained.class_label,
             "precision": trained.precision if trained.precision in trained.variant else None,
+            "device": None if trained.device.type == pick_device("auto").type else trained.device.type,
             **options,
         }
         words = []

@@ -51,6 +51,12 @@ def data_words(settings: Settings, data_name: str | None, data_path: str | None,
     return [re.sub(r"[^\w.-]", "-", text)[:LONGEST_WORD] for text in given]
 
 
+def given_options(data_name: str | None, data_path: str | None, config: str | None) -> dict[str, str] | None:
+    """The options that name other real pictures than the checkpoint's own, as they were given; None where there are none."""
+    options = {"data_name": data_name, "data_path": data_path, "config": config}
+    return {name: value for name, value in options.items() if value is not None} or None
+
+
 def labels_of(trained: Trained, data: LabelledImages, chosen: np.ndarray) -> Tensor | None:
     """The labels of the pictures `chosen`, an array of their places among `data`, like it; None where there are no classes.
 

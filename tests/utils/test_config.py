@@ -120,7 +120,8 @@ def test_differences_name_old_and_new():
         ("Train_Data: {Emoji: 3}", ["Train_Data.Emoji", "mapping", "3"]),
         ("Train_Data: {Emojis: {}}", ["'Emoji'", "did you mean Emojis?"]),
         ("Train_Data: {Emoji: {run: {seed: -1}}}", ["run.seed", "greater than or equal to 0"]),
-        ("Train_Data: {Emoji: {run: {seed: 1}, run: {seed: 2}}}", ["YAML", "run", "twice"]),
+        ("Train_Data: {Emoji: {run: {seed: 1}, run: {seed: 2}}}", ["YAML", "run is given twice, line 1, column 38: "]),
+        ("Train_Data: {Emoji: {run: {seed: 010}}}", ["010 would be read as 8: write 8 if that is meant, else", "line 1, column 34"]),
         ("Train_Data: {Emoji: {}}", ["data_path"]),
         ("Train_Data: {Emoji: {data: {source: emoji, image_size: 30}}}", ["image_size 30", "multiple of 8"]),
         (
