@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT
 from utils import threads
 from utils.threads import VALUES_A_THREAD, pick_threads, use_threads, wait_passively
 
