@@ -41,7 +41,7 @@ def place(tmp_path_factory):
     )
     options = ["--config", place / "config.yaml"]
     place_of = {"data_name": "Mine", "settings": TINY}
-    place.output = done(train(place / "run", *options, "--max_steps", 3, **place_of))
+    (place / "printed.txt").write_text(done(train(place / "run", *options, "--max_steps", 3, **place_of)))
     for steps in (1, 3):
         done(train(place / "halved", *options, "--max_steps", steps, **place_of))
     return place
@@ -49,15 +49,15 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(place):
-    """What five modes wrote, by the end of its name, and what they printed."""
-    place.printed = done(run("test_solver.py", "--model_path", place / "run" / "model.safetensors", *ONE, "--sample_num", 4,
-                             "--save_dir", place / "drawn", "--test_mode", "random_gen", "interpolate", "inpaint", "edit",
-                             "reconstruct", cwd=place))  # fmt: skip
+    """What five modes wrote, by the end of its name."""
+    done(run("test_solver.py", "--model_path", place / "run" / "model.safetensors", *ONE, "--sample_num", 4,
+             "--save_dir", place / "drawn", "--test_mode", "random_gen", "interpolate", "inpaint", "edit",
+             "reconstruct", cwd=place))  # fmt: skip
     return {path.name.rsplit("_", 1)[1]: Image.open(path) for path in (place / "drawn").iterdir()}
 
 
 def test_a_training_of_rectangles(place):
-    assert f"{COUNT} pictures, {HEIGHT}x{WIDTH}, RGB" in place.output
+    assert f"{COUNT} pictures, {HEIGHT}x{WIDTH}, RGB" in (place / "printed.txt").read_text()
     with Image.open(place / "run" / "samples" / "step_000003.png") as sheet:
         assert sheet.size == sheet_size(2, 2)
     with safe_open(place / "run" / "model.safetensors", framework="pt") as file:
