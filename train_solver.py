@@ -5,7 +5,6 @@ given again goes on from there. On several devices: torchrun --nproc_per_node=N 
 """
 
 import argparse
-import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -72,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     ranks = Ranks(settings.run.device)
     if ranks.device.type == "cpu":
         part = settings.train.batch_size // (settings.train.accumulate * ranks.size)
-        use_threads(part, settings.model.base_channels, math.prod(settings.data.shape[1:]) // settings.model.patch_size**2)
+        use_threads(part, settings.model.base_channels, int(np.prod(settings.data.shape[1:])) // settings.model.patch_size**2)
     dataset = ImageDataset(**settings.data.model_dump())
     picture_num = check_request(settings, dataset, folder, ranks)
     print_plan(settings, dataset, picture_num, folder, ranks)

@@ -16,7 +16,7 @@ from sampling.interpolation import pick
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
-from utils.shapes import check_room
+from utils.shapes import check_resize
 
 LONGEST_WORD = 40
 
@@ -44,7 +44,7 @@ def real_data(
     # The network knows one size and number of channels, whatever the other data set is trained at.
     data = data.model_copy(update={"image_size": settings.data.image_size, "image_channel": settings.data.image_channel})
     try:
-        check_room(data.image_size, data.crop, data.resize)
+        check_resize(data.image_size, data.crop, data.resize)
     except ValueError as error:
         raise RequestError(f"--data_name {data_name} does not go with this network's pictures: {error}") from None
     return ImageDataset(**data.model_dump())

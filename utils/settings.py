@@ -7,48 +7,12 @@ schema by which editors complete and check config.yaml.
 import json
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
-from utils.shapes import check_room, sides
-
-
-def _number_from_text(value: object) -> object:
-    """YAML 1.1 reads 1e-4 (no dot) as text; whoever writes it means a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _two_sides(value: object) -> object:
-    """Says what a list of another length ought to be."""
-    if len(value) != 2:
-        raise ValueError("a list must be of two whole numbers, [HEIGHT, WIDTH]")
-    return value
-
-
-def _one_of_equal_sides(value: int | list[int]) -> int | list[int]:
-    """Squares are written by one number."""
-    return value[0] if isinstance(value, list) and value[0] == value[1] else value
-
-
-def _size(most: int) -> object:
-    """The type of N, or [HEIGHT, WIDTH], of which none exceeds `most`; a mistake is told of the one that was meant."""
-    side = Annotated[int, Field(ge=1, le=most)]
-    both = Annotated[list[side], Field(min_length=2, max_length=2), BeforeValidator(_two_sides), Tag("both")]
-    which = Discriminator(lambda value: "both" if isinstance(value, list) else "side")
-    return Annotated[Annotated[side, Tag("side")] | both, which]
-
-
-Number = Annotated[float, BeforeValidator(_number_from_text)]
-PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
-BatchSize = Annotated[int, Field(ge=1, le=65_536)]
-# A path may hold anything but a zero byte; an empty one would silently be the current folder.
-PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize
+from utils.shapes import check_resize, sides
 
 
 class Block(BaseModel):
@@ -66,15 +30,13 @@ class DataSettings(Block):
     data_path: PathText | None = Field(
         None, description="The folder of pictures, or where a downloaded set lies or will lie."
     )
-    image_size: Annotated[_size(1024), AfterValidator(_one_of_equal_sides)] = Field(
-        32, description="In pixels: N, the side of square pictures, or [HEIGHT, WIDTH]."
-    )
+    image_size: ImageSize = Field(32, description="In pixels: N, the side of square pictures, or [HEIGHT, WIDTH].")
     image_channel: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
     crop: Literal["center", "random", "none"] = Field(
         "center",
         description="What is taken of a picture: its centre, another part each time it is seen, or all, padded with black.",
     )
-    resize: _size(4096) | None = Field(
+    resize: Resize | None = Field(
         None,
         description="What a picture is scaled to before: N, its shorter side (crop none: its longer); [HEIGHT, WIDTH], "
         "whatever its proportions; null: just enough to cover image_size (crop none: to fit into it).",
@@ -265,7 +227,7 @@ class Settings(Blocks):
         """Refuses combinations that cannot work, before any picture is touched."""
         unchecked = {"num_res_blocks", "dropout", "num_classes"}
         check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
-        check_room(self.data.image_size, self.data.crop, self.data.resize)
+        check_resize(self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:

@@ -23,7 +23,7 @@ def size_of_text(text: str) -> int | list[int]:
     return height if height == width else [height, width]
 
 
-def check_room(image_size: Size, crop: str, resize: Size | None) -> None:
+def check_resize(image_size: Size, crop: str, resize: Size | None) -> None:
     """ValueError, saying what would fit, unless a picture scaled by `resize` holds the crop, or fits into the padding."""
     if resize is None:
         return

@@ -12,7 +12,7 @@ from datasets import ImageDataset
 from datasets.decode import decode_file, decode_picture
 from datasets.shaping import Shaping
 from tests.pictures import BLUE, GREEN, RED, cache_files, solid
-from utils.shapes import check_room, sides, size_of_text, size_text
+from utils.shapes import check_resize, sides, size_of_text, size_text
 
 
 def noise(width, height, channels=3):
@@ -213,10 +213,10 @@ def test_texts_that_are_no_size(text):
 )
 def test_a_crop_must_find_room(image_size, crop, resize, words):
     with pytest.raises(ValueError, match=words):
-        check_room(image_size, crop, resize)
+        check_resize(image_size, crop, resize)
 
 
 def test_what_finds_room():
     for image_size, crop, resize in [(32, "center", None), (32, "center", 32), (32, "random", None), ([48, 64], "center", 64),
                                      ([48, 64], "random", [48, 65]), (32, "none", 28), ([48, 64], "none", [48, 64])]:  # fmt: skip
-        check_room(image_size, crop, resize)
+        check_resize(image_size, crop, resize)

@@ -121,20 +121,16 @@ def test_masks_of_a_file_are_of_the_rectangle_s_size(place, tmp_path):
 
 def test_figures_of_rectangles(place):
     out = place / "measured"
-    common = ["--model_path", place / "run" / "model.safetensors", "--seed", 0, "--save_dir", out]
-    output = done(run("test_solver.py", *common, "--test_mode", "evaluate", "--sample_info", "DDIM_2_0p0", "--sample_num", 66,
-                      "--extractor", "digits", cwd=place))  # fmt: skip
-    assert "told apart" in output
+    output = done(run("test_solver.py", "--model_path", place / "run" / "model.safetensors", *ONE, "--sample_num", 66, "--split", "train",
+                      "--likelihood_steps", 3, "--extractor", "digits", "--save_dir", out,
+                      "--test_mode", "evaluate", "likelihood", "compare", "report", cwd=place))  # fmt: skip
+    assert "told apart" in output and "bits a dimension" in output
     record = json.loads((out / "run_DDIM_2_0p0_evaluate.json").read_text())
     assert record["figures"]["fid"]["mean"] > 0 and record["told_apart"]["pictures"] == 35
-    assert (out / "run_DDIM_2_0p0_memorisation.png").exists()
-    done(run("test_solver.py", *common, "--test_mode", "likelihood", "--split", "train", "--sample_num", 2, "--likelihood_steps", 3,
-             cwd=place))  # fmt: skip
-    done(run("test_solver.py", *common, "--test_mode", "compare", "--sample_info", "DDIM_2_0p0", "DDIM_3_0p0", "--sample_num", 4,
-             cwd=place))  # fmt: skip
-    with Image.open(out / "compare_grid.png") as grid:
-        assert grid.width > 2 * 2 * 2 * WIDTH and grid.height > 2 * 2 * HEIGHT
-    done(run("test_solver.py", "--model_path", place / "run" / "model.safetensors", "--save_dir", out, "--test_mode", "report"))
+    for name in ("run_DDIM_2_0p0_memorisation.png", "run_DDIM_2_0p0_told_apart.png", "run_likelihood.png"):
+        assert (out / name).exists(), name
+    with Image.open(out / "compare_grid.png") as grid:  # 4 x 4 pictures at twice their size
+        assert grid.width > 2 * 4 * WIDTH and grid.height > 2 * 4 * HEIGHT
     assert f"{HEIGHT}x{WIDTH}, RGB" in (out / "run_report.html").read_text()
 
 
