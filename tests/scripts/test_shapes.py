@@ -36,7 +36,9 @@ def place(tmp_path_factory):
         f"Train_Data:\n  Mine:\n    data: {{data_path: {place}/pictures, image_size: [{HEIGHT}, {WIDTH}], crop: random, resize: 22,\n"
         f"           cache_dir: {place}/cache}}\n"
         "    model: {channel_mult: [1, 2], num_res_blocks: 1, attention_resolutions: [6], patch_size: 1}\n"
-        "    diffusion: {timestep_num: 20}\n",
+        "    diffusion: {timestep_num: 20}\n"
+        f"  Small:\n    data: {{data_path: {place}/pictures, image_size: 8, resize: 9}}\n"
+        "    model: {channel_mult: [1], attention_resolutions: []}\n",
         encoding="utf-8",
     )
     options = ["--config", place / "config.yaml"]
@@ -132,6 +134,12 @@ def test_figures_of_rectangles(place):
     with Image.open(out / "compare_grid.png") as grid:  # 4 x 4 pictures at twice their size
         assert grid.width > 2 * 4 * WIDTH and grid.height > 2 * 4 * HEIGHT
     assert f"{HEIGHT}x{WIDTH}, RGB" in (out / "run_report.html").read_text()
+
+
+def test_other_data_must_have_room_for_the_network_s_rectangle(place, tmp_path):
+    refused(run("test_solver.py", "--model_path", place / "run" / "model.safetensors", "--test_mode", "interpolate", "--save_dir", tmp_path,
+                "--config", place / "config.yaml", "--data_name", "Small"),
+            "--data_name Small does not go with this network's pictures", "data.resize 9", f"it must be at least {WIDTH}")  # fmt: skip
 
 
 @pytest.mark.parametrize("size, ends", [("12x20", None), ("20x12", "was trained with 12x20"), ("12", "was trained with 12x20")])
