@@ -136,8 +136,7 @@ def build_batches(settings: Settings, data: LabelledImages, ranks: Ranks) -> Bat
     """The batches of a training on the pictures, and on their labels where the network has classes: this rank's rows."""
     batch_size, seed, flip = settings.train.batch_size, settings.run.seed, settings.data.horizontal_flip
     labels, rows = data.labels if settings.model.num_classes else None, ranks.rows(batch_size)
-    cropped_to = settings.data.shape if settings.data.crop == "random" else None
-    return Batches(data.images, batch_size, seed, flip, ranks.device, labels=labels, cropped_to=cropped_to, rows=rows)
+    return Batches(data.images, batch_size, seed, flip, ranks.device, labels=labels, cropped_to=data.cropped_to, rows=rows)
 
 
 def build_network(settings: Settings, ranks: Ranks) -> nn.Module:

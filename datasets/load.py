@@ -19,13 +19,15 @@ from utils.shapes import Size, sides
 class LabelledImages(NamedTuple):
     """A split of a data set, decoded.
 
-    images: uint8 (N, C, H, W), a read-only memory map; slots, (N, K), where they are still to be cropped. labels: int64 (N,),
-    0 ... num_classes - 1, or None where they cannot be had. class_names: one name a class, () where there are no classes.
+    images: uint8 (N, C, H, W), a read-only memory map. labels: int64 (N,), 0 ... num_classes - 1, or None where they
+    cannot be had. class_names: one name a class, () where there are no classes. cropped_to: where `images` are slots, (N, K),
+    that are still to be cropped: to what, (C, H, W).
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     class_names: tuple[str, ...]
+    cropped_to: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,10 @@ class ImageDataset:
         if pictures.archives:
             require_files(pictures, self.download)
         images, labels = load_cached(pictures, self.shaping, self.skip_unreadable, self.cache_dir, progress)
-        if self.crop == "random" and cropped:
-            images = cropped_once(images, self.shaping.shape)
-        return LabelledImages(images, labels, pictures.class_names)
+        cropped_to = self.shaping.shape if self.crop == "random" else None
+        if cropped_to is not None and cropped:
+            images, cropped_to = cropped_once(images, cropped_to), None
+        return LabelledImages(images, labels, pictures.class_names, cropped_to)
 
     def count(self) -> int:
         """The number of training pictures that `load` would find. Decodes, downloads and writes nothing.

@@ -142,7 +142,7 @@ def test_labels_stay_with_slots(folder, dataset):
     for cropped in (True, False):
         assert data.load(cropped=cropped).labels.tolist() == [0, 1]
     loaded = data.load(cropped=False)
-    batch = Batches(loaded.images, 4, 0, True, CPU, labels=loaded.labels, cropped_to=(3, 8, 8))[0]
+    batch = Batches(loaded.images, 4, 0, True, CPU, labels=loaded.labels, cropped_to=loaded.cropped_to)[0]
     assert torch.equal(batch.images[:, 0, 0, 0].long(), 100 * batch.labels + 50)
 
 
