@@ -34,7 +34,7 @@ from training.labels import classes_of
 from training.plan import plan_lines
 from training.monitor import TrainingMonitor
 from training.optimizers import build_optimizer, set_learning_rate
-from training.previews import draw_sheet, picture_warnings
+from training.previews import DATA_PICTURES, draw_sheet, picture_warnings
 from training.progress import PreviewPlan, ProgressBar
 from training.recovery import rewind
 from training.run_folder import find_state, lock_run_folder, output_lines, write_snapshot, write_weights
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     ranks = Ranks(settings.run.device)
     if ranks.device.type == "cpu":
         part = settings.train.batch_size // (settings.train.accumulate * ranks.size)
-        use_threads(part, settings.model.base_channels, settings.data.image_size // settings.model.patch_size)
+        use_threads(part, settings.model.base_channels, int(np.prod(settings.data.shape[1:])) // settings.model.patch_size**2)
     dataset = ImageDataset(**settings.data.model_dump())
     picture_num = check_request(settings, dataset, folder, ranks)
     print_plan(settings, dataset, picture_num, folder, ranks)
@@ -81,7 +81,7 @@ def main(args: argparse.Namespace) -> int:
 
     with ExitStack() as exit_stack:
         state = ranks.broadcast_from_rank0(lambda: start_run(settings, folder, args.resume, exit_stack))
-        data = dataset.load(require_labels=settings.model.num_classes > 0)
+        data = dataset.load(require_labels=settings.model.num_classes > 0, cropped=False)
         model = build_network(settings, ranks)
         diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
         trainer = build_trainer(settings, model, ranks)
@@ -136,7 +136,7 @@ def build_batches(settings: Settings, data: LabelledImages, ranks: Ranks) -> Bat
     """The batches of a training on the pictures, and on their labels where the network has classes: this rank's rows."""
     batch_size, seed, flip = settings.train.batch_size, settings.run.seed, settings.data.horizontal_flip
     labels, rows = data.labels if settings.model.num_classes else None, ranks.rows(batch_size)
-    return Batches(data.images, batch_size, seed, flip, ranks.device, labels=labels, rows=rows)
+    return Batches(data.images, batch_size, seed, flip, ranks.device, labels=labels, cropped_to=data.cropped_to, rows=rows)
 
 
 def build_network(settings: Settings, ranks: Ranks) -> nn.Module:
@@ -175,7 +175,7 @@ def train(
     train = settings.train
     schedule = schedule_of(settings, len(batches.images))
     network, ema_network = networks_of(trainer, settings, schedule.total_steps, ranks)
-    preview = previewer(settings, trainer, ema_network, diffusion, batches.images, ranks)
+    preview = previewer(settings, trainer, ema_network, diffusion, batches.examples(DATA_PICTURES), ranks)
     read_state = partial(find_state, folder, "auto", partial(check_same_run, settings, folder))
     options = step_options(settings)
     intervals = Intervals(train.log_every, train.sample_every, train.save_every, train.keep_every)
@@ -246,7 +246,7 @@ def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ran
     # By the whole run's length: going on with it must not compile otherwise.
     parts, precision, batch_size = settings.train.accumulate, precision_of(settings, ranks), settings.train.batch_size
     own, _ = equal_parts(ranks.rows(batch_size), parts)[0]
-    of_batch = own.stop - own.start, batch_size, settings.data.image_size
+    of_batch = own.stop - own.start, batch_size, settings.data.shape[1:]
     how = {"try_out": partial(trial_step, trainer.model, precision, ranks.device, *of_batch), "in_parts": parts > 1}
     compile_in_place(trainer.model, settings.run.compile, ranks.device, total_steps, **how)
     capture_in_place(trainer.ema.model, settings.run.compile, ranks.device)
@@ -283,7 +283,7 @@ def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, fold
     lines = plan_lines(
         data_name=settings.data_name,
         picture_num=picture_num,
-        shape=(data.image_channel, data.image_size, data.image_size),
+        shape=data.shape,
         survey=dataset.survey().lines() if ranks.is_main else [],
         parameter_num=parameter_count(settings.model_arguments()),
         where=f"{ranks.device.type} in {precision_of(settings, ranks)}",

@@ -50,7 +50,7 @@ def measure(work: str, size: str, seconds: float, all_threads: bool) -> float:
     network = at_precision(model, pick_precision("auto", device), device)
     if work == "training":
         if not all_threads:
-            use_threads(count, model.base_channels, shape[1] // model.patch_size)
+            use_threads(count, model.base_channels, shape[1] * shape[2] // model.patch_size**2)
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
         x_0, noise, t = torch.randn(count, *shape), torch.randn(count, *shape), torch.randint(1000, (count,))
 

@@ -1,6 +1,7 @@
 """Every picture decoded once, into one file that is mapped into memory from then on.
 
-The file is an .npy of the pictures, uint8 (N, C, S, S), and after it another of their labels, int64 (N,) or (0,): none.
+The file is an .npy of the pictures, uint8 (N, C, H, W), and after it another of their labels, int64 (N,) or (0,): none.
+Pictures that are to be cropped at random are kept in slots instead, uint8 (N, K): see datasets/crops.py.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from PIL import Image
 
 from datasets.decode import UnreadablePictureError, decode_array, decode_file
 from datasets.picture_set import PictureSet
+from datasets.shaping import Shaping
 from utils.bars import progress_bar
 from utils.errors import RequestError, counted, reason_of
 from utils.files import exclusive, folder_made
@@ -36,14 +38,14 @@ class Unreadable(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """A set from its cache: uint8 (N, C, S, S), a read-only memory map, and int64 (N,) or None."""
+    """A set from its cache: uint8 (N, C, H, W) or slots (N, K), a read-only memory map, and int64 (N,) or None."""
 
     images: np.ndarray
     labels: np.ndarray | None
 
 
 def load_cached(
-    pictures: PictureSet, image_size: int, image_channel: int, skip_unreadable: bool, cache_dir: str, progress: bool
+    pictures: PictureSet, shaping: Shaping, skip_unreadable: bool, cache_dir: str, progress: bool
 ) -> Decoded:
     """The decoded set, from its cache file. Builds the file where need be.
 
@@ -51,17 +53,16 @@ def load_cached(
     """
     cache_dir = os.path.realpath(os.path.expanduser(cache_dir))
     identity = digest([pictures.source, pictures.root, pictures.split])[:8]
-    prefix = f"{pictures.cache_name}_{image_channel}x{image_size}_{identity}"
-    shape = (image_channel, image_size, image_size)
-    path = os.path.join(cache_dir, f"{prefix}_{fingerprint(pictures, shape, skip_unreadable)}.npy")
-    decoded = open_cache(path, shape, pictures.has_labels)
+    prefix = f"{pictures.cache_name}_{shaping.name}_{identity}"
+    path = os.path.join(cache_dir, f"{prefix}_{fingerprint(pictures, shaping, skip_unreadable)}.npy")
+    decoded = open_cache(path, shaping.stored, pictures.has_labels)
     if decoded is not None:
         return decoded
     try:
         with folder_made(cache_dir), exclusive(os.path.join(cache_dir, f".{prefix}.lock")):
             # Asked again: another process may have built it while this one waited.
-            if open_cache(path, shape, pictures.has_labels) is None:
-                build(path, os.path.join(cache_dir, f".{prefix}.tmp"), pictures, shape, skip_unreadable, progress)
+            if open_cache(path, shaping.stored, pictures.has_labels) is None:
+                build(path, os.path.join(cache_dir, f".{prefix}.tmp"), pictures, shaping, skip_unreadable, progress)
             for name in os.listdir(cache_dir):
                 if name.startswith(f"{prefix}_") and name.endswith(".npy") and name != os.path.basename(path):
                     with suppress(OSError):  # Windows does not remove what another process has mapped: the next may
@@ -70,14 +71,16 @@ def load_cached(
         raise RequestError(
             f"cannot write the decoded pictures to {cache_dir} ({reason_of(error)}); set data.cache_dir"
         ) from error
-    decoded = open_cache(path, shape, pictures.has_labels)
+    decoded = open_cache(path, shaping.stored, pictures.has_labels)
     assert decoded is not None, path
     return decoded
 
 
-def fingerprint(pictures: PictureSet, shape: tuple[int, int, int], skip_unreadable: bool) -> str:
+def fingerprint(pictures: PictureSet, shaping: Shaping, skip_unreadable: bool) -> str:
     """Changes with the names, sizes and times of the files, and with what is made of them."""
-    parts = [str(DECODE_VERSION), str(shape), str(skip_unreadable), str(pictures.has_labels)]
+    parts = [str(DECODE_VERSION), str(shaping.shape), str(skip_unreadable), str(pictures.has_labels)]
+    if not shaping.is_plain:  # squares were cached before there was a choice
+        parts.append(shaping.name)
     for name in pictures.files:
         try:
             status = os.stat(pictures.path(name))
@@ -92,7 +95,7 @@ def digest(parts: list[str]) -> str:
     return hashlib.sha256(os.fsencode("\0\0".join(parts))).hexdigest()
 
 
-def open_cache(path: str, shape: tuple[int, int, int], has_labels: bool) -> Decoded | None:
+def open_cache(path: str, shape: tuple[int, ...], has_labels: bool) -> Decoded | None:
     """What the cache file holds; None where it is missing or is not whole."""
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -109,7 +112,7 @@ def open_cache(path: str, shape: tuple[int, int, int], has_labels: bool) -> Deco
 
 
 def build(
-    path: str, temporary: str, pictures: PictureSet, shape: tuple[int, int, int], skip_unreadable: bool, progress: bool
+    path: str, temporary: str, pictures: PictureSet, shaping: Shaping, skip_unreadable: bool, progress: bool
 ) -> None:
     """Decodes the set into `temporary` and moves it over `path`; a killed build leaves `temporary` to the next one.
 
@@ -120,9 +123,9 @@ def build(
         check_labels(pictures, len(items), labels)
     try:
         with open(temporary, "wb") as file:
-            write_header(file, (len(items), *shape))
+            write_header(file, (len(items), *shaping.stored))
             data_start = file.tell()
-            skipped = write_pictures(file, items, shape, skip_unreadable, f"decoding {pictures.cache_name}", progress)
+            skipped = write_pictures(file, items, shaping, skip_unreadable, f"decoding {pictures.cache_name}", progress)
             if len(skipped) == len(items):
                 first = f"{skipped[0].path} ({skipped[0].reason})"
                 raise RequestError(
@@ -133,7 +136,7 @@ def build(
                 kept = np.delete(labels, [picture.index for picture in skipped])
             np.lib.format.write_array(file, kept, allow_pickle=False)
             file.seek(0)
-            write_header(file, (len(items) - len(skipped), *shape))
+            write_header(file, (len(items) - len(skipped), *shaping.stored))
             assert file.tell() == data_start  # numpy leaves room for any count
             file.flush()
             os.fsync(file.fileno())
@@ -168,15 +171,15 @@ def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 def write_pictures(
     file: BinaryIO,
     items: Sequence[str] | np.ndarray,
-    shape: tuple[int, int, int],
+    shaping: Shaping,
     skip_unreadable: bool,
     title: str,
     progress: bool,
 ) -> list[Unreadable]:
     """Decodes in threads (Pillow works outside the interpreter's lock), writes in order; gives what was unreadable."""
     skipped = []
-    block = max(1, min(1024, BLOCK_BYTES // int(np.prod(shape))))
-    attempt = partial(decode, image_size=shape[1], image_channel=shape[0])
+    block = max(1, min(1024, BLOCK_BYTES // int(np.prod(shaping.stored))))
+    attempt = partial(decode, shaping=shaping)
     bar = progress_bar(len(items), "picture", title=title, visible=progress)
     # A warning would name no picture; decode_file makes an error of what matters.
     with bar, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
@@ -198,12 +201,12 @@ def write_pictures(
     return skipped
 
 
-def decode(index: int, item: str | np.ndarray, image_size: int, image_channel: int) -> np.ndarray | Unreadable:
-    """Item `index` of a set, a path or an array, as uint8 (C, S, S); or what is wrong with it."""
+def decode(index: int, item: str | np.ndarray, shaping: Shaping) -> np.ndarray | Unreadable:
+    """Item `index` of a set, a path or an array, as uint8 `shaping.stored`; or what is wrong with it."""
     if isinstance(item, np.ndarray):
-        return decode_array(item, image_size, image_channel)
+        return decode_array(item, shaping)
     try:
-        return decode_file(item, image_size, image_channel)
+        return decode_file(item, shaping)
     except UnreadablePictureError as error:
         return Unreadable(index, item, str(error))
 

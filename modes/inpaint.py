@@ -41,7 +41,7 @@ def run(
     default = PICTURES if picture is None else 1
     count = sample_num or default
     seeds = range(seed, seed + count)
-    masks = make_masks(spec, trained.shape[1], seeds)
+    masks = make_masks(spec, trained.shape[1:], seeds)
     words = [
         *named_if_changed("seed", seed, 0),
         *named_if_changed("n", count, default),

@@ -15,6 +15,7 @@ from sampling.memory import default_batch, pictures_at_a_time
 from utils.compiling import capture_in_place
 from utils.device import pick_device
 from utils.settings import Settings
+from utils.shapes import Size, size_text
 
 
 class Model(NamedTuple):
@@ -45,12 +46,11 @@ class Model(NamedTuple):
                 words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         return {"drawn_by": by, "command": shlex.join(["python", "test_solver.py", *words])}
 
-    def _stated(self) -> dict[str, int]:
+    def _stated(self) -> dict[str, int | str]:
         """What has to be said of a checkpoint that carries no settings."""
-        channels, size, _ = self.trained.shape
         return {
-            "image_size": size,
-            "image_channel": channels,
+            "image_size": size_text(self.settings.data.image_size),
+            "image_channel": self.settings.data.image_channel,
             "training_timestep_num": self.trained.diffusion.timestep_num,
         }
 
@@ -84,7 +84,7 @@ def load_model(
     precision: str = "auto",
     clip_denoised: bool | str | None = None,
     class_label: str | None = None,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     image_channel: int | None = None,
     timestep_num: int | None = None,
 ) -> Model:

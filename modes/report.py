@@ -54,7 +54,7 @@ def render(folder: Path, model: Model, results: Path) -> str:
     return environment.get_template("report.html").render(
         name=trained.name,
         data_name=settings.data_name,
-        shape=f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}",
+        shape=f"{'x'.join(map(str, data.shape[1:]))}, {'grey' if data.image_channel == 1 else 'RGB'}",
         parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         step=trained.step,
         batch_size=settings.train.batch_size,

@@ -118,7 +118,7 @@ def load_trained(
     return Trained(
         path=Path(path).absolute(),
         data_name=settings.data_name,
-        shape=(settings.data.image_channel, settings.data.image_size, settings.data.image_size),
+        shape=settings.data.shape,
         num_classes=settings.model.num_classes,
         classes=checkpoint.classes,
         class_label=class_label,

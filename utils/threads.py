@@ -31,13 +31,13 @@ def pick_threads(values: int, available: int) -> int:
     return max(1, min(available, values // VALUES_A_THREAD))
 
 
-def use_threads(batch_size: int, channels: int, side: int) -> int:
-    """Lets torch compute on as many threads as pay for such feature maps, (batch_size, channels, side, side), the largest of
-    a network; unless the user has said how many. Returns how many it now has."""
+def use_threads(batch_size: int, channels: int, pixels: int) -> int:
+    """Lets torch compute on as many threads as pay for such feature maps, (batch_size, channels, H, W) of H W = `pixels`, the
+    largest of a network; unless the user has said how many. Returns how many it now has."""
     import torch  # here: the scripts call wait_passively before anything loads it
 
     if not any(name in os.environ for name in NUMBER_VARIABLES):
-        torch.set_num_threads(pick_threads(batch_size * channels * side**2, torch.get_num_threads()))
+        torch.set_num_threads(pick_threads(batch_size * channels * pixels, torch.get_num_threads()))
     return torch.get_num_threads()
 
 

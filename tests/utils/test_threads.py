@@ -100,7 +100,7 @@ def test_what_the_user_set_stands(monkeypatch):
 
     before = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert use_threads(128, 128, 32) == before == torch.get_num_threads()
+    assert use_threads(128, 128, 32 * 32) == before == torch.get_num_threads()
 
 
 def test_a_network_that_is_drawn_from_computes_on_the_threads_that_pay_for_its_batch(monkeypatch):
