@@ -266,11 +266,11 @@ class GaussianDiffusion(nn.Module):
 
 
 def build_diffusion(
-    *, timestep_num: int, beta_schedule: str, zero_terminal_snr: bool = False, **options
+    *, timestep_num: int, beta_schedule: str, betas: list[float] | None = None, zero_terminal_snr: bool = False, **options
 ) -> GaussianDiffusion:
     """From the YAML's diffusion block: the betas, and `GaussianDiffusion` with the rest of the block as its `options`."""
-    betas = make_betas(beta_schedule, timestep_num)
-    return GaussianDiffusion(zero_terminal_snr_betas(betas) if zero_terminal_snr else betas, **options)
+    table = make_betas(beta_schedule, timestep_num) if betas is None else torch.tensor(betas, dtype=torch.float64)
+    return GaussianDiffusion(zero_terminal_snr_betas(table) if zero_terminal_snr else table, **options)
 
 
 def _jump_variances(ab_t: float | Tensor, ab_prev: float | Tensor) -> tuple[float | Tensor, float | Tensor]:

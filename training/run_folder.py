@@ -1,7 +1,6 @@
 """The folder of a run: who may write into it, what a save writes, and which state a run goes on from."""
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,12 +9,11 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import save_file
 
-from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_state
+from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_state, write_checkpoint
+from utils.classes import Classes
 from utils.errors import RequestError
 from utils.files import atomic_write, folder_made, refuse_unwritable
-from utils.version import VERSION
 
 LOCK_FILE = ".lock"
 # What a file system says that knows no locks, as some network disks.
@@ -106,12 +104,9 @@ def write_snapshot(state: dict, folder: Path, milestone: bool = False) -> None:
 
 
 def write_weights(state: dict, folder: Path) -> None:
-    """Writes model.safetensors: the EMA weights and, in its metadata, the settings and the classes. Nothing in it can run."""
-    metadata = {"settings": state["settings"], "step": str(state["step"]), "weights": "ema", "format": "pt"}
-    metadata |= {"version": VERSION, "classes": json.dumps(state["classes"])}
-    weights = {name: tensor.contiguous() for name, tensor in state["ema"].items()}
-    with atomic_write(folder / WEIGHTS_FILE) as temporary:
-        save_file(weights, temporary, metadata)
+    """Writes model.safetensors, see `write_checkpoint`."""
+    classes = Classes(**state["classes"])
+    write_checkpoint(folder / WEIGHTS_FILE, state["ema"], state["settings"], state["step"], classes)
 
 
 def output_lines(folder: Path, step: int, total_steps: int, signal_number: int) -> list[str]:

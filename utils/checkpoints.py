@@ -1,14 +1,17 @@
 """The files of a run: weights to share (safetensors, with their settings inside), and the state from which it goes on."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from utils.classes import Classes, classes_from
 from utils.errors import RequestError
+from utils.files import atomic_write
 from utils.settings import Settings
 from utils.untrusted import (
     State,
@@ -19,7 +22,7 @@ from utils.untrusted import (
     settings_from_json,
     shapes_of,
 )
-from utils.version import note_newer
+from utils.version import VERSION, note_newer
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
@@ -135,3 +138,12 @@ def refuse_raw(path: Path, weights: str) -> None:
             f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
             f"--model_path FOLDER/{STATE_FILE}"
         )
+
+
+def write_checkpoint(path: Path, weights: State, settings_json: str, step: int, classes: Classes) -> None:
+    """Writes a model.safetensors: EMA weights and, in its metadata, the settings and the classes. Nothing in it can run."""
+    metadata = {"settings": settings_json, "step": str(step), "weights": "ema", "format": "pt", "version": VERSION}
+    if classes.names:
+        metadata["classes"] = json.dumps(classes._asdict())
+    with atomic_write(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, metadata)

@@ -111,7 +111,8 @@ def differences(old: Settings, new: Settings, blocks: tuple[str, ...]) -> list[s
     lines = []
     for block in blocks:
         before, after = (
-            getattr(settings, block).model_dump(exclude={"data_path", "cache_dir", "download"}) for settings in (old, new)
+            {key: value for key, value in getattr(settings, block) if key not in ("data_path", "cache_dir", "download")}
+            for settings in (old, new)
         )
         lines += [f"{block}.{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key]]
     return lines

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, sample, samplers
-from models import build_model, unet
+from models import blocks, build_model
 from tests.processes import ROOT
 from tests.small_training import ALONE, make_trainer
 from training.ema import EMA
@@ -56,7 +56,7 @@ def strides(monkeypatch):
         seen.extend(x.stride(-1) for x in (q, k, v))
         return v.contiguous()
 
-    monkeypatch.setattr(unet, "attention", attention)
+    monkeypatch.setattr(blocks, "attention", attention)
     return seen
 
 
