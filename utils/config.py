@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -30,10 +30,12 @@ def load_settings(
     flags: dict[str, object] | None = None,
     *,
     on_cpu: bool = False,
+    settings_of: Callable[[str], Settings] | None = None,
 ) -> Settings:
     """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
 
-    `on_cpu`: for a training without a GPU, CPU_Setting lies between the first two, where the file has one.
+    `on_cpu`: for a training without a GPU, CPU_Setting lies between the first two, where the file has one. `settings_of`: for
+    a training, gives those of the checkpoint run.start_from; what its network needs lies above the entry.
     A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
@@ -60,23 +62,42 @@ def load_settings(
             f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; "
             f"it has {', '.join(known) or 'none'}"
         )
-    layers = [
-        *defaults,
-        (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name]),
+    written = [*defaults, (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name])]
+    asked = [
         *(_layer_from_text(text) for text in overrides),
         *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in (flags or {}).items() if value is not None),
     ]
-    merged: dict = {"data_name": data_name}
+    merged, places = _merged([*written, *asked])
+    start_from = merged.get("run", {}).get("start_from")
+    if settings_of is not None and isinstance(start_from, str) and start_from:
+        merged, places = _merged([*written, (start_from, _network_layer(settings_of(start_from))), *asked])
+    merged["data_name"] = data_name
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise RequestError(explain(error, places, config)) from None
+
+
+def _merged(layers: Sequence[Layer]) -> tuple[dict[str, dict], dict[tuple[str, ...], str]]:
+    """The blocks of `layers`, the later ones above the earlier; and where each key was written, (block, key) -> place."""
+    merged: dict[str, dict] = {}
     places: dict[tuple[str, ...], str] = {}
     for place, layer in layers:
         _check_keys(layer, Blocks, place)
         for block, keys in layer.items():
             merged.setdefault(block, {}).update(keys or {})
             places.update({(block, key): place for key in keys or {}})
-    try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        raise RequestError(explain(error, places, config)) from None
+    return merged, places
+
+
+def _network_layer(settings: Settings) -> dict:
+    """What a training on from a checkpoint takes from its `settings`: network, diffusion, size of pictures, sampler."""
+    return {
+        "data": {key: getattr(settings.data, key) for key in ("image_size", "image_channel")},
+        "model": dict(settings.model),
+        "diffusion": dict(settings.diffusion),
+        "sample": {"sample_info": settings.sample.sample_info},
+    }
 
 
 def read_yaml(path: str) -> dict:

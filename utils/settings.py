@@ -206,6 +206,9 @@ class RunSettings(Block):
     save_dir: PathText | None = Field(
         None, description="Where the run is kept; null: train_results/ and the data set's name."
     )
+    start_from: PathText | None = Field(
+        None, description="A checkpoint whose weights, network and diffusion a new run begins with; null: from nothing."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto: a CUDA device, else Apple's GPU (mps), else the CPU."
