@@ -70,7 +70,8 @@ def scheduler_config(diffusion: DiffusionSettings, source: str) -> dict[str, obj
         "thresholding": diffusion.clip_denoised == "dynamic",
         "dynamic_thresholding_ratio": THRESHOLD_QUANTILE,
         "sample_max_value": NO_LIMIT,
-        "timestep_spacing": "trailing",
+        # Ours, but that DDPMScheduler adds noise in a last step that does not begin at t = 0, unless its variance is none.
+        "timestep_spacing": "trailing" if diffusion.variance == "fixed_small" else "leading",
         "steps_offset": 0,
     }
 

@@ -41,14 +41,14 @@ def test_the_network_is_the_same(tmp_path, changes):
 
 DIFFUSIONS = {
     "noise, cosine": {"objective": "pred_noise", "clip_denoised": True},
-    "noise, linear, large variance": {"objective": "pred_noise", "beta_schedule": "linear", "variance": "fixed_large"},
+    "noise, linear, large variance": {"objective": "pred_noise", "beta_schedule": "linear", "variance": "fixed_large", "timestep_num": 40},
     "linear, few steps of training": {"beta_schedule": "linear", "timestep_num": 100},
     "x_0, sigmoid": {"objective": "pred_x0", "beta_schedule": "sigmoid", "clip_denoised": False},
     "dynamic thresholding": {"objective": "pred_noise", "clip_denoised": "dynamic"},
     "zero terminal SNR": {"beta_schedule": "linear", "zero_terminal_snr": True, "clip_denoised": False},
     "zero terminal SNR of a sigmoid": {"beta_schedule": "sigmoid", "zero_terminal_snr": True},
     "given betas": {"beta_schedule": "given", "timestep_num": 20, "betas": [0.01 * (i + 1) for i in range(20)]},
-    "learned variance": {"variance": "learned"},
+    "learned variance": {"variance": "learned", "timestep_num": 10},
 }  # fmt: skip
 
 
@@ -67,15 +67,17 @@ def test_ddpm_draws_the_same_pictures_from_the_same_noise(tmp_path, diffusion):
     path = checkpoint(tmp_path / "model.safetensors", diffusion=diffusion)
     to_diffusers(str(path), str(tmp_path / "out"))
     ours, pipe = trained(path), load_pipeline(tmp_path / "out")
-    expected = drawn_by_us(ours, "DDPM_10_0p0", torch.Generator().manual_seed(3))
-    options = {"batch_size": 2, "num_inference_steps": 10, "output_type": "pt"}
+    # Their last step adds no noise if it begins at t = 0: with a variance of which some is left there, all steps are taken.
+    steps = 10 if ours.diffusion.variance == "fixed_small" else ours.diffusion.timestep_num
+    expected = drawn_by_us(ours, f"DDPM_{steps}_0p0", torch.Generator().manual_seed(3))
+    options = {"batch_size": 2, "num_inference_steps": steps, "output_type": "pt"}
     pictures = pipe(generator=torch.Generator().manual_seed(3), **options).images
     torch.testing.assert_close(pictures, expected, rtol=0, atol=1e-4)
     assert expected.std() > 0.1
 
 
 @pytest.mark.parametrize("objective", ["pred_noise", "pred_x0", "pred_v"])
-@pytest.mark.parametrize("eta", ["0p0", "1p0"])
+@pytest.mark.parametrize("eta", ["0p0", "0p5"])
 def test_ddim_draws_the_same_pictures_from_the_same_noise(tmp_path, objective, eta):
     path = checkpoint(tmp_path / "model.safetensors", diffusion={"objective": objective})
     to_diffusers(str(path), str(tmp_path / "out"))
