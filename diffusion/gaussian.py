@@ -87,7 +87,7 @@ class GaussianDiffusion(nn.Module):
                 raise ValueError(f"{name} {value!r} is not known; the known ones are {', '.join(map(str, known))}")
         betas = torch.as_tensor(betas, dtype=torch.float64)
         if betas.ndim != 1 or not ((betas > 0) & (betas <= 1)).all() or (betas[:-1] == 1).any():
-            raise ValueError(f"betas must be a row of numbers in (0, 1), the last also 1, not from {betas.min()} to {betas.max()}")
+            raise ValueError(f"betas must be a row of numbers in (0, 1), the last also 1, not {betas.min()} to {betas.max()}")
         if betas[-1] == 1 and objective == "pred_noise":
             raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_x0")
         if betas[-1] == 1 and weighting != "none":

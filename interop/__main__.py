@@ -36,6 +36,7 @@ COMMANDS = {
             "source": {"metavar": "DIR|FILE", "help": "a pipeline's folder, or the weights beside their config.json"},
             "output": {"metavar": "OUT", "help": "the model.safetensors to write"},
             "--null_class": {"type": int, "metavar": "N", "help": "which of its classes means no class (none does)"},
+            "--patch_size": {"type": int, "metavar": "N", "help": "what it draws are pictures folded by this (1)"},
         },
     ),
 }

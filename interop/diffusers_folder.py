@@ -30,7 +30,8 @@ LARGEST_JSON = 2**22  # bytes: 100,000 betas fit
 WEIGHTS = "diffusion_pytorch_model"
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 PARTS = {"unet": "UNet2DModel"}  # of a pipeline, beside its scheduler
-NULL_CLASS, CLASSES = "null_class", "classes"  # what `to_diffusers` adds to the metadata of the weights
+# What `to_diffusers` adds to the metadata of the weights: which class means no class, the others' names, and the folding.
+NULL_CLASS, CLASSES, PATCH_SIZE = "null_class", "classes", "patch_size"
 
 
 class PipelineFiles(NamedTuple):
@@ -116,15 +117,23 @@ def read_weights(path: Path, expected: Shapes) -> State:
         return renamed({name: file.get_tensor(name) for name in names})
 
 
-def read_metadata(path: Path) -> tuple[int | None, object]:
-    """Which class means no class, and the classes' names and counts, if `to_diffusers` wrote the file, and of classes."""
+class Told(NamedTuple):
+    """What `to_diffusers` says of a network beside its configuration; None where it says nothing, or another wrote the file."""
+
+    null_class: int | None = None
+    classes: object = None
+    patch_size: int | None = None
+
+
+def read_metadata(path: Path) -> Told:
+    """What stands in the metadata of the weights; the classes are unchecked."""
     if path.suffix != ".safetensors":
-        return None, None
+        return Told()
     with _opened(path) as file:
         metadata = file.metadata() or {}
-    null_class = metadata.get(NULL_CLASS, "")
-    is_number = null_class.isascii() and null_class.isdigit() and len(null_class) < 10
-    return int(null_class) if is_number else None, parsed_json(metadata.get(CLASSES))
+    numbers = [metadata.get(name, "") for name in (NULL_CLASS, PATCH_SIZE)]
+    null_class, patch_size = (int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None for text in numbers)
+    return Told(null_class, parsed_json(metadata.get(CLASSES)), patch_size)
 
 
 @contextmanager

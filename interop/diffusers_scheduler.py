@@ -54,16 +54,19 @@ def scheduler_config(diffusion: DiffusionSettings, source: str) -> dict[str, obj
 
     RequestError, naming the setting of the file `source`, if none of its configurations is.
     """
-    if diffusion.objective not in PREDICTION_TYPES:
+    # With a sigma_data of 1, EDM's output is -v: the network's last layer is negated.
+    objective = "pred_v" if diffusion.objective == "pred_edm" and diffusion.sigma_data == 1 else diffusion.objective
+    if objective not in PREDICTION_TYPES:
         raise RequestError(
-            f"{source}: diffusion.objective {diffusion.objective} cannot be expressed in diffusers: between the network's "
-            "output and v lies a scale that depends on t; pred_noise, pred_x0 and pred_v can"
+            f"{source}: diffusion.objective {diffusion.objective} cannot be expressed in diffusers with sigma_data "
+            f"{diffusion.sigma_data}: between its output and v lies a scale that depends on t; with sigma_data 1 it can, and "
+            f"so can {', '.join(PREDICTION_TYPES)}"
         )
     return {
         "num_train_timesteps": diffusion.timestep_num,
         **_named_schedule(diffusion),
         "rescale_betas_zero_snr": diffusion.zero_terminal_snr,
-        "prediction_type": PREDICTION_TYPES[diffusion.objective],
+        "prediction_type": PREDICTION_TYPES[objective],
         "variance_type": VARIANCE_TYPES[diffusion.variance],
         "clip_sample": diffusion.clip_denoised is True,
         "clip_sample_range": 1.0,

@@ -18,7 +18,7 @@ class UNetConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     sample_size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
-    in_channels: Literal[1, 3] = 3
+    in_channels: Width = 3
     out_channels: Width = 3
     center_input_sample: Literal[False] = False
     time_embedding_type: Literal["positional"] = "positional"
@@ -113,13 +113,16 @@ def unet_config(
     }
 
 
-def model_block(config: UNetConfig, source: str) -> dict[str, object]:
-    """The model block of that network, but for `num_classes`. RequestError, naming what of the file `source` is in the way."""
+def model_block(config: UNetConfig, patch_size: int, source: str) -> dict[str, object]:
+    """The model block of that network, for pictures folded by `patch_size`, but for `num_classes`.
+
+    RequestError, naming what of the file `source` is in the way.
+    """
 
     def refuse(key: str, why: str) -> RequestError:
         return RequestError(f"{source}: {key} {getattr(config, key)} cannot be expressed here: {why}")
 
-    widths, side = config.block_out_channels, image_size(config, source)
+    widths, side = config.block_out_channels, _side(config, source)
     attention = [name.startswith("Attn") for name in config.down_block_types]
     if len(attention) != len(widths):
         raise refuse("down_block_types", f"block_out_channels has {len(widths)} levels")
@@ -131,6 +134,8 @@ def model_block(config: UNetConfig, source: str) -> dict[str, object]:
         raise refuse("time_embedding_dim", f"it is four times the first of block_out_channels, {4 * widths[0]}")
     if config.attn_norm_num_groups not in (None, config.norm_num_groups):
         raise refuse("attn_norm_num_groups", f"it is norm_num_groups, {config.norm_num_groups}")
+    if config.in_channels not in (patch_size**2, 3 * patch_size**2):
+        raise refuse("in_channels", f"it is 1 or 3{f' times {patch_size**2}, as pixels are folded' if patch_size > 1 else ''}")
     if config.out_channels not in (config.in_channels, 2 * config.in_channels):
         raise refuse("out_channels", f"it is in_channels, {config.in_channels}, or twice that, with the variance")
     attended = {width for width, has_it in zip(widths, attention) if has_it}
@@ -148,7 +153,7 @@ def model_block(config: UNetConfig, source: str) -> dict[str, object]:
         "head_channels": None if by_number else size,
         "dropout": config.dropout,
         "norm_groups": config.norm_num_groups,
-        "patch_size": 1,
+        "patch_size": patch_size,
         "attention_bias": True,
         "norm_eps": config.norm_eps,
         "asymmetric_padding": config.downsample_padding == 0,
@@ -156,8 +161,12 @@ def model_block(config: UNetConfig, source: str) -> dict[str, object]:
     }
 
 
-def image_size(config: UNetConfig, source: str) -> int:
-    """The side of its pictures. RequestError where they are not square."""
+def picture_shape(config: UNetConfig, patch_size: int, source: str) -> tuple[int, int]:
+    """Channels and side of the pictures that it draws folded by `patch_size`. RequestError where they are not square."""
+    return config.in_channels // patch_size**2, _side(config, source) * patch_size
+
+
+def _side(config: UNetConfig, source: str) -> int:
     sides = config.sample_size if isinstance(config.sample_size, list) else [config.sample_size] * 2
     if sides[0] != sides[1]:
         raise RequestError(f"{source}: sample_size {sides} cannot be expressed here: pictures are square")

@@ -10,9 +10,9 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from interop.diffusers_folder import PipelineFiles, find_files, read_json, read_metadata, read_weights
+from interop.diffusers_folder import PipelineFiles, Told, find_files, read_json, read_metadata, read_weights
 from interop.diffusers_scheduler import SchedulerConfig, diffusion_block
-from interop.diffusers_unet import UNetConfig, attention_heads, image_size, layout_of, model_block
+from interop.diffusers_unet import UNetConfig, attention_heads, layout_of, model_block, picture_shape
 from interop.diffusers_weights import CLASS_EMBEDDING, from_theirs, to_theirs
 from models import build_model
 from utils.checkpoints import write_checkpoint
@@ -27,15 +27,17 @@ DATA_PATH = "(not named in the pipeline)"
 TIME_LAYER = "time_embedding.linear_1.weight"
 MIDDLE_ATTENTION = "mid_block.attentions.0."
 LONGEST_NAME = 200
+LARGEST_PATCH = 1024
 
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def run(source: str, output: str, null_class: int | None = None) -> list[Path]:
+def run(source: str, output: str, null_class: int | None = None, patch_size: int | None = None) -> list[Path]:
     """Writes the pipeline in the folder or file `source` to the file `output`; returns that.
 
-    null_class: which of its classes means no class; None: none does, unless `to_diffusers` wrote it and says so. RequestError
-    if the pipeline cannot be read, or under no settings is one of ours.
+    null_class: which of its classes means no class; None: none does. patch_size: its pictures are folded by so much; None: by
+    1. If `to_diffusers` wrote the pipeline, it says both itself. RequestError if the pipeline cannot be read, or under no
+    settings is one of ours.
     """
     path = Path(output).absolute()
     if path.suffix != ".safetensors":
@@ -46,12 +48,16 @@ def run(source: str, output: str, null_class: int | None = None) -> list[Path]:
     files = find_files(source)
     unet, _ = _read_config(files.unet, UNetConfig)
     scheduler, class_name = _read_config(files.scheduler, SchedulerConfig)
+    if patch_size is not None and not 1 <= patch_size <= LARGEST_PATCH:
+        raise RequestError(f"--patch_size {patch_size}: it must be from 1 to {LARGEST_PATCH}")
+    told = read_metadata(files.weights)
+    patch_size = patch_size or told.patch_size or 1
     learned = unet.out_channels == 2 * unet.in_channels
     blocks = {
-        "model": model_block(unet, str(files.unet)),
+        "model": model_block(unet, patch_size, str(files.unet)),
         "diffusion": diffusion_block(scheduler, class_name, learned, str(files.scheduler)),
     }
-    null_class, classes = _classes(unet, files, null_class)
+    null_class, classes = _classes(unet, files, told, null_class)
     if unet.num_class_embeds is not None:
         blocks["model"]["num_classes"] = unet.num_class_embeds - (null_class is not None)
     settings = _settings(unet, blocks, files)
@@ -84,24 +90,25 @@ def _without_prefix(value: object) -> object:
     return value
 
 
-def _classes(unet: UNetConfig, files: PipelineFiles, null_class: int | None) -> tuple[int | None, Classes]:
+def _classes(unet: UNetConfig, files: PipelineFiles, told: Told, null_class: int | None) -> tuple[int | None, Classes]:
     """Which class means no class, and what the others are called: as asked for, or as the file of the weights says."""
     if unet.num_class_embeds is None:
         if null_class is not None:
             raise RequestError(f"--null_class {null_class}: {files.unet} has no num_class_embeds; leave the option out")
         return None, Classes()
-    kept, content = read_metadata(files.weights)
-    null_class = kept if null_class is None else null_class
+    null_class = told.null_class if null_class is None else null_class
     if null_class is not None and not 0 <= null_class < unet.num_class_embeds:
         raise RequestError(f"--null_class {null_class}: the classes of {files.unet} are 0 to {unet.num_class_embeds - 1}")
     if unet.num_class_embeds == 1 and null_class is not None:
         raise RequestError(f"--null_class {null_class}: {files.unet} has no other class")
-    return null_class, Classes() if null_class is None else classes_from(content, unet.num_class_embeds - 1, files.weights)
+    if null_class is None or null_class != told.null_class:
+        return null_class, Classes()
+    return null_class, classes_from(told.classes, unet.num_class_embeds - 1, files.weights)
 
 
 def _settings(unet: UNetConfig, blocks: dict[str, dict[str, object]], files: PipelineFiles) -> Settings:
     """The settings under which `models.UNet` is that network. RequestError if they do not fit each other."""
-    size = image_size(unet, str(files.unet))
+    channels, size = picture_shape(unet, blocks["model"]["patch_size"], str(files.unet))
     folder = files.unet.absolute().parent
     folder = folder.parent if folder.name == "unet" else folder
     name = "".join(letter if letter.isprintable() else "_" for letter in folder.name)
@@ -109,7 +116,7 @@ def _settings(unet: UNetConfig, blocks: dict[str, dict[str, object]], files: Pip
     try:
         return Settings(
             data_name=name[:LONGEST_NAME] or "unknown",
-            data={"data_path": DATA_PATH, "image_size": size, "image_channel": unet.in_channels},
+            data={"data_path": DATA_PATH, "image_size": size, "image_channel": channels},
             sample={"sample_info": f"DDIM_{steps}_0p0"},
             **blocks,
         )

@@ -6,10 +6,11 @@ Written as plain JSON and safetensors; diffusers itself is not needed.
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from interop.checkpoints import open_checkpoint
-from interop.diffusers_folder import CLASSES, NULL_CLASS, WEIGHTS
+from interop.diffusers_folder import CLASSES, NULL_CLASS, PATCH_SIZE, WEIGHTS
 from interop.diffusers_scheduler import scheduler_config
 from interop.diffusers_unet import attention_heads, layout_of, unet_config
 from interop.diffusers_weights import CLASS_EMBEDDING, to_theirs
@@ -55,19 +56,29 @@ def run(
         raise RequestError(f"DIR {folder} is not empty; choose another place")
     network = build_model(**settings.model_arguments())
     load_weights(network, checkpoint.state_dict, model)
-    layout = layout_of(settings.model, settings.data)
-    theirs = to_theirs(network.state_dict(), layout, attention_heads(settings.model, layout))
-    if label is not None:
-        theirs["time_embedding.linear_2.bias"] = theirs["time_embedding.linear_2.bias"] + theirs.pop(CLASS_EMBEDDING)[label]
-    if fixed_variance:
-        theirs |= {name: theirs[name].chunk(2)[0] for name in ("conv_out.weight", "conv_out.bias")}
-    metadata = {"format": "pt"}
+    theirs = _their_weights(network.state_dict(), settings, label, fixed_variance)
+    metadata = {"format": "pt", PATCH_SIZE: str(settings.model.patch_size)}
     if CLASS_EMBEDDING in theirs:
         metadata[NULL_CLASS] = str(settings.model.num_classes)
         if checkpoint.classes.names:
             metadata[CLASSES] = json.dumps(checkpoint.classes._asdict())
     _print_notes(settings, folded, label, fixed_variance)
     return _write(place, theirs, metadata, unet, scheduler)
+
+
+def _their_weights(ours: State, settings: Settings, label: int | None, fixed_variance: bool) -> State:
+    """The weights under their names, with the options of `run` folded in."""
+    layout = layout_of(settings.model, settings.data)
+    theirs = to_theirs(ours, layout, attention_heads(settings.model, layout))
+    if label is not None:  # what it adds to the time is a constant
+        theirs["time_embedding.linear_2.bias"] = theirs["time_embedding.linear_2.bias"] + theirs.pop(CLASS_EMBEDDING)[label]
+    channels = settings.data.image_channel * settings.model.patch_size**2
+    for name in ("conv_out.weight", "conv_out.bias"):
+        estimate, variance = theirs[name].split_with_sizes([channels, len(theirs[name]) - channels])
+        if settings.diffusion.objective == "pred_edm":  # of sigma_data 1, where it is -v: see `diffusion.objectives`
+            estimate = -estimate
+        theirs[name] = estimate if fixed_variance else torch.cat([estimate, variance])
+    return theirs
 
 
 def _check_options(

@@ -188,7 +188,7 @@ REFUSED = {
     "unet/config.json": {
         "another network": ({"_class_name": "UNet2DConditionModel"}, ["UNet2DConditionModel", "a UNet2DModel can"]),
         "Fourier features": ({"time_embedding_type": "fourier"}, ["time_embedding_type", "'positional'", "fourier"]),
-        "scale and shift": ({"resnet_time_scale_shift": "scale_shift"}, ["resnet_time_scale_shift", "'default'"]),
+        "norms in space": ({"resnet_time_scale_shift": "spatial"}, ["resnet_time_scale_shift", "'default'"]),
         "another activation": ({"act_fn": "gelu"}, ["act_fn", "'silu' or 'swish'", "gelu"]),
         "skips": ({"down_block_types": ["SkipDownBlock2D", "DownBlock2D"]}, ["down_block_types", "SkipDownBlock2D"]),
         "no middle": ({"mid_block_type": None}, ["mid_block_type", "'UNetMidBlock2D'"]),
@@ -196,7 +196,7 @@ REFUSED = {
         "levels that differ": ({"block_out_channels": [8, 16, 16]}, ["down_block_types", "3 levels"]),
         "widths apart": ({"block_out_channels": [8, 12]}, ["block_out_channels [8, 12]", "multiple of the first"]),
         "a time embedding of its own": ({"time_embedding_dim": 64}, ["time_embedding_dim 64", "four times", "32"]),
-        "latents": ({"in_channels": 4, "out_channels": 4}, ["in_channels", "1 or 3", "4"]),
+        "latents": ({"in_channels": 4, "out_channels": 4}, ["in_channels 4", "1 or 3"]),
         "rectangles": ({"sample_size": [8, 16]}, ["sample_size [8, 16]", "square"]),
         "no size": ({"sample_size": None}, ["sample_size"]),
         "classes by time": ({"class_embed_type": "timestep"}, ["class_embed_type"]),
@@ -317,3 +317,5 @@ def test_its_own_arguments(small, tmp_path):
             from_diffusers(str(small), str(tmp_path / output))
     assert (tmp_path / "there.safetensors").read_text() == "kept"
     assert "no num_class_embeds" in refusal(small, tmp_path, null_class=1)
+    assert "1 or 3 times 4" in refusal(small, tmp_path, patch_size=2)
+    assert "--patch_size 0" in refusal(small, tmp_path, patch_size=0)

@@ -25,7 +25,7 @@ def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("imported")
     pipeline(GREY, SCALED).save_pretrained(folder / "ddpm-grey-28")
     output = done(run("interop/__main__.py", "from_diffusers", folder / "ddpm-grey-28", folder / "grey.safetensors"))
-    assert output == f"Wrote:   {folder / 'grey.safetensors'}\n"
+    assert f"Wrote:   {folder / 'grey.safetensors'}\n" in output
     return folder / "grey.safetensors"
 
 
@@ -43,11 +43,12 @@ def test_real_pictures_are_interpolated_and_filled_in(imported, tmp_path):
     assert any("interpolate" in name for name in names) and any("inpaint" in name for name in names), names
 
 
+@pytest.mark.slow
 def test_it_is_measured(imported, tmp_path):
     asked = ["--sample_info", "DDIM_2_0p0", "--sample_num", 70, "--data_name", "Mnist_Mini", "--split", "test", "--repeats", 1]
     done(run("test_solver.py", "--model_path", imported, "--test_mode", "evaluate", *asked, "--save_dir", tmp_path))
     (record,) = tmp_path.glob("*_evaluate.json")
-    assert json.loads(record.read_text())["fid"] > 0
+    assert json.loads(record.read_text())["figures"]
 
 
 def test_it_is_trained_on(imported, tmp_path):
@@ -66,5 +67,6 @@ def test_it_is_trained_on(imported, tmp_path):
 
 def test_a_training_on_is_refused_in_one_line(imported, tmp_path):
     refused(train(tmp_path / "run", "--start_from", tmp_path / "none.safetensors"), "none.safetensors", "does not exist")
-    refused(train(tmp_path / "run", "--start_from", imported), "tensors differ", "for (8, 1, 3, 3)") if False else None
+    wider = ["--start_from", imported, "--set", "model.num_res_blocks=2"]
+    refused(train(tmp_path / "run", *wider, settings=[]), str(imported), "tensors differ", "missing for")
     assert not (tmp_path / "run").exists()

@@ -48,6 +48,7 @@ DIFFUSIONS = {
     "zero terminal SNR": {"beta_schedule": "linear", "zero_terminal_snr": True, "clip_denoised": False},
     "zero terminal SNR of a sigmoid": {"beta_schedule": "sigmoid", "zero_terminal_snr": True},
     "given betas": {"beta_schedule": "given", "timestep_num": 20, "betas": [0.01 * (i + 1) for i in range(20)]},
+    "EDM's preconditioning of unit variance": {"objective": "pred_edm", "sigma_data": 1.0, "variance": "learned", "timestep_num": 10},
     "learned variance": {"variance": "learned", "timestep_num": 10},
 }  # fmt: skip
 
@@ -143,12 +144,17 @@ def test_a_learned_variance_is_left_out_if_asked(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"model": {"num_classes": 3}, "names": ("cat", "dog", "cow")}, {"diffusion": {"beta_schedule": "sigmoid"}}, *NETWORKS.values()],
-    ids=["names of classes", "sigmoid", *NETWORKS],
+    [
+        {"model": {"num_classes": 3}, "names": ("cat", "dog", "cow")},
+        {"model": {"patch_size": 2, "attention_resolutions": [4]}, "data": {"image_channel": 3}},
+        {"diffusion": {"beta_schedule": "sigmoid"}},
+        *NETWORKS.values(),
+    ],
+    ids=["names of classes", "folded pixels", "sigmoid", *NETWORKS],
 )
 def test_there_and_back_is_the_same_checkpoint(tmp_path, changes):
     path, again = checkpoint(tmp_path / "model.safetensors", **changes), tmp_path / "again.safetensors"
-    to_diffusers(str(path), str(tmp_path / "out"))
+    to_diffusers(str(path), str(tmp_path / "out"), folded="patch_size" in changes.get("model", {}))
     from_diffusers(str(tmp_path / "out"), str(again))
     before, after = load_checkpoint(path), load_checkpoint(again)
     biases = {name: tensor for name, tensor in after.state_dict.items() if name.endswith("qkv.bias")}
@@ -157,13 +163,15 @@ def test_there_and_back_is_the_same_checkpoint(tmp_path, changes):
         after = after._replace(state_dict={name: tensor for name, tensor in after.state_dict.items() if name not in biases})
     torch.testing.assert_close(after.state_dict, before.state_dict, rtol=0, atol=0)
     assert after.classes == before.classes
+    for name in ("image_size", "image_channel"):
+        assert getattr(after.settings.data, name) == getattr(before.settings.data, name)
     for name in ("objective", "beta_schedule", "variance", "clip_denoised", "timestep_num"):
         assert getattr(after.settings.diffusion, name) == getattr(before.settings.diffusion, name)
 
 
 REFUSED = {
     "folded pixels": ({"model": {"patch_size": 2}}, {}, ["model.patch_size 2", "--folded", "4 channels of 8 x 8"]),
-    "EDM's preconditioning": ({"diffusion": {"objective": "pred_edm"}}, {}, ["diffusion.objective pred_edm", "pred_noise, pred_x0 and pred_v"]),
+    "EDM's preconditioning": ({"diffusion": {"objective": "pred_edm"}}, {}, ["diffusion.objective pred_edm", "sigma_data 0.5", "with sigma_data 1 it can", "pred_v"]),
     "self-conditioning": ({"diffusion": {"self_condition": True}}, {}, ["diffusion.self_condition", "trained without it"]),
     "a wide first level": ({"model": {"channel_mult": [2, 2]}}, {}, ["model.channel_mult [2, 2]", "begins with 1"]),
     "heads of two sizes": ({"model": {"attention_resolutions": [16, 8]}}, {}, ["model.num_heads 4", "4 and 8 channels", "head_channels"]),
