@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from datasets import Batches, ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
+from interop.card import write_run_card
 from interop.training_on import load_first_weights, load_training
 from models import build_model, parameter_count
 from sampling.labels import labels_for
@@ -102,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
             print(*output_lines(folder, trainer.step, total_steps, signal_number), sep="\n")
         else:
             if ranks.is_main:
-                write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
+                write_weights(trainer.snapshot(), folder, write_run_card)  # a kill may have come before them, after the state
             print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
     ranks.close()
     return 128 + signal_number if signal_number else 0
@@ -216,7 +217,7 @@ def train(
                 progress.show(figures, warnings)
             if due.save and ranks.is_main:
                 log.flush()
-                saving.do(write_snapshot, trainer.snapshot(), folder, due.keep)
+                saving.do(write_snapshot, trainer.snapshot(), folder, due.keep, write_run_card)
             if due.save and due.preview:
                 timer.restart()
             if is_last or is_stopping:

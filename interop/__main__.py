@@ -39,6 +39,30 @@ COMMANDS = {
             "--patch_size": {"type": int, "metavar": "N", "help": "what it draws are pictures folded by this (1)"},
         },
     ),
+    "to_onnx": Command(
+        "a network as an ONNX file, checked with onnxruntime",
+        {
+            "model": {"metavar": "MODEL", "help": "a model.safetensors, its folder, or hf:USER/REPO"},
+            "out": {"metavar": "OUT.onnx", "help": "what to write, and README.md beside it"},
+        },
+    ),
+    "to_pt2": Command(
+        "a network as a program of torch.export",
+        {
+            "model": {"metavar": "MODEL", "help": "a model.safetensors, its folder, or hf:USER/REPO"},
+            "out": {"metavar": "OUT.pt2", "help": "what to write, and README.md beside it"},
+        },
+    ),
+    "card": Command(
+        "README.md beside a model: a model card for the Hugging Face Hub, with the figures that were measured",
+        {
+            "model": {"metavar": "MODEL", "help": "a model.safetensors, or its folder"},
+            "--records": {
+                "nargs": "+", "default": ["results"], "metavar": "DIR",
+                "help": "where the files of evaluate and likelihood are (results)",
+            },
+        },
+    ),
 }
 
 HELP = "commands:\n{lines}\n\nA command's own arguments: python -m interop COMMAND --help"

@@ -15,6 +15,7 @@ from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FIL
 from utils.classes import Classes
 from utils.device import pick_channels_last
 from utils.errors import RequestError
+from utils.hub_cache import hub_file
 from utils.precision import at_precision, cast_weights, pick_precision
 from utils.untrusted import load_weights
 
@@ -56,7 +57,10 @@ class Trained(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its pictures are called by: the file, or the folder of a run's model.safetensors (every run has one)."""
+        """What its pictures are called by: the file, or, of a run's model.safetensors (every run has one), its folder, or its
+        repository on the Hub."""
+        if (on_hub := hub_file(self.path)) is not None and self.path.name in RUN_FILES:
+            return on_hub.repo.rpartition("/")[2]
         if self.path.parent.name == MILESTONES:
             return f"{self.path.parent.parent.name}_{self.path.stem}"
         return self.path.parent.name if self.path.name in RUN_FILES else self.path.stem

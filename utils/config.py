@@ -100,6 +100,20 @@ def _network_layer(settings: Settings) -> dict:
     }
 
 
+def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """`settings` with KEY=VALUE texts over them, as in `model.num_heads=1`. RequestError as of `load_settings`."""
+    merged, places = settings.model_dump(), {}
+    for place, layer in map(_layer_from_text, overrides):
+        _check_keys(layer, Blocks, place)
+        for block, keys in layer.items():
+            merged[block].update(keys)
+            places.update({(block, key): place for key in keys})
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise RequestError(explain(error, places, "--set")) from None
+
+
 def read_yaml(path: str) -> dict:
     """The mapping in a YAML file. RequestError if it cannot be read, is no mapping, or gives a key twice."""
     try:
