@@ -56,8 +56,8 @@ writes the figures, with their protocol, in here."""
 INTENDED_USE = """\
 To study diffusion models on small pictures: drawing, interpolating, filling in, comparing samplers, training on. It knows
 nothing but the pictures that it was trained on, with all that is one-sided about them, and what it draws is evidence of
-nothing. A network that was trained on few pictures may repeat some of them: `--test_mode evaluate` looks for copies. Not meant for
-pictures that are to pass for real ones, nor for decisions about people."""
+nothing. A network that was trained on few pictures may repeat some of them: `--test_mode evaluate` looks for copies. Not
+meant for pictures that are to pass for real ones, nor for decisions about people."""
 
 
 def sides(settings: Settings) -> tuple[int, int]:
@@ -134,7 +134,8 @@ def _settings(checkpoint: Checkpoint) -> list[str]:
 def _loading(name: str, settings: Settings, files: Sequence[str], for_diffusers: bool) -> list[str]:
     """How to load what is beside the card: with this project, and with others."""
     lines = ["## How to load it", ""]
-    inputs = ["x_t", "t", *(["y"] if settings.model.num_classes else []), *(["shown"] if settings.diffusion.self_condition else [])]
+    inputs = ["x_t", "t", "y" if settings.model.num_classes else "", "shown" if settings.diffusion.self_condition else ""]
+    inputs = [name for name in inputs if name]
     feeds = ", ".join(f'"{name}": {name}' for name in inputs)
     for file in files:
         if file.endswith(".safetensors"):
