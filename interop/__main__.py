@@ -39,6 +39,20 @@ COMMANDS = {
             "--patch_size": {"type": int, "metavar": "N", "help": "what it draws are pictures folded by this (1)"},
         },
     ),
+    "from_family": Command(
+        "a checkpoint of a related project as a model.safetensors of this one",
+        {
+            "file": {"metavar": "FILE", "help": "a .pt or .safetensors of the older scripts, or of improved-diffusion"},
+            "out": {"metavar": "OUT.safetensors", "help": "what to write, and README.md beside it"},
+            "--image_size": {"type": int, "required": True, "metavar": "N", "help": "side of its pictures, in pixels"},
+            "--image_channel": {"type": int, "default": 3, "choices": [1, 3], "help": "grey or colour (3)"},
+            "--training_timestep_num": {"type": int, "default": 1000, "metavar": "N", "help": "its steps of noise (1000)"},
+            "--set": {
+                "action": "append", "default": [], "dest": "overrides", "metavar": "KEY=VALUE",
+                "help": "what its weights do not tell, as in model.num_heads=1 or diffusion.beta_schedule=linear",
+            },
+        },
+    ),
     "to_onnx": Command(
         "a network as an ONNX file, checked with onnxruntime",
         {

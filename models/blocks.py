@@ -55,7 +55,11 @@ class GroupNorm(nn.GroupNorm):
 
 
 class ResidualBlock(nn.Module):
-    """norm, SiLU, conv, + time, norm, SiLU, dropout, conv, + shortcut: (B, C_in, H, W), (B, D) -> (B, C_out, H, W)."""
+    """norm, SiLU, conv, + time, norm, SiLU, dropout, conv, + shortcut: (B, C_in, H, W), (B, D) -> (B, C_out, H, W).
+
+    With `scale_shift` the time is not added: it scales and shifts what comes out of the second norm (Nichol and Dhariwal 2021,
+    App. A; "adaptive group normalisation").
+    """
 
     def __init__(
         self,
@@ -65,12 +69,15 @@ class ResidualBlock(nn.Module):
         dropout: float,
         norm_groups: int,
         norm_eps: float = 1e-5,
+        *,
+        scale_shift: bool = False,
     ):
         super().__init__()
+        self.scale_shift = scale_shift
         self.conv1 = nn.Sequential(
             GroupNorm(norm_groups, in_channels, norm_eps), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
         )
-        self.time_emb = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, out_channels))
+        self.time_emb = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, out_channels * (2 if scale_shift else 1)))
         self.conv2 = nn.Sequential(
             GroupNorm(norm_groups, out_channels, norm_eps),
             nn.SiLU(),
@@ -80,8 +87,12 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        h = self.conv1(x) + self.time_emb(time)[:, :, None, None]
-        return self.conv2(h) + self.shortcut(x)
+        told = self.time_emb(time)[:, :, None, None]
+        if not self.scale_shift:
+            return self.conv2(self.conv1(x) + told) + self.shortcut(x)
+        scale, shift = told.chunk(2, dim=1)
+        h = self.conv2[0](self.conv1(x)) * (1 + scale) + shift
+        return self.conv2[1:](h) + self.shortcut(x)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -128,11 +139,11 @@ class BlockMaker(NamedTuple):
     num_heads: int | None
     head_channels: int | None
     attention_bias: bool
+    scale_shift_norm: bool
 
     def residual(self, in_channels: int, out_channels: int) -> ResidualBlock:
-        return ResidualBlock(
-            in_channels, out_channels, self.time_channels, self.dropout, self.norm_groups, self.norm_eps
-        )
+        sizes = in_channels, out_channels, self.time_channels
+        return ResidualBlock(*sizes, self.dropout, self.norm_groups, self.norm_eps, scale_shift=self.scale_shift_norm)
 
     def attention(self, channels: int) -> AttentionBlock:
         heads = self.num_heads if self.head_channels is None else channels // self.head_channels

@@ -27,6 +27,8 @@ def build_model(
     norm_eps: float = 1e-5,
     asymmetric_padding: bool = False,
     frequency_shift: int = 0,
+    scale_shift_norm: bool = False,
+    time_scale: float = 1.0,
 ) -> UNet:
     """The UNet for square pictures of `image_size` pixels and `image_channel` channels; the rest is the model block.
 
@@ -63,6 +65,8 @@ def build_model(
         norm_eps=norm_eps,
         asymmetric_padding=asymmetric_padding,
         frequency_shift=frequency_shift,
+        scale_shift_norm=scale_shift_norm,
+        time_scale=time_scale,
     )
 
 

@@ -51,8 +51,9 @@ class UNet(nn.Module):
             the exit (pixel-unshuffle, Shi et al. 2016): a quarter of the work for 2, on the same picture.
         num_classes: of the pictures' labels y; 0: the network takes none. Each class has an embedding, which is added to
             that of the time; so has the null label, `num_classes`, which means "no class".
-        attention_bias, norm_eps, asymmetric_padding, frequency_shift: what others' networks have otherwise: biases of queries,
-            keys and values; what the normalisation adds to the variance; see `Downsample`; see `timestep_embedding`.
+        attention_bias, norm_eps, asymmetric_padding, frequency_shift, scale_shift_norm, time_scale: what others' networks have
+            otherwise: biases of queries, keys and values; what the normalisation adds to the variance; see `Downsample`; see
+            `timestep_embedding`; see `ResidualBlock`; what t is multiplied by.
     """
 
     def __init__(
@@ -73,15 +74,19 @@ class UNet(nn.Module):
         norm_eps: float = 1e-5,
         asymmetric_padding: bool = False,
         frequency_shift: int = 0,
+        scale_shift_norm: bool = False,
+        time_scale: float = 1.0,
     ):
         super().__init__()
         self.base_channels, self.num_classes, self.patch_size = base_channels, num_classes, patch_size
-        self.frequency_shift = frequency_shift
+        self.frequency_shift, self.time_scale = frequency_shift, time_scale
         self.size_multiple = patch_size * 2 ** (len(channel_mult) - 1)
         time_channels = 4 * base_channels
         self.time_embed = two_layers(base_channels, time_channels)
 
-        make = BlockMaker(time_channels, dropout, norm_groups, norm_eps, num_heads, head_channels, attention_bias)
+        make = BlockMaker(
+            time_channels, dropout, norm_groups, norm_eps, num_heads, head_channels, attention_bias, scale_shift_norm
+        )
 
         def block(c_in: int, c_out: int, stride: int) -> list[nn.Module]:
             return [make.residual(c_in, c_out), *([make.attention(c_out)] if stride in attention_strides else [])]
@@ -137,7 +142,8 @@ class UNet(nn.Module):
             raise ValueError(
                 f"pictures of {tuple(x_t.shape[2:])} pixels: both must be multiples of {self.size_multiple}"
             )
-        sinusoids = timestep_embedding(t, self.base_channels, frequency_shift=self.frequency_shift)
+        scaled = t if self.time_scale == 1 else t * self.time_scale
+        sinusoids = timestep_embedding(scaled, self.base_channels, frequency_shift=self.frequency_shift)
         time = self.time_embed(sinusoids.to(x_t.dtype))  # (B, 4 * base_channels)
         if self.class_embed is not None:
             time = time + self.class_embed(torch.full_like(t, self.num_classes, dtype=torch.long) if y is None else y)

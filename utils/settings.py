@@ -81,14 +81,19 @@ class ModelSettings(Block):
     num_classes: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="Classes that can be asked for: the data's number of them; 0: the network takes no labels."
     )
-    # What networks of diffusers have otherwise; off by default.
+    # What networks of others have otherwise; off by default.
     head_channels: PositiveInt | None = Field(None, description="Channels of an attention head, instead of num_heads.")
     attention_bias: bool = Field(False, description="Biases of the attention's queries, keys and values.")
     norm_eps: Annotated[Number, Field(gt=0, le=1)] = Field(1e-5, description="What GroupNorm adds to the variance.")
     asymmetric_padding: bool = Field(False, description="Pad maps that are halved below and right alone.")
     frequency_shift: Literal[0, 1] = Field(0, description="1: the time embedding's frequencies reach their lowest.")
+    scale_shift_norm: bool = Field(False, description="The time scales and shifts the second norm of a residual block.")
+    time_scale: Annotated[Number, Field(gt=0, le=1e6)] = Field(1.0, description="What t is multiplied by first.")
 
-    rare: ClassVar[tuple[str, ...]] = ("head_channels", "attention_bias", "norm_eps", "asymmetric_padding", "frequency_shift")
+    rare: ClassVar[tuple[str, ...]] = (
+        *("head_channels", "attention_bias", "norm_eps", "asymmetric_padding", "frequency_shift"),
+        *("scale_shift_norm", "time_scale"),
+    )
 
 
 class DiffusionSettings(Block):
@@ -250,6 +255,7 @@ class Settings(Blocks):
     def _fit_together(self) -> "Settings":
         """Refuses combinations that cannot work, before any picture is touched."""
         unchecked = {"num_res_blocks", "dropout", "num_classes", "attention_bias", "norm_eps", "asymmetric_padding"}
+        unchecked |= {"scale_shift_norm", "time_scale"}
         check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
