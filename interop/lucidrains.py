@@ -14,7 +14,7 @@ ENTRANCE = "init_conv.weight"
 FOREIGN = {
     "block1.proj.weight": "blocks that convolve before they normalise",
     "mem_kv": "attention with memory of its own beside the pixels",
-    "fn.to_qkv.weight": "linear attention at each level",
+    "to_out.1.g": "linear attention",
     "to_qkv.weight": "heads of 32 channels whatever the width",
     "final_res_block": "the entrance's output joined again at the exit",
 }

@@ -113,6 +113,7 @@ def test_files_of_the_older_scripts_become_ours(tmp_path):
     assert "license: unknown" in card and "Not named in the file" in card and "raw weights" in card
 
 
+@pytest.mark.slow  # its package takes seconds to load
 def test_lucidrains_networks_are_refused_by_name(tmp_path):
     """By its own package, where it is installed; see benchmarks/lucidrains.py."""
     theirs = pytest.importorskip("denoising_diffusion_pytorch")
