@@ -7,7 +7,7 @@ import yaml
 
 from datasets import FACTS
 from interop.figures import lines_of, model_index
-from interop.older_checkpoints import DATA_NAME
+from interop.older_checkpoints import DATA_NAME, NOT_NAMED
 from models import parameter_count
 from utils.checkpoints import Checkpoint
 from utils.settings import Settings
@@ -66,6 +66,11 @@ def sides(settings: Settings) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
+def is_unknown(settings: Settings) -> bool:
+    """Whether it is not known what the network was trained on: a file of others does not say."""
+    return settings.data_name == DATA_NAME or (settings.data.data_path or "").startswith(NOT_NAMED)
+
+
 def _head(name: str, settings: Settings, for_diffusers: bool, records: Sequence[dict[str, Any]]) -> str:
     """The YAML that the Hub reads, between its two rules."""
     facts = FACTS[settings.data.source]
@@ -76,7 +81,7 @@ def _head(name: str, settings: Settings, for_diffusers: bool, records: Sequence[
         "pipeline_tag": "unconditional-image-generation",
         "tags": ["diffusion", "ddpm", "unet", "image-generation"],
     }
-    if facts.hub_name and settings.data_name != DATA_NAME:
+    if facts.hub_name and not is_unknown(settings):
         head["datasets"] = [facts.hub_name]
     if index := model_index(name, records, settings.data_name, hub_name):
         head["model-index"] = index
@@ -91,7 +96,7 @@ def code(text: object) -> str:
 
 def _data(checkpoint: Checkpoint) -> list[str]:
     settings, classes = checkpoint.settings, checkpoint.classes
-    if settings.data_name == DATA_NAME:
+    if is_unknown(settings):
         lines = ["Not named in the file: whoever trained it knows them, and their licence."]
     else:
         facts = FACTS[settings.data.source]
@@ -121,7 +126,7 @@ def _settings(checkpoint: Checkpoint) -> list[str]:
         f"variance {diffusion.variance}, x_0 clipped: {str(diffusion.clip_denoised).lower()}",
         "sampler": str(settings.sample.sample_info),
     }
-    if settings.data_name != DATA_NAME:
+    if not is_unknown(settings):
         rows["training"] = (
             f"{checkpoint.step:,} steps of {train.batch_size} pictures, loss {diffusion.loss_type}, {rates}adam at "
             f"{train.learning_rate:g}, EMA decay {train.ema_decay:g}, seed {settings.run.seed}"

@@ -40,7 +40,7 @@ class UNetConfig(BaseModel):
     norm_num_groups: Width = 32
     attn_norm_num_groups: Width | None = None
     norm_eps: Annotated[float, Field(gt=0, le=1)] = 1e-5
-    resnet_time_scale_shift: Literal["default"] = "default"
+    resnet_time_scale_shift: Literal["default", "scale_shift"] = "default"
     add_attention: bool = True
     class_embed_type: None = None
     num_class_embeds: Annotated[int, Field(ge=1, le=100_001)] | None = None
@@ -79,6 +79,8 @@ def unet_config(
             f"model.channel_mult {model.channel_mult}",
             "UNet2DModel's first level is as wide as its entrance; one that begins with 1 can",
         )
+    if model.time_scale != 1:
+        raise refuse(f"model.time_scale {model.time_scale}", "UNet2DModel is shown t as it is; a network of time_scale 1 can")
     layout = layout_of(model, data)
     heads = attention_heads(model, layout)
     sizes = sorted({width // count for width, count in heads.items()})
@@ -109,6 +111,8 @@ def unet_config(
         "attention_head_dim": None if one_head else sizes[0],
         "norm_num_groups": model.norm_groups,
         "norm_eps": model.norm_eps,
+        "resnet_time_scale_shift": "scale_shift" if model.scale_shift_norm else "default",
+        "attn_norm_num_groups": model.norm_groups if model.scale_shift_norm else None,  # else the middle's has no norm
         "num_class_embeds": model.num_classes + 1 if model.num_classes else None,
     }
 
@@ -132,6 +136,9 @@ def model_block(config: UNetConfig, patch_size: int, source: str) -> dict[str, o
         raise refuse("block_out_channels", "each is a whole multiple of the first")
     if config.time_embedding_dim not in (None, 4 * widths[0]):
         raise refuse("time_embedding_dim", f"it is four times the first of block_out_channels, {4 * widths[0]}")
+    shifted = config.resnet_time_scale_shift == "scale_shift"
+    if shifted and config.attn_norm_num_groups is None and config.add_attention:
+        raise refuse("attn_norm_num_groups", f"with scale_shift it is norm_num_groups, {config.norm_num_groups}")
     if config.attn_norm_num_groups not in (None, config.norm_num_groups):
         raise refuse("attn_norm_num_groups", f"it is norm_num_groups, {config.norm_num_groups}")
     if config.in_channels not in (patch_size**2, 3 * patch_size**2):
@@ -158,6 +165,7 @@ def model_block(config: UNetConfig, patch_size: int, source: str) -> dict[str, o
         "norm_eps": config.norm_eps,
         "asymmetric_padding": config.downsample_padding == 0,
         "frequency_shift": config.freq_shift,
+        "scale_shift_norm": shifted,
     }
 
 

@@ -10,12 +10,14 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
+from interop.card import write_card
 from interop.diffusers_folder import PipelineFiles, Told, find_files, read_json, read_metadata, read_weights
 from interop.diffusers_scheduler import SchedulerConfig, diffusion_block
 from interop.diffusers_unet import UNetConfig, attention_heads, layout_of, model_block, picture_shape
 from interop.diffusers_weights import CLASS_EMBEDDING, from_theirs, to_theirs
+from interop.older_checkpoints import NOT_NAMED
 from models import build_model
-from utils.checkpoints import write_checkpoint
+from utils.checkpoints import Checkpoint, write_checkpoint
 from utils.classes import Classes, classes_from
 from utils.config import explain
 from utils.errors import RequestError
@@ -23,7 +25,7 @@ from utils.files import check_writable
 from utils.settings import Settings
 from utils.untrusted import Shapes, State, load_weights, shapes_of
 
-DATA_PATH = "(not named in the pipeline)"
+DATA_PATH = f"{NOT_NAMED}pipeline)"
 TIME_LAYER = "time_embedding.linear_1.weight"
 MIDDLE_ATTENTION = "mid_block.attentions.0."
 LONGEST_NAME = 200
@@ -33,7 +35,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def run(source: str, output: str, null_class: int | None = None, patch_size: int | None = None) -> list[Path]:
-    """Writes the pipeline in the folder or file `source` to the file `output`; returns that.
+    """Writes the pipeline in the folder or file `source` to the file `output`; returns that, and its model card.
 
     null_class: which of its classes means no class; None: none does. patch_size: its pictures are folded by so much; None: by
     1. If `to_diffusers` wrote the pipeline, it says both itself. RequestError if the pipeline cannot be read, or under no
@@ -66,7 +68,8 @@ def run(source: str, output: str, null_class: int | None = None, patch_size: int
     network = build_model(**settings.model_arguments())
     load_weights(network, ours, files.weights)
     write_checkpoint(path, network.state_dict(), settings.model_dump_json(), 0, classes)
-    return [path]
+    card = write_card(path.parent, path.stem, Checkpoint({}, "ema", settings, 0, classes), files=[path.name])
+    return [path, card]
 
 
 def _read_config(path: Path, kind: type[Config]) -> tuple[Config, object]:

@@ -9,11 +9,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from interop.card import model_name, write_card
 from interop.checkpoints import open_checkpoint
 from interop.diffusers_folder import CLASSES, NULL_CLASS, PATCH_SIZE, WEIGHTS
 from interop.diffusers_scheduler import scheduler_config
 from interop.diffusers_unet import attention_heads, layout_of, unet_config
 from interop.diffusers_weights import CLASS_EMBEDDING, to_theirs
+from interop.locate import find_model
 from models import build_model
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
@@ -33,7 +35,7 @@ def run(
     class_label: str | None = None,
     fixed_variance: bool = False,
 ) -> list[Path]:
-    """Writes the network and the schedule of the checkpoint `model` into `folder`; returns the files.
+    """Writes the network and the schedule of the checkpoint `model` into `folder`; returns the files, a model card as the last.
 
     weights: "ema" or "raw". folded: for a network that folds squares of pixels into channels, write that of the folded
     pictures. class_label: write the network of that class alone, by its number or name, or of "none". fixed_variance: leave
@@ -63,7 +65,9 @@ def run(
         if checkpoint.classes.names:
             metadata[CLASSES] = json.dumps(checkpoint.classes._asdict())
     _print_notes(settings, folded, label, fixed_variance)
-    return _write(place, theirs, metadata, unet, scheduler)
+    written = _write(place, theirs, metadata, unet, scheduler)
+    path = find_model(model)
+    return [*written, write_card(place, model_name(path), checkpoint, weights=path)]
 
 
 def _their_weights(ours: State, settings: Settings, label: int | None, fixed_variance: bool) -> State:

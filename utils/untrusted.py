@@ -77,8 +77,8 @@ def read_pt(path: Path) -> dict:
 def _check_tensors(content: object, path: Path) -> None:
     """RequestError unless all tensors in `content`, however deep, are plain ones, together no larger than twice the file.
 
-    A tensor may repeat one number as often as it likes (stride 0); then it is as large as it says only once it is copied. Twice,
-    as two names may share their numbers: a network's, and those of the average that holds it (denoising-diffusion-pytorch).
+    A tensor may repeat one number as often as it likes (stride 0); then it is as large as it says only once it is copied.
+    Twice, as two names may share their numbers: a network, and the average that holds it (denoising-diffusion-pytorch).
     """
     rest, seen, total, size = [content], set(), 0, os.path.getsize(path)
     while rest:

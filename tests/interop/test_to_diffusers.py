@@ -23,6 +23,7 @@ NETWORKS = {
     "heads by their channels": {"model": {"num_heads": None, "head_channels": 8, "attention_resolutions": [16]}},
     "no attention but the middle's": {"model": {"attention_resolutions": [], "num_res_blocks": 2, "channel_mult": [1, 2, 2]}},
     "options of theirs": {"model": {"attention_bias": True, "norm_eps": 1e-3, "asymmetric_padding": True, "frequency_shift": 1}},
+    "time as scale and shift": {"model": {"scale_shift_norm": True, "attention_bias": True}},
 }  # fmt: skip
 
 
