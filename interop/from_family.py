@@ -55,7 +55,8 @@ def run(
     settings = with_overrides(found.settings, overrides)
     check_shapes(settings, shapes_of(found.state_dict), path)
     model, diffusion = settings.model, settings.diffusion
-    print(f"Network: {model.num_heads} heads, {model.norm_groups} groups of normalisation, by assumption as what follows")
+    heads = f"{model.num_heads} heads" if model.num_heads else f"heads of {model.head_channels} channels"
+    print(f"Network: {heads}, {model.norm_groups} groups of normalisation: not told by the weights, as what follows")
     print(f"Assumed: {diffusion.beta_schedule} schedule, {diffusion.objective}, variance {diffusion.variance}; else --set")
     checkpoint = Checkpoint(found.state_dict, found.weights, settings, step=0)
     write_checkpoint(out, found.state_dict, settings.model_dump_json(), checkpoint.step, checkpoint.classes)
