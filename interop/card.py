@@ -9,6 +9,7 @@ from interop.figures import find_records
 from interop.locate import find_model
 from utils.checkpoints import PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, Checkpoint
 from utils.classes import Classes
+from utils.errors import one_line
 from utils.files import atomic_write
 from utils.untrusted import settings_from_json
 
@@ -33,16 +34,24 @@ def write_card(
     in the folder and in `record_folders`. A README.md that is none of this model's cards is left alone: the card is then
     NAME.README.md.
     """
-    path = folder / CARD_FILE
+    path, name = folder / CARD_FILE, one_line(name)
     mark = f"{MARK} {name}:"
     if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace")[:1000]:
         path = folder / f"{name}.{CARD_FILE}"
     found = [other.name for other in sorted(folder.glob("*")) if other.suffix in EXPORTS and other.stem in (name, "model")]
     records = [] if weights is None else find_records(weights, [folder, *record_folders])
-    text = card_text(name, checkpoint, list(dict.fromkeys([*files, *found])), (folder / "model_index.json").is_file(), records)
+    for_diffusers = (folder / "model_index.json").is_file()
+    sheet = _newest_sheet(folder, checkpoint.step)
+    text = card_text(name, checkpoint, list(dict.fromkeys([*files, *found])), for_diffusers, records, sheet)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def _newest_sheet(folder: Path, step: int) -> str | None:
+    """The newest sheet of samples of the run in `folder` that is not later than `step`, by its path from there."""
+    sheets = [path for path in folder.glob("samples/step_*.png") if path.stem[5:].isdecimal() and int(path.stem[5:]) <= step]
+    return f"samples/{max(sheets, key=lambda path: int(path.stem[5:])).name}" if sheets else None
 
 
 def write_run_card(state: dict, folder: Path) -> None:

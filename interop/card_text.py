@@ -18,9 +18,17 @@ SHOWN_CLASSES = 102
 
 
 def card_text(
-    name: str, checkpoint: Checkpoint, files: Sequence[str], for_diffusers: bool, records: Sequence[dict[str, Any]]
+    name: str,
+    checkpoint: Checkpoint,
+    files: Sequence[str],
+    for_diffusers: bool,
+    records: Sequence[dict[str, Any]],
+    sheet: str | None = None,
 ) -> str:
-    """The card of the model `name`, as README.md has it. `files` are those beside it, `records` what was measured of it."""
+    """The card of the model `name`, as README.md has it.
+
+    `files` are those beside it, `records` what was measured of it, `sheet` the path of a picture of what it draws.
+    """
     settings = checkpoint.settings
     height, width = sides(settings)
     colour = "grey" if settings.data.image_channel == 1 else "colour"
@@ -35,6 +43,7 @@ def card_text(
             f"A diffusion model that draws {colour} pictures of {height}x{width} pixels{classes}: a UNet of "
             f"{parameter_count(settings.model_arguments()):,} parameters{steps}, {which} weights.",
             "",
+            *([f"![What it draws]({sheet})", ""] if sheet else []),
             *_data(checkpoint),
             *_settings(checkpoint),
             "## Figures",

@@ -63,6 +63,7 @@ def test_figures_come_with_their_protocol_from_the_records_of_just_this_file(tmp
 def test_each_run_has_a_card_from_its_first_checkpoint_on(tmp_path):
     done(train(tmp_path / "run", "--max_steps", 2, settings=[*SMALL_RUN]))
     text = (tmp_path / "run/README.md").read_text(encoding="utf-8")
+    assert "![What it draws](samples/step_000002.png)" in text and (tmp_path / "run/samples/step_000002.png").exists()
     assert "# run\n" in text and "2 steps of 4 pictures" in text and str(tmp_path) not in text
     assert head_of(text)["license"] == "cc-by-sa-3.0"
     out = done(run("test_solver.py", "--model_path", tmp_path / "run", "--sample_num", 4, "--save_dir", tmp_path / "out"))
@@ -105,3 +106,10 @@ def test_names_from_a_file_mean_nothing_in_markdown_or_yaml(tmp_path):
 def test_a_card_of_nothing_is_refused_in_one_line(tmp_path):
     refused(run("interop/__main__.py", "card", tmp_path), "holds no model.safetensors")
     refused(run("interop/__main__.py", "card", tmp_path / "nowhere.safetensors"), "nowhere.safetensors", "does not exist")
+
+
+def test_a_folder_of_any_name_leaves_the_head_whole(tmp_path, checkpoint):
+    folder = tmp_path / "a\nlicense: mit"
+    folder.mkdir()
+    head = head_of(write_card(folder, folder.name, checkpoint).read_text(encoding="utf-8"))
+    assert head["license"] == "cc-by-sa-3.0"

@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from datasets import to_uint8
 from diffusion import SampleInfo, build_diffusion, sample
 from interop.drawable import load_export
+from interop.to_onnx import run as to_onnx
 from models import build_model
 from sampling.network import sampling_network
 from tests.processes import ROOT, done, refused, run
 from tests.small_training import SMALL
 from utils.config import load_settings
+from utils.errors import RequestError
 
 STEPS, SIDE, LABEL = 50, 4, 3  # of docs/onnx_ddim.py
 NETWORKS = {
@@ -106,6 +108,13 @@ def test_pt2_computes_what_the_network_does_without_this_project(model, tmp_path
     t = torch.arange(1000)
     alpha_bar = build_diffusion(**export.checkpoint.settings.diffusion.model_dump()).alpha_bar(t).flatten()
     torch.testing.assert_close(torch.tensor(about["signal"]).double() ** 2, alpha_bar, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "onnxscript"])
+def test_what_has_to_be_installed_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(RequestError, match=f"to_onnx needs {name}: pip install -r requirements-interop.txt"):
+        to_onnx(f"{ROOT}/checkpoints/mnist_mini.safetensors", str(tmp_path / "out.onnx"))
 
 
 def test_exports_that_cannot_be_are_refused_in_one_line(tmp_path):

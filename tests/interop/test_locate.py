@@ -1,6 +1,7 @@
 """--model_path as a folder, or as a repository of the Hub: from a cache laid out as the Hub's, without a network."""
 
 import shutil
+import sys
 
 import pytest
 from PIL import Image
@@ -79,6 +80,12 @@ def test_what_is_not_there_is_said_in_one_line(cache, tmp_path):
 def test_names_that_are_none_are_refused_before_anything_is_asked(text, words):
     with pytest.raises(RequestError, match=words):
         find_model(text)
+
+
+def test_what_has_to_be_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(RequestError, match="pip install -r requirements-hub.txt"):
+        find_model("hf:someone/digits")
 
 
 def test_a_folder_is_its_model(tmp_path):
