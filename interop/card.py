@@ -7,10 +7,11 @@ from interop.card_text import MARK, card_text
 from interop.checkpoints import open_checkpoint
 from interop.figures import find_records
 from interop.locate import find_model
-from utils.checkpoints import PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, Checkpoint
+from utils.checkpoints import WEIGHTS_FILE, Checkpoint, model_name
 from utils.classes import Classes
-from utils.errors import one_line
+from utils.errors import RequestError, one_line
 from utils.files import atomic_write
+from utils.hub_cache import hub_file
 from utils.untrusted import settings_from_json
 
 CARD_FILE = "README.md"
@@ -29,10 +30,10 @@ def write_card(
 ) -> Path:
     """Writes the card of the model `name` into `folder`, and returns its path.
 
-    `checkpoint`: its settings, steps and classes; the weights in it are not looked at. `files` are the names of its files in
-    the folder, beside those that are called NAME or model. Records of `weights`, the file that was measured, are looked for
-    in the folder and in `record_folders`. A README.md that is none of this model's cards is left alone: the card is then
-    NAME.README.md.
+    `checkpoint`: its settings, steps and classes; of the weights only the number counts, and they may be left out. `files` are
+    the names of its files in the folder, beside those that are called NAME or model. Records of `weights`, the file that was
+    measured, are looked for in the folder and in `record_folders`. A README.md that is none of this model's cards is left
+    alone: the card is then NAME.README.md.
     """
     path, name = folder / CARD_FILE, one_line(name)
     mark = f"{MARK} {name}:"
@@ -58,18 +59,14 @@ def write_run_card(state: dict, folder: Path) -> None:
     """The card of the run in `folder`, as its model.safetensors is by now; `state` is what that was written from."""
     path = folder / WEIGHTS_FILE
     settings = settings_from_json(state["settings"], path)
-    checkpoint = Checkpoint({}, "ema", settings, state["step"], Classes(**state["classes"]))
+    checkpoint = Checkpoint(state["ema"], "ema", settings, state["step"], Classes(**state["classes"]))
     write_card(folder, folder.name, checkpoint, weights=path)
-
-
-def model_name(path: Path) -> str:
-    """What a model is called: as its file, or, as all runs' files have the same names, as its folder."""
-    run_files = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)
-    return path.absolute().parent.name if path.name in run_files else path.stem
 
 
 def run(model: str, records: list[str]) -> list[Path]:
     """Writes the card of `model`, a file or a folder, with the figures of its records in the folders `records`."""
     path = find_model(model)
+    if hub_file(path) is not None:
+        raise RequestError(f"{model} lies in the Hub's cache: a card is written beside a file of your own")
     named = {"weights": path, "files": [path.name], "record_folders": [Path(folder) for folder in records]}
     return [write_card(path.parent, model_name(path), open_checkpoint(path), **named)]

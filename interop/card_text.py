@@ -33,6 +33,8 @@ def card_text(
     height, width = sides(settings)
     colour = "grey" if settings.data.image_channel == 1 else "colour"
     which = "EMA" if checkpoint.weights == "ema" else checkpoint.weights
+    # Without building the network, where there are weights: a training is going on meanwhile.
+    learned = sum(tensor.numel() for tensor in checkpoint.state_dict.values()) or parameter_count(settings.model_arguments())
     classes = f", of {settings.model.num_classes} classes that can be asked for" if settings.model.num_classes else ""
     steps = f" after {checkpoint.step:,} steps" if checkpoint.step else ""
     return "\n".join(
@@ -41,7 +43,7 @@ def card_text(
             f"# {name}",
             "",
             f"A diffusion model that draws {colour} pictures of {height}x{width} pixels{classes}: a UNet of "
-            f"{parameter_count(settings.model_arguments()):,} parameters{steps}, {which} weights.",
+            f"{learned:,} parameters{steps}, {which} weights.",
             "",
             *([f"![What it draws]({sheet})", ""] if sheet else []),
             *_data(checkpoint),

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,7 @@ def find_records(weights: Path, folders: Sequence[Path]) -> list[dict[str, Any]]
     records = [(path, record) for path in paths if (record := _read(path)) is not None]
     if not records or not weights.is_file():
         return []
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     return [
         record | {"table": _table(path)}
         for path, record in records
@@ -34,9 +35,23 @@ def _read(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    whole = isinstance(record, dict) and isinstance(record.get("model_sha256"), str)
-    whole = whole and isinstance(record.get("protocol"), dict)
-    return record if whole and any(isinstance(record.get(n), dict) for n in ("figures", "bits_per_dimension")) else None
+    return record if _is_whole(record) else None
+
+
+def _is_whole(record: object) -> bool:
+    """Whether it is a record, with numbers where a card shows numbers."""
+    if not isinstance(record, dict) or not isinstance(record.get("model_sha256"), str):
+        return False
+    if not isinstance(record.get("protocol"), dict):
+        return False
+    if isinstance(bits := record.get("bits_per_dimension"), dict):
+        return _is_number(bits) and (bits.get("standard_error") is None or type(bits["standard_error"]) in (int, float))
+    figures = record.get("figures")
+    return isinstance(figures, dict) and all(_is_number(figures[name]) for name in IN_CARD if name in figures)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, dict) and type(value.get("mean")) in (int, float)
 
 
 def _table(path: Path) -> str | None:
@@ -53,7 +68,16 @@ def lines_of(record: dict[str, Any]) -> list[str]:
         shown += f"{protocol.get('data')}, {protocol.get('split')} split, by the variational bound."
     else:
         shown = record["table"] or f"By `{record.get('sampler')}`: {_plain_figures(record)}."
-    return [shown, "", f"Measured by `{record.get('command')}`", ""]
+    return [shown, "", f"Measured by `{_without_folders(str(record.get('command')))}`", ""]
+
+
+def _without_folders(command: str) -> str:
+    """The command with absolute paths cut to their names: of the machine's own folders nothing is told."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation without its end
+        words = command.split()
+    return shlex.join([Path(word).name if os.path.isabs(word) else word for word in words]).replace("`", "'")
 
 
 def _plain_figures(record: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from interop.card import model_name, write_card
+from interop.card import write_card
 from interop.checkpoints import open_checkpoint
 from interop.diffusers_folder import CLASSES, NULL_CLASS, PATCH_SIZE, WEIGHTS
 from interop.diffusers_scheduler import scheduler_config
@@ -17,6 +17,7 @@ from interop.diffusers_unet import attention_heads, layout_of, unet_config
 from interop.diffusers_weights import CLASS_EMBEDDING, to_theirs
 from interop.locate import find_model
 from models import build_model
+from utils.checkpoints import model_name
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
 from utils.settings import Settings

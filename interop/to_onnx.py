@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from interop.card import model_name, write_card
+from interop.card import write_card
 from interop.drawable import INPUTS, OUTPUTS, TRACED_BATCH, Export, check_equal, load_export
 from interop.locate import find_model
+from utils.checkpoints import model_name
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
 

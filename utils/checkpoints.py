@@ -12,6 +12,7 @@ from torch import Tensor
 from utils.classes import Classes, classes_from
 from utils.errors import RequestError
 from utils.files import atomic_write
+from utils.hub_cache import hub_file
 from utils.settings import Settings
 from utils.untrusted import (
     State,
@@ -29,11 +30,23 @@ STATE_FILE = "trainer_state.pt"
 PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
 STATE_SUFFIXES = (".pt", ".pth")
 MILESTONES = "milestones"  # the folder of those that are kept for good
+RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of these names
 
 # The parts of a training's state, as TrainerState.save writes them.
 STATE_PARTS = {"settings": str, "step": int, "skipped": list, "data": str | None, "model": dict, "ema": dict, "optimizer": dict,
                "scaler": dict, "monitor": dict}  # fmt: skip
 OLD_STATE_PARTS = {"monitor": "doctor"}  # what a part was called in older states
+
+
+def model_name(path: Path) -> str:
+    """What a model is called: as its file; or, as every run has files of the same names, as its folder or its repository on the
+    Hub."""
+    if path.name in RUN_FILES and (on_hub := hub_file(path)) is not None:
+        return on_hub.repo.rpartition("/")[2]
+    folder = path.absolute().parent
+    if folder.name == MILESTONES:
+        return f"{folder.parent.name}_{path.stem}"
+    return folder.name if path.name in RUN_FILES else path.stem
 
 
 def load_state(path: str | Path) -> dict:

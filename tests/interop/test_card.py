@@ -47,12 +47,15 @@ def test_figures_come_with_their_protocol_from_the_records_of_just_this_file(tmp
     for name in ("mnist_mini_DPMPP_20_0p0_evaluate.json", "mnist_mini_DPMPP_20_0p0_evaluate.md", "mnist_mini_likelihood.json"):
         shutil.copy(f"{ROOT}/docs/{name}", records / name)
     record = json.loads((records / "mnist_mini_DPMPP_20_0p0_evaluate.json").read_text())
+    here = {"command": f"python test_solver.py --model_path {tmp_path}/mnist_mini.safetensors"}
+    (records / "mnist_mini_DPMPP_20_0p0_evaluate.json").write_text(json.dumps(record | here))
     (records / "other_evaluate.json").write_text(json.dumps(record | {"model_sha256": "0" * 12, "sampler": "OTHER"}))
     (records / "broken_evaluate.json").write_text('{"model_sha256": [')
     shutil.copy(SHIPPED, tmp_path / "mnist_mini.safetensors")
     process = run("interop/__main__.py", "card", tmp_path / "mnist_mini.safetensors", "--records", records)
     assert "README.md" in done(process)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "--model_path mnist_mini.safetensors`" in text and str(tmp_path) not in text
     assert "OTHER" not in text and "| fid |" in text and "1,000 pictures a row, seeds 0 to 999" in text
     assert f"At most {json.loads((records / 'mnist_mini_likelihood.json').read_text())['bits_per_dimension']['mean']:.3f}" in text
     results = hub.ModelCard(text).data.eval_results

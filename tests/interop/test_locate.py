@@ -58,6 +58,11 @@ def test_a_cache_that_leads_elsewhere_is_not_read(cache, tmp_path, forge, words)
     refused(draw("hf:someone/digits", environment, tmp_path / "out"), "hf:someone/digits", words)
 
 
+def test_no_card_is_written_into_the_cache(cache):
+    process = run("interop/__main__.py", "card", "hf:someone/digits", environment=cache[1])
+    refused(process, "hf:someone/digits", "beside a file of your own")
+
+
 def test_what_is_not_there_is_said_in_one_line(cache, tmp_path):
     _, environment = cache
     refused(draw("hf:someone/letters", environment, tmp_path), "hf:someone/letters", "cannot be reached")
