@@ -13,6 +13,7 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from interop.diffusers_weights import renamed
+from utils.checkpoints import PIPELINE_FILE
 from utils.errors import RequestError, reason_of
 from utils.untrusted import (
     UNREADABLE,
@@ -27,7 +28,7 @@ from utils.untrusted import (
 )
 
 LARGEST_JSON = 2**22  # bytes: 100,000 betas fit
-WEIGHTS = "diffusion_pytorch_model"
+WEIGHTS = PIPELINE_FILE
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 PARTS = {"unet": "UNet2DModel"}  # of a pipeline, beside its scheduler
 # What `to_diffusers` adds to the metadata of the weights: which class means no class, the others' names, and the folding.

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
+from interop.diffusers_folder import find_files
 from utils.checkpoints import STATE_SUFFIXES, WEIGHTS_FILE
 from utils.errors import RequestError
 
@@ -13,7 +14,8 @@ SUFFIXES = (".safetensors", *STATE_SUFFIXES)
 
 
 def find_model(text: str | Path) -> Path:
-    """The file that `text` names: itself, the model.safetensors of a folder (or its only one), or hf:USER/REPO[/FILE].
+    """The file that `text` names: itself, the model.safetensors of a folder (or its only one), the weights of a pipeline of
+    diffusers, or hf:USER/REPO[/FILE].
 
     What is not yet in the Hub's cache is downloaded. RequestError for a folder without such a file, or a name of the Hub that
     is none, is not to be had, or leads out of its repository.
@@ -30,10 +32,7 @@ def _in_folder(folder: Path) -> Path:
     if path.exists():
         return path
     if (folder / "model_index.json").exists():
-        raise RequestError(
-            f"{folder.absolute()} is a pipeline of diffusers: python -m interop from_diffusers {folder} OUT.safetensors "
-            "makes it a model of this project"
-        )
+        return find_files(str(folder)).weights
     found = sorted(folder.glob("*.safetensors"))
     if len(found) == 1:
         return found[0]
@@ -72,7 +71,10 @@ def _download(repo: str, file: str, text: str) -> Path:
             "HF_HUB_OFFLINE"
         ) from None
     except EntryNotFoundError:
-        raise RequestError(f"{text}: {repo} has no file {file}; name another one, hf:{repo}/FILE") from None
+        raise RequestError(
+            f"{text}: {repo} has no file {file}; name another one, hf:{repo}/FILE, or, if it is a pipeline of diffusers, "
+            f"hf download {repo} --local-dir DIR, and --model_path DIR"
+        ) from None
     except HfHubHTTPError as error:
         reason = str(error).split("\n")[0]
         raise RequestError(

@@ -30,6 +30,7 @@ STATE_FILE = "trainer_state.pt"
 PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
 STATE_SUFFIXES = (".pt", ".pth")
 MILESTONES = "milestones"  # the folder of those that are kept for good
+PIPELINE_FILE = "diffusion_pytorch_model"  # the weights of a pipeline of diffusers, in its folder unet/
 RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of these names
 
 # The parts of a training's state, as TrainerState.save writes them.
@@ -46,6 +47,8 @@ def model_name(path: Path) -> str:
     folder = path.absolute().parent
     if folder.name == MILESTONES:
         return f"{folder.parent.name}_{path.stem}"
+    if path.name.startswith(PIPELINE_FILE) and folder.name == "unet":
+        return folder.parent.name
     return folder.name if path.name in RUN_FILES else path.stem
 
 

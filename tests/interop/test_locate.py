@@ -103,9 +103,6 @@ def test_a_folder_is_its_model(tmp_path):
     (tmp_path / "letters.safetensors").touch()
     with pytest.raises(RequestError, match="2 .safetensors files"):
         find_model(tmp_path)
-    (tmp_path / "model_index.json").touch()
-    with pytest.raises(RequestError, match="python -m interop from_diffusers"):
-        find_model(tmp_path)
     assert find_model(tmp_path / "any.pt") == tmp_path / "any.pt"
 
 

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMPipeline, DDPMPipeline, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from PIL import Image
 
 from diffusion import SampleInfo, sample
 from interop.from_diffusers import run as from_diffusers
@@ -38,6 +40,19 @@ def test_the_network_is_the_same(tmp_path, changes):
         output = ours.network(x, t) if y is None else ours.network(x, t, y)
         torch.testing.assert_close(theirs(x, t, class_labels=y).sample, output, rtol=0, atol=1e-5)
     assert output.std() > 0.1
+
+
+def test_its_folder_is_drawn_from_as_it_is(tmp_path):
+    path = checkpoint(tmp_path / "model.safetensors")
+    to_diffusers(str(path), str(tmp_path / "letters"))
+    arguments = ["--sample_info", "DDIM_2_0p0", "--sample_num", 2, "--save_images"]
+    for model in (path, tmp_path / "letters"):
+        done(run("test_solver.py", "--model_path", model, "--save_dir", tmp_path / "out", *arguments))
+    pictures = {each.name: each for each in (tmp_path / "out").rglob("*.png")}
+    assert any(name.startswith("letters_DDIM_2_0p0") for name in pictures)
+    one, other = ((tmp_path / "out" / f"{name}_DDIM_2_0p0_images/000001.png") for name in (tmp_path.name, "letters"))
+    difference = np.asarray(Image.open(one)).astype(int) - np.asarray(Image.open(other)).astype(int)
+    assert np.abs(difference).max() <= 1
 
 
 DIFFUSIONS = {
