@@ -24,7 +24,7 @@ def open_checkpoint(
     """The "ema" or "raw" `weights` of a file, and the settings under which they were trained.
 
     `path` is a model.safetensors or a trainer_state.pt of this project, the folder of one, hf:USER/REPO[/FILE] (see
-    `find_model`), a pipeline of diffusers, or a .pt of the older scripts ("epoch" and "unet_model", raw weights). For a file that
+    `find_model`), a pipeline of diffusers, or a .pt of the older scripts ("epoch" and "unet_model", raw weights). For one that
     carries no settings, the last three arguments must say what it was trained for; for one that does, they are checked.
     RequestError if the file is none of these, is damaged, does not hold what is asked for, or was trained for something else.
     """

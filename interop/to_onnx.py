@@ -35,17 +35,18 @@ def run(model: str, out: str) -> list[Path]:
     size = sum(tensor.numel() * 4 for tensor in export.module.state_dict().values())
     if size > LARGEST_MODEL:
         raise RequestError(f"{path} holds {size:,} bytes of weights, and an ONNX file 2 GiB at most: to_pt2 has no such limit")
+    content = onnx_bytes(export)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def computed(inputs: dict[str, Tensor]) -> list[Tensor]:
+        found = session.run(list(OUTPUTS), {name: tensor.numpy() for name, tensor in inputs.items()})
+        return [torch.from_numpy(array) for array in found]
+
+    difference = check_equal(export, computed, out)
     with atomic_write(out) as temporary:
-        temporary.write_bytes(onnx_bytes(export))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(temporary), options, providers=["CPUExecutionProvider"])
-
-        def computed(inputs: dict[str, Tensor]) -> list[Tensor]:
-            found = session.run(list(OUTPUTS), {name: tensor.numpy() for name, tensor in inputs.items()})
-            return [torch.from_numpy(array) for array in found]
-
-        difference = check_equal(export, computed, out)
+        temporary.write_bytes(content)
     print(f"Checked: onnxruntime and torch differ by {difference:.1e} at most, in batches of 1 and 3")
     card = write_card(out.absolute().parent, model_name(path), export.checkpoint, weights=path, files=[out.name])
     return [out, card]

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from datasets import to_uint8
 from diffusion import SampleInfo, build_diffusion, sample
-from interop.drawable import load_export
+from interop.drawable import check_equal, load_export
 from interop.to_onnx import run as to_onnx
 from models import build_model
 from sampling.network import sampling_network
@@ -108,6 +108,21 @@ def test_pt2_computes_what_the_network_does_without_this_project(model, tmp_path
     t = torch.arange(1000)
     alpha_bar = build_diffusion(**export.checkpoint.settings.diffusion.model_dump()).alpha_bar(t).flatten()
     torch.testing.assert_close(torch.tensor(about["signal"]).double() ** 2, alpha_bar, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("wrong", [1.001, float("nan")])
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_export_that_computes_something_else_is_not_written(tmp_path, which, wrong):
+    export = load_export(write_model(tmp_path / "tiny.safetensors", NETWORKS["all at once"]))
+    assert check_equal(export, lambda inputs: export.module(**inputs), tmp_path / "out.onnx") == 0
+
+    def computed(inputs):
+        found = list(export.module(**inputs))
+        found[which] = found[which] * wrong
+        return found
+
+    with pytest.raises(RequestError, match="out.onnx is not written: as exported, the network differs"):
+        check_equal(export, computed, tmp_path / "out.onnx")
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "onnxscript"])
