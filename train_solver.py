@@ -81,8 +81,7 @@ def main(args: argparse.Namespace) -> int:
         state = ranks.broadcast_from_rank0(lambda: start_run(settings, folder, args.resume, exit_stack))
         data = dataset.load(require_labels=settings.model.num_classes > 0, cropped=False)
         model = build_network(settings, ranks)
-        if state is None:
-            load_first_weights(model, settings.run.start_from)
+        load_first_weights(model, settings.run.start_from if state is None else None)
         diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
         trainer = build_trainer(settings, model, ranks)
         if state is not None:

@@ -26,14 +26,15 @@ def write_card(
     *,
     weights: Path | None = None,
     files: Sequence[str] = (),
+    diffusers_code: Sequence[str] = (),
     record_folders: Sequence[Path] = (RESULTS,),
 ) -> Path:
     """Writes the card of the model `name` into `folder`, and returns its path.
 
     `checkpoint`: its settings, steps and classes; of the weights only the number counts, and they may be left out. `files` are
-    the names of its files in the folder, beside those that are called NAME or model. Records of `weights`, the file that was
-    measured, are looked for in the folder and in `record_folders`. A README.md that is none of this model's cards is left
-    alone: the card is then NAME.README.md.
+    the names of its files in the folder, beside those that are called NAME or model; `diffusers_code`: see `card_text`.
+    Records of `weights`, the file that was measured, are looked for in the folder and in `record_folders`. A README.md that is
+    none of this model's cards is left alone: the card is then NAME.README.md.
     """
     path, name = folder / CARD_FILE, one_line(name)
     mark = f"{MARK} {name}:"
@@ -41,9 +42,8 @@ def write_card(
         path = folder / f"{name}.{CARD_FILE}"
     found = [other.name for other in sorted(folder.glob("*")) if other.suffix in EXPORTS and other.stem in (name, "model")]
     records = [] if weights is None else find_records(weights, [folder, *record_folders])
-    for_diffusers = (folder / "model_index.json").is_file()
     sheet = _newest_sheet(folder, checkpoint.step)
-    text = card_text(name, checkpoint, list(dict.fromkeys([*files, *found])), for_diffusers, records, sheet)
+    text = card_text(name, checkpoint, list(dict.fromkeys([*files, *found])), diffusers_code, records, sheet)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

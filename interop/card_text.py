@@ -21,13 +21,14 @@ def card_text(
     name: str,
     checkpoint: Checkpoint,
     files: Sequence[str],
-    for_diffusers: bool,
+    diffusers_code: Sequence[str],
     records: Sequence[dict[str, Any]],
     sheet: str | None = None,
 ) -> str:
     """The card of the model `name`, as README.md has it.
 
-    `files` are those beside it, `records` what was measured of it, `sheet` the path of a picture of what it draws.
+    `files` are those beside it, `diffusers_code` the lines that draw from them by diffusers, if it can, `records` what was
+    measured of it, `sheet` the path of a picture of what it draws.
     """
     settings = checkpoint.settings
     height, width = sides(settings)
@@ -39,7 +40,7 @@ def card_text(
     steps = f" after {checkpoint.step:,} steps" if checkpoint.step else ""
     return "\n".join(
         [
-            _head(name, settings, for_diffusers, records),
+            _head(name, settings, bool(diffusers_code), records),
             f"# {name}",
             "",
             f"A diffusion model that draws {colour} pictures of {height}x{width} pixels{classes}: a UNet of "
@@ -56,7 +57,7 @@ def card_text(
             "",
             INTENDED_USE,
             "",
-            *_loading(name, settings, files, for_diffusers),
+            *_loading(name, settings, files, diffusers_code),
         ]
     )
 
@@ -147,7 +148,7 @@ def _settings(checkpoint: Checkpoint) -> list[str]:
     return ["## Settings", "", "| | |", "|---|---|", *table, "", whole, f"Card written by version {VERSION}.", ""]
 
 
-def _loading(name: str, settings: Settings, files: Sequence[str], for_diffusers: bool) -> list[str]:
+def _loading(name: str, settings: Settings, files: Sequence[str], diffusers_code: Sequence[str]) -> list[str]:
     """How to load what is beside the card: with this project, and with others."""
     lines = ["## How to load it", ""]
     inputs = ["x_t", "t", "y" if settings.model.num_classes else "", "shown" if settings.diffusion.self_condition else ""]
@@ -174,9 +175,8 @@ def _loading(name: str, settings: Settings, files: Sequence[str], for_diffusers:
                             "import torch", 'about = {"diffusion.json": ""}  # filled with what drawing needs',
                             f'network = torch.export.load("{file}", extra_files=about).module()',
                             f"output, x_0 = network({', '.join(f'{name}={name}' for name in inputs)})")  # fmt: skip
-    if for_diffusers:
-        lines += _block("python", "With diffusers:", "from diffusers import DDPMPipeline",
-                        'pipeline = DDPMPipeline.from_pretrained(".")')  # fmt: skip
+    if diffusers_code:
+        lines += _block("python", "With diffusers:", *diffusers_code)
     return lines
 
 

@@ -106,7 +106,7 @@ def _classes(unet: UNetConfig, files: PipelineFiles, told: Told, null_class: int
 
 def _settings(unet: UNetConfig, blocks: dict[str, dict[str, object]], files: PipelineFiles) -> Settings:
     """The settings under which `models.UNet` is that network. RequestError if they do not fit each other."""
-    channels, size = picture_shape(unet, blocks["model"]["patch_size"], str(files.unet))
+    channels, size = picture_shape(unet, blocks["model"]["patch_size"])
     folder = files.unet.absolute().parent
     folder = folder.parent if folder.name == "unet" else folder
     name = "".join(letter if letter.isprintable() else "_" for letter in folder.name)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from interop.diffusers_weights import Layout
 from utils.errors import RequestError
 from utils.settings import DataSettings, DiffusionSettings, ModelSettings
+from utils.shapes import sides
 
 Width = Annotated[int, Field(ge=1, le=2**20)]
 Side = Annotated[int, Field(ge=1, le=2**16)]
@@ -49,7 +50,7 @@ class UNetConfig(BaseModel):
 
 def layout_of(model: ModelSettings, data: DataSettings) -> Layout:
     """Which layers the network of these settings has."""
-    side = data.image_size // model.patch_size
+    side = min(sides(data.image_size)) // model.patch_size
     attention = tuple(side // 2**level in model.attention_resolutions for level in range(len(model.channel_mult)))
     return Layout(attention, model.num_res_blocks)
 
@@ -93,7 +94,7 @@ def unet_config(
         )
     channels = data.image_channel * model.patch_size**2
     return {
-        "sample_size": data.image_size // model.patch_size,
+        "sample_size": _size([side // model.patch_size for side in sides(data.image_size)]),
         "in_channels": channels,
         "out_channels": channels * (2 if diffusion.variance == "learned" else 1),
         "center_input_sample": False,
@@ -126,7 +127,7 @@ def model_block(config: UNetConfig, patch_size: int, source: str) -> dict[str, o
     def refuse(key: str, why: str) -> RequestError:
         return RequestError(f"{source}: {key} {getattr(config, key)} cannot be expressed here: {why}")
 
-    widths, side = config.block_out_channels, _side(config, source)
+    widths, side = config.block_out_channels, min(sides(config.sample_size))
     attention = [name.startswith("Attn") for name in config.down_block_types]
     if len(attention) != len(widths):
         raise refuse("down_block_types", f"block_out_channels has {len(widths)} levels")
@@ -169,13 +170,11 @@ def model_block(config: UNetConfig, patch_size: int, source: str) -> dict[str, o
     }
 
 
-def picture_shape(config: UNetConfig, patch_size: int, source: str) -> tuple[int, int]:
-    """Channels and side of the pictures that it draws folded by `patch_size`. RequestError where they are not square."""
-    return config.in_channels // patch_size**2, _side(config, source) * patch_size
+def picture_shape(config: UNetConfig, patch_size: int) -> tuple[int, int | list[int]]:
+    """Channels and size of the pictures that it draws folded by `patch_size`."""
+    return config.in_channels // patch_size**2, _size([side * patch_size for side in sides(config.sample_size)])
 
 
-def _side(config: UNetConfig, source: str) -> int:
-    sides = config.sample_size if isinstance(config.sample_size, list) else [config.sample_size] * 2
-    if sides[0] != sides[1]:
-        raise RequestError(f"{source}: sample_size {sides} cannot be expressed here: pictures are square")
-    return sides[0]
+def _size(both: list[int]) -> int | list[int]:
+    """Height and width as the settings have them, and UNet2DModel has them too: one number for squares."""
+    return both[0] if both[0] == both[1] else both

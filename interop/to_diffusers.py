@@ -21,6 +21,7 @@ from utils.checkpoints import model_name
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
 from utils.settings import Settings
+from utils.shapes import sides
 from utils.untrusted import State, load_weights
 
 VERSION_OF_THEIRS = "0.32.0"  # whose configurations these are
@@ -68,7 +69,8 @@ def run(
     _print_notes(settings, folded, label, fixed_variance)
     written = _write(place, theirs, metadata, unet, scheduler)
     path = find_model(model)
-    return [*written, write_card(place, model_name(path), checkpoint, weights=path)]
+    code = _drawing_code(settings, folded, label)
+    return [*written, write_card(place, model_name(path), checkpoint, weights=path, diffusers_code=code)]
 
 
 def _their_weights(ours: State, settings: Settings, label: int | None, fixed_variance: bool) -> State:
@@ -90,12 +92,13 @@ def _check_options(
     settings: Settings, model: str, folded: bool, class_label: str | None, fixed_variance: bool
 ) -> None:
     """RequestError for an option that means nothing for this network, or for folded pixels without --folded."""
-    patch_size, size = settings.model.patch_size, settings.data.image_size
+    patch_size = settings.model.patch_size
+    height, width = (side // patch_size for side in sides(settings.data.image_size))
     if patch_size > 1 and not folded:
         channels = settings.data.image_channel * patch_size**2
         raise RequestError(
             f"{model}: model.patch_size {patch_size} cannot be expressed in diffusers: UNet2DModel folds no pixels; --folded "
-            f"writes the network of the folded pictures, of {channels} channels of {size // patch_size} x {size // patch_size}"
+            f"writes the network of the folded pictures, of {channels} channels of {height} x {width}"
         )
     if folded and patch_size == 1:
         raise RequestError(f"--folded: {model} folds no pixels (model.patch_size 1); leave the option out")
@@ -125,6 +128,28 @@ def _print_notes(settings: Settings, folded: bool, label: int | None, fixed_vari
         print(f"Note:    of its {last + 1} classes the last, {last}, means no class; DDPMPipeline passes none: --class_label C")
     if settings.diffusion.variance == "learned" and not fixed_variance:
         print("Note:    DDPMScheduler reads the learned variance; for DDIM and others: --fixed_variance")
+
+
+def _drawing_code(settings: Settings, folded: bool, label: int | None) -> list[str]:
+    """The Python that draws from it by diffusers, for its card."""
+    lines = ["import torch", "from diffusers import DDPMPipeline", 'pipeline = DDPMPipeline.from_pretrained(".")']
+    if settings.model.num_classes and label is None:
+        last, patch_size = settings.model.num_classes, settings.model.patch_size
+        height, width = (side // patch_size for side in sides(settings.data.image_size))
+        lines += [
+            "scheduler, unet = pipeline.scheduler, pipeline.unet",
+            f"x = torch.randn(16, {settings.data.image_channel * patch_size**2}, {height}, {width})",
+            f"labels = torch.arange(16) % {last}  # {last}: no class",
+            "for t in scheduler.timesteps:",
+            "    with torch.no_grad():",
+            "        x = scheduler.step(unet(x, t, class_labels=labels).sample, t, x).prev_sample",
+            "pictures = (x / 2 + 0.5).clamp(0, 1)",
+        ]
+    else:
+        lines.append('pictures = pipeline(batch_size=16, output_type="pt").images')
+    if folded:
+        lines.append(f"pictures = torch.nn.functional.pixel_shuffle(pictures, {settings.model.patch_size})")
+    return lines
 
 
 def _write(

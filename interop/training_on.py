@@ -9,18 +9,24 @@ from interop.checkpoints import open_checkpoint
 from utils.config import load_settings
 from utils.device import pick_device
 from utils.settings import Settings
-from utils.untrusted import load_weights
+from utils.untrusted import check_shapes, load_weights, shapes_of
 
 
 def load_training(config: str, data_name: str, overrides: Sequence[str], flags: dict[str, object]) -> Settings:
     """The settings of a training on the device that they name; with run.start_from on the network of that checkpoint.
 
-    See `load_settings`. RequestError if they cannot be used, or if the checkpoint cannot be read.
+    See `load_settings`. RequestError if they cannot be used, if the checkpoint cannot be read, or if it is another network's.
     """
-    settings_of = functools.cache(lambda path: open_checkpoint(path).settings)
-    load = functools.partial(load_settings, config, data_name, overrides, flags, settings_of=settings_of)
+    read = functools.cache(open_checkpoint)
+    load = functools.partial(
+        load_settings, config, data_name, overrides, flags, settings_of=lambda path: read(path).settings
+    )
     settings = load()
-    return load(on_cpu=True) if pick_device(settings.run.device).type == "cpu" else settings
+    if pick_device(settings.run.device).type == "cpu":
+        settings = load(on_cpu=True)
+    if (start_from := settings.run.start_from) is not None:
+        check_shapes(settings, shapes_of(read(start_from).state_dict), start_from)
+    return settings
 
 
 def load_first_weights(model: nn.Module, start_from: str | None) -> None:

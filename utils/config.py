@@ -54,19 +54,16 @@ def load_settings(
             )
     if data_name not in entries:
         known = {name: name for name in entries}
-        raise RequestError(
-            f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; "
-            f"it has {', '.join(known) or 'none'}"
-        )
+        there = f"it has {', '.join(known) or 'none'}"
+        raise RequestError(f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; {there}")
     written = [*defaults, (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name])]
     asked = [
         *(_layer_from_text(text) for text in overrides),
         *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in (flags or {}).items() if value is not None),
     ]
     merged, places = _merged([*written, *asked])
-    start_from = merged.get("run", {}).get("start_from")
-    if settings_of is not None and isinstance(start_from, str) and start_from:
-        merged, places = _merged([*written, (start_from, _network_layer(settings_of(start_from))), *asked])
+    if settings_of is not None and isinstance(start := merged.get("run", {}).get("start_from"), str) and start:
+        merged, places = _merged([*written, (start, _network_layer(settings_of(start))), *asked])
     merged["data_name"] = data_name
     try:
         return Settings.model_validate(merged)
@@ -89,7 +86,7 @@ def _merged(layers: Sequence[Layer]) -> tuple[dict[str, dict], dict[tuple[str, .
 def _network_layer(settings: Settings) -> dict:
     """What a training on from a checkpoint takes from its `settings`: network, diffusion, size of pictures, sampler."""
     return {
-        "data": {key: getattr(settings.data, key) for key in ("image_size", "image_channel")},
+        "data": {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel},
         "model": dict(settings.model),
         "diffusion": dict(settings.diffusion),
         "sample": {"sample_info": settings.sample.sample_info},
@@ -98,12 +95,9 @@ def _network_layer(settings: Settings) -> dict:
 
 def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
     """`settings` with KEY=VALUE texts over them, as in `model.num_heads=1`. RequestError as of `load_settings`."""
-    merged, places = settings.model_dump(), {}
-    for place, layer in map(_layer_from_text, overrides):
-        _check_keys(layer, Blocks, place)
-        for block, keys in layer.items():
-            merged[block].update(keys)
-            places.update({(block, key): place for key in keys})
+    own = ("the file", settings.model_dump(exclude={"data_name"}))
+    merged, places = _merged([own, *map(_layer_from_text, overrides)])
+    merged["data_name"] = settings.data_name
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:

@@ -20,6 +20,7 @@ from utils.errors import RequestError
 NETWORKS = {
     "grey": {},
     "colour": {"data": {"image_channel": 3}},
+    "rectangles": {"data": {"image_size": [32, 16]}},
     "classes": {"model": {"num_classes": 3}},
     "one head at two widths": {"model": {"num_heads": 1, "attention_resolutions": [16, 8], "channel_mult": [1, 2]}},
     "heads by their channels": {"model": {"num_heads": None, "head_channels": 8, "attention_resolutions": [16]}},
@@ -206,6 +207,19 @@ def test_what_cannot_be_expressed_is_refused_by_name(tmp_path, changes, options,
         to_diffusers(str(path), str(tmp_path / "out"), **options)
     assert all(word in str(error.value) for word in words), error.value
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("label", [None, "1"])
+def test_the_card_says_how_it_is_drawn_from(tmp_path, monkeypatch, label):
+    model = {"num_classes": 3, "patch_size": 2, "attention_resolutions": [4]}
+    path = checkpoint(tmp_path / "model.safetensors", model=model, diffusion={"timestep_num": 2})
+    to_diffusers(str(path), str(tmp_path / "out"), folded=True, class_label=label)
+    code = (tmp_path / "out/README.md").read_text().rpartition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path / "out")
+    found = {}
+    # The pipelines take 1,000 steps unless they are told how many; this one knows 2.
+    exec(code.replace("batch_size=16", "batch_size=16, num_inference_steps=2"), found)
+    assert found["pictures"].shape == (16, 1, 16, 16) and 0 <= found["pictures"].min() < found["pictures"].max() <= 1
 
 
 def test_the_command(tmp_path):

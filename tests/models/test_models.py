@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import UNet, build_model
-from models.blocks import AttentionBlock, Dropout, ResidualBlock
+from models.blocks import AttentionBlock, Downsample, Dropout, ResidualBlock
 from models.unet import timestep_embedding
 
 SMALL = {
@@ -143,6 +143,32 @@ def test_dropout_is_there_in_training_and_gone_in_drawing():
 def test_settings_that_do_not_fit_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         build_model(**SMALL | change)
+
+
+def test_options_of_others_are_off_by_default_and_change_what_they_name():
+    plain = build_model(**SMALL)
+    assert plain.middle_block[1].qkv.bias is None
+    options = {"num_heads": None, "head_channels": 8, "attention_bias": True, "norm_eps": 1e-3, "asymmetric_padding": True}
+    other = build_model(**SMALL | options)
+    attentions = [m for m in other.modules() if isinstance(m, AttentionBlock)]
+    assert {(m.num_heads, m.qkv.bias.shape[0]) for m in attentions} == {(4, 96)}
+    assert {m.eps for m in other.modules() if isinstance(m, torch.nn.GroupNorm)} == {1e-3}
+    added = set(other.state_dict()) - set(plain.state_dict())
+    assert added and all(name.endswith("qkv.bias") for name in added)
+
+
+def test_asymmetric_padding_is_below_and_right():
+    halving = Downsample(1, asymmetric=True)
+    torch.nn.init.ones_(halving.op.weight)
+    torch.nn.init.zeros_(halving.op.bias)
+    found = halving(torch.arange(16.0).view(1, 1, 4, 4))  # sums of 3x3 pixels, from every other one on
+    expected = torch.tensor([[[[45.0, 39.0], [66.0, 50.0]]]])
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_shifted_frequency_reaches_the_lowest():
+    embedding = timestep_embedding(torch.tensor([10_000]), 8, frequency_shift=1)
+    assert embedding[0, 3].item() == pytest.approx(math.cos(1), abs=1e-4)  # 10,000 times 1 / 10,000
 
 
 def test_attention_resolutions_are_sides_of_feature_maps():

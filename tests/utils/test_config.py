@@ -66,6 +66,25 @@ def test_precedence_is_defaults_entry_set_flags(tmp_path):
     )
 
 
+def test_a_training_on_takes_the_network_of_the_checkpoint_below_what_is_asked(tmp_path):
+    of_checkpoint = load_settings("config.yaml", "Emoji")
+    asked = ["run.start_from=emoji.safetensors", "diffusion.loss_type=huber"]
+    settings = load_settings("config.yaml", "Mnist_Mini", asked, settings_of={"emoji.safetensors": of_checkpoint}.get)
+    assert settings.model == of_checkpoint.model and settings.sample.sample_info == of_checkpoint.sample.sample_info
+    assert settings.diffusion == of_checkpoint.diffusion.model_copy(update={"loss_type": "huber"})
+    assert (settings.data.image_size, settings.data.image_channel, settings.data.source) == (32, 3, "mnist_mini")
+    assert settings.train == load_settings("config.yaml", "Mnist_Mini").train
+
+
+def test_what_is_off_is_not_written_and_comes_back(tmp_path):
+    """Files and digests are as they were before there were such settings."""
+    settings = load_settings("config.yaml", "Mnist_Mini")
+    assert not {"norm_eps", "attention_bias"} & set(settings.model.model_dump()) and "betas" not in to_yaml(settings)
+    other = load_settings("config.yaml", "Mnist_Mini", ["model.norm_eps=1e-3"])
+    assert Settings.model_validate_json(other.model_dump_json()) == other
+    assert differences(settings, other, ("model",)) == ["model.norm_eps: 1e-05 -> 0.001"]
+
+
 @pytest.mark.parametrize("text", ["1e-4", "1E-4", "0.0001", "1.0e-4"])
 def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path, text):
     path = write(tmp_path, f"Train_Data: {{Emoji: {{data: {{source: emoji}}, train: {{learning_rate: {text}}}}}}}")
