@@ -34,7 +34,7 @@ DATA_NAME = "Mnist_Mini"
 OWN = "the recipe's average"
 TRACKED = (0.05, 0.10)  # the lengths that are kept in training: the paper's
 SNAPSHOTS = 16  # moments of a training at which they are saved
-LENGTHS = (0.03, 0.06, 0.10, 0.15, 0.20)
+LENGTHS = (0.05, 0.10, 0.20)
 
 
 def gamma_of(sigma_rel: float) -> float:
