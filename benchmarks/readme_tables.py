@@ -6,7 +6,7 @@ A table stands between a comment and `<!-- end -->`; what was there before is re
 records:
 
     <!-- from docs/A.json docs/B.json -->                 all figures, a row a record
-    <!-- by class from docs/A.json -->                    a row a class that was asked for
+    <!-- by class from docs/A.json -->                    a row a class that was asked for, and one for all
     <!-- same seeds from docs/A.json docs/B.json -->      the FID of the seeds that all have, beside the last record's
 
 So a page and a record never say different things: tests/benchmarks/test_readme_tables.py runs this, too.
@@ -32,7 +32,7 @@ def filled(page: str) -> str:
         records = [json.loads((ROOT / name).read_text(encoding="utf-8")) for name in found[3].split()]
         match (found[2] or "").strip():
             case "by class":
-                made = "\n".join(map(markdown_by_class, records))
+                made = "\n".join(map(class_table, records))
             case "same seeds":
                 made = same_seeds(records)
             case _:
@@ -40,6 +40,13 @@ def filled(page: str) -> str:
         return f"{found[1]}{made}{found[4]}"
 
     return TABLE.sub(table, page)
+
+
+def class_table(record: dict[str, Any]) -> str:
+    """Markdown: a row a class that was asked for, and one for all of them."""
+    read, sure = (record["figures"][name]["mean"] for name in ("read_as_asked", "confident"))
+    count = sum(row["pictures"] for row in record["by_class"].values())
+    return f"{markdown_by_class(record)}| all | {count:,} | {read:.1%} | {sure:.1%} |\n"
 
 
 def same_seeds(records: Sequence[dict[str, Any]]) -> str:
