@@ -49,17 +49,18 @@ def gamma_of(sigma_rel: float) -> float:
 
 
 def profile_products(t_a: np.ndarray, gamma_a: np.ndarray, t_b: np.ndarray, gamma_b: np.ndarray) -> np.ndarray:
-    """Inner products of the profiles p(tau) = (gamma + 1) tau^gamma / t^(gamma + 1) on [0, t], broadcast (Algorithm 3)."""
+    """Inner products of the profiles p(tau) = (gamma + 1) tau^gamma / t^(gamma + 1) on [0, t], broadcast (Eq. 151)."""
     ratio = t_a / t_b
     exponent = np.where(t_a < t_b, gamma_b, -gamma_a)
     return (gamma_a + 1) * (gamma_b + 1) * ratio**exponent / ((gamma_a + gamma_b + 1) * np.maximum(t_a, t_b))
 
 
 def combination(times: np.ndarray, gammas: np.ndarray, end: float, gamma: float) -> np.ndarray:
-    """How much of each average, of gammas (N,) at times (N,), goes into that of `gamma` at `end`: least squares, (N,)."""
+    """The shares, (N,), of the averages of `gammas` at `times`, (N,), in that of `gamma` at `end`: least squares, of sum 1."""
     between = profile_products(times[:, None], gammas[:, None], times, gammas)
     wanted = profile_products(times, gammas, np.array(end), np.array(gamma))
-    return np.linalg.lstsq(between, wanted, rcond=None)[0]
+    shares = np.linalg.lstsq(between, wanted, rcond=None)[0]
+    return shares / shares.sum()
 
 
 class Snapshot(NamedTuple):
