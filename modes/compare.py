@@ -181,8 +181,7 @@ def guidance_plot(cells: Sequence[Cell]) -> Figure | None:
     floor = cells[0].record["floor"]["figures"]
     if "precision" in floor:
         curves.append(_trade(f"real: {cells[0].record['data_name']}", [floor]))
-    title = "quality by variety, at scales of guidance"
-    return plot(curves, title, "recall (variety)", "precision (quality)", marked=True)
+    return plot(curves, "scales of guidance", "recall (variety)", "precision (quality)", marked=True)
 
 
 def by_sampler(cells: Sequence[Cell]) -> dict[tuple, list[Cell]]:
@@ -201,4 +200,5 @@ def by_sampler(cells: Sequence[Cell]) -> dict[tuple, list[Cell]]:
 def _trade(label: str, figures: Sequence[dict], notes: list[str] | None = None) -> Curve:
     """Precision by recall, of the records' figures."""
     recall, precision = ([each[name]["mean"] for each in figures] for name in ("recall", "precision"))
-    return Curve(label, recall, precision, [each["precision"]["std"] or 0.0 for each in figures], notes=notes)
+    std = [each["precision"]["std"] for each in figures]
+    return Curve(label, recall, precision, None if None in std else std, notes=notes)
