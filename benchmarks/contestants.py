@@ -6,7 +6,7 @@ same precision as ours, compiled or not.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -49,14 +49,15 @@ class Contestant(NamedTuple):
     forward: Callable[[Tensor, Tensor], Tensor]
     step: Callable[[], object]
     pictures: int
-    draw: Callable[[int, int], object]
+    draw: Callable[..., object]
     drawn: nn.Module
 
 
 def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | None = None) -> Contestant:
     """train_solver.py's own steps, one a call, without its log. `labels`: int64 (N,), where the network has classes.
 
-    It draws by the settings' sampler, in so many steps; with classes, picture k is of class k mod num_classes.
+    It draws by the settings' sampler, in so many steps; with classes, picture k is of class k mod num_classes, or of the k-th
+    of the `labels` that `draw` is given.
     """
     from train_solver import build_batches, build_network, build_trainer, schedule_of, step_options
     from training.optimizers import set_learning_rate
@@ -89,13 +90,15 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
             train_step(trainer, network, diffusion, batches, options, ranks)
         trainer.step += 1
 
-    def draw_pictures(count: int, steps: int) -> Tensor:
+    def draw_pictures(count: int, steps: int, labels: Sequence[int] | None = None) -> Tensor:
         drawer().load_state_dict(trainer.ema.model.state_dict())
         drawing = at_precision(drawer(), how.precision, ranks.device)
         info = replace(SampleInfo.parse(settings.sample.sample_info), steps=steps)
         seeds, num_classes = range(count), settings.model.num_classes
-        asked = {"labels": labels_for(seeds, "all" if num_classes else None, num_classes), "num_classes": num_classes}
-        return draw(drawing, diffusion, info, seeds, images.shape[1:], ranks.device, **asked)
+        if labels is None and num_classes:
+            labels = labels_for(seeds, "all", num_classes)
+        shape = images.shape[1:]
+        return draw(drawing, diffusion, info, seeds, shape, ranks.device, labels=labels, num_classes=num_classes)
 
     return Contestant(trainer.model, trainer.model, step, how.batch_size, draw_pictures, trainer.ema.model)
 

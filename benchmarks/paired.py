@@ -14,15 +14,16 @@ from typing import NamedTuple
 STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
 MOST = len(STUDENT) + 1  # trainings
 # Of the figures that are judged, all of which are better when smaller: differences up to this are of no interest.
-MARGINS: dict[str, dict[str, float]] = {"Mnist_Mini": {"fid": 0.25, "told_apart": 0.03}, "Emoji": {"mse": 0.5}}
+MARGINS: dict[str, dict[str, float]] = {"Mnist_Mini": {"fid": 0.25, "told_apart": 0.03}, "Emoji": {"kid": 0.01}}
 TITLES = {
     "fid": "FID",
     "told_apart": "told apart",
     "confident": "confident",
     "read_as_asked": "read as asked",
-    "mse": "mean error",
+    "kid": "KID",
 }
 PERCENT = ("told_apart", "confident", "read_as_asked")
+VERDICTS = ("better", "as good", "not decided", "worse")
 
 
 class Difference(NamedTuple):
@@ -50,9 +51,7 @@ def compare(variant: Sequence[float], recipe: Sequence[float], margin: float) ->
 
 def ablation_table(record: dict) -> str:
     """Markdown: a row a variant, the means of its trainings and its differences from the recipe, the first variant."""
-    of_variant: dict[str, list[dict]] = {}
-    for row in sorted(record["rows"], key=lambda row: row["seed"]):
-        of_variant.setdefault(row["variant"], []).append(row)
+    of_variant = trainings_by_variant(record)
     names = [name for name in record["rows"][0] if name not in ("variant", "settings", "seed", "seconds")]
     judged, (recipe, *_) = record["margins"], of_variant.values()
     heads = ["variant", "changes", "steps", *map(_title, names)]
@@ -65,9 +64,31 @@ def ablation_table(record: dict) -> str:
             cells.append(_difference(name, rows, recipe, margin) if rows is not recipe else " | ")
         lines.append(f"| {' | '.join(cells)} |")
     if record["real"]:
-        cells = ["real training digits", "", "", *(_shown(name, [record["real"][name]]) for name in names)]
+        cells = ["real pictures", "", "", *(_shown(name, [record["real"][name]]) for name in names)]
         lines.append(f"| {' | '.join([*cells, *[' | '] * len(judged)])} |")
     return "\n".join([*lines, "", _source(record)])
+
+
+def verdict_list(record: dict) -> str:
+    """Markdown: for each figure that is judged, which variants are better, as good, not decided, worse."""
+    recipe, *others = trainings_by_variant(record).items()
+    lines = []
+    for name, margin in record["margins"].items():
+        found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+        for variant, rows in others:
+            verdict = compare([row[name] for row in rows], [row[name] for row in recipe[1]], margin).verdict
+            found[verdict].append(variant)
+        for verdict, variants in found.items():
+            lines.append(f"- {_title(name)}, {verdict}: {'; '.join(variants) or 'none'}")
+    return "\n".join(lines)
+
+
+def trainings_by_variant(record: dict) -> dict[str, list[dict]]:
+    """The rows of each variant by seed; the first variant is what the others are compared with."""
+    found: dict[str, list[dict]] = {}
+    for row in sorted(record["rows"], key=lambda row: row["seed"]):
+        found.setdefault(row["variant"], []).append(row)
+    return found
 
 
 def _difference(name: str, rows: list[dict], recipe: list[dict], margin: float) -> str:
@@ -82,7 +103,7 @@ def _bold(verdict: str) -> str:
 
 
 def _title(name: str) -> str:
-    return TITLES.get(name, name.replace("mse_", "error at t = "))
+    return TITLES.get(name, name)
 
 
 def _shown(name: str, values: list[float]) -> str:

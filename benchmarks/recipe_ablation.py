@@ -1,7 +1,7 @@
 """What each part of a recipe is worth: one change at a time, at equal seconds of training, several trainings each.
 
     OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu
-    OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu --data_name Emoji --seconds 90
+    OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu --data_name Emoji --steps 20
 
 Begins from an entry of config.yaml and changes one thing. First all variants take turns of single steps, by which the number
 of steps of each is set: those of the recipe itself are what --seconds hold, those of a variant as many more or fewer as its
@@ -9,8 +9,8 @@ step is cheaper or dearer. The learning rate ends with them. So a training is th
 
 Digits: each training draws --pictures digits, a tenth of each class, by its entry's sampler. The digits' extractor measures
 how far they are from the 1,000 held-out ones and how many it reads as the digit asked for, and small networks are trained to
-tell them from held-out ones. Emoji: what so short a training draws is not worth measuring; it is judged by the error of its
-estimates of a tenth of the emoji, which it was not trained on.
+tell them from held-out ones. Emoji: as many are drawn, of the groups as often as the data has them; EfficientNet-lite0 measures
+how far they are from all emoji. --steps takes fewer steps to draw than the entry's sampler.
 
 How a difference is judged is stated in paired.py.
 
@@ -22,6 +22,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,20 +37,20 @@ from torch import Tensor  # noqa: E402
 from benchmarks.contestants import Contestant, How, ours  # noqa: E402
 from benchmarks.paired import MARGINS, MOST  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, RESULTS, parser, ratio, take_turns, write_result  # noqa: E402
-from datasets import ImageDataset, LabelledImages, to_float  # noqa: E402
-from diffusion import SampleInfo, build_diffusion  # noqa: E402
+from datasets import ImageDataset, LabelledImages  # noqa: E402
+from diffusion import SampleInfo  # noqa: E402
 from evaluation.extractor import Extractor, Features, load_extractor  # noqa: E402
 from evaluation.measures import measure  # noqa: E402
+from evaluation.reference import load_reference  # noqa: E402
 from evaluation.two_sample import two_sample_test  # noqa: E402
+from sampling.labels import labels_for  # noqa: E402
 from train_solver import schedule_of  # noqa: E402
 from utils.config import load_settings  # noqa: E402
-from utils.precision import at_precision, pick_precision  # noqa: E402
+from utils.precision import pick_precision  # noqa: E402
 from utils.settings import Settings  # noqa: E402
 
 RECIPE = "the recipe"
 PROBES = 12  # turns by which the speed of a variant is known
-HELD_OUT_OF = 10  # of so many emoji one is held out
-TIMESTEPS = (50, 200, 450, 750)  # at which held-out emoji are denoised
 
 VARIANTS: dict[str, dict[str, list[str]]] = {
     "Mnist_Mini": {
@@ -61,6 +62,7 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
         "white from 1.0 on": ["diffusion.clipped_above=1.0"],
         "x_0 without the skip": ["diffusion.objective=pred_x0"],
         "v, overshooting is an error": ["diffusion.objective=pred_v", "diffusion.loss_of_clipped=false"],
+        "constant learning rate": ["train.learning_rate_decay=none"],
         "uniform timesteps": ["train.timestep_logit_normal=null", "train.timestep_uniform_share=0.0"],
         "batches of 16": ["train.batch_size=16"],
         "32 channels": ["model.base_channels=32"],
@@ -68,18 +70,19 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
     "Emoji": {
         RECIPE: [],
         "Adam for Muon": ["train.optimizer=adam"],
-        "overshooting is an error": ["diffusion.loss_of_clipped=false"],
+        "no labels, so no guidance": ["model.num_classes=0", "sample.sample_info=DPMPP_50_1p0"],
+        "Adam, no labels": ["train.optimizer=adam", "model.num_classes=0", "sample.sample_info=DPMPP_50_1p0"],
     },
 }
 
 Figures = dict[str, float]
 
 
-class Judge(NamedTuple):
-    """The pictures that all variants train on, what a training is judged by, and what real pictures are given there."""
+class Evaluation(NamedTuple):
+    """The pictures that all variants train on, how a training is evaluated, and what real pictures are given there."""
 
     data: LabelledImages
-    judge: Callable[[Contestant, Settings], Figures]
+    evaluate: Callable[[Contestant, Settings], Figures]
     real: Figures
 
 
@@ -94,46 +97,46 @@ def contestant_of(settings: Settings, data: LabelledImages, device: str) -> Cont
     return ours(settings, data.images, how, data.labels)
 
 
-def steps_of_each(args: argparse.Namespace, data: LabelledImages) -> dict[str, int]:
-    """How many steps of each variant take --seconds; see the top of the file."""
+def training_steps(args: argparse.Namespace, data: LabelledImages, known: dict[str, int]) -> dict[str, int]:
+    """How many steps of each variant take --seconds (see the top of the file), beside those that are `known`."""
+    missing = [name for name in VARIANTS[args.data_name] if name not in known]
+    if not missing:
+        return known
     every = {
         name: contestant_of(settings_of(args.data_name, name), data, args.device).step
-        for name in VARIANTS[args.data_name]
+        for name in dict.fromkeys([RECIPE, *missing])
     }
     seconds = take_turns(every, PROBES, args.device, args.clock, warm_up=2)
-    steps = args.seconds / statistics.median(seconds[RECIPE])
-    return {name: max(1, round(steps * ratio(seconds, name, RECIPE))) for name in every}
+    steps = known.get(RECIPE, args.seconds / statistics.median(seconds[RECIPE]))
+    return known | {name: max(1, round(steps * ratio(seconds, name, RECIPE))) for name in missing}
 
 
-def train(args: argparse.Namespace, variant: str, seed: int, steps: int, data: LabelledImages) -> tuple:
-    """One training whose learning rate ends at its last step: the contestant, its settings and the seconds it took."""
+def begin(
+    args: argparse.Namespace, variant: str, seed: int, steps: int, data: LabelledImages
+) -> tuple[Contestant, Settings]:
+    """A training whose learning rate ends at step `steps`, and its settings."""
     batch = settings_of(args.data_name, variant).train.batch_size
     epochs = f"train.train_epoch={steps * batch / len(data.images)!r}"
     settings = settings_of(args.data_name, variant, epochs, f"run.seed={seed}")
     assert abs(schedule_of(settings, len(data.images)).total_steps - steps) <= 1
-    contestant, now = contestant_of(settings, data, args.device), CLOCKS[args.clock]
-    start = now()
-    for _ in range(steps):
-        contestant.step()
-    return contestant, settings, now() - start
+    return contestant_of(settings, data, args.device), settings
 
 
-def judge_of_digits(args: argparse.Namespace) -> Judge:
+def evaluation_of_digits(args: argparse.Namespace) -> Evaluation:
     """Drawn digits beside held-out ones; real training digits, as many, in their place show what can be reached."""
     dataset = ImageDataset(**load_settings("config.yaml", "Mnist_Mini").data.model_dump())
     data, held_out = dataset.load(), dataset.load("test").images
     extractor = load_extractor("digits", device=args.device)
     reference = extractor(held_out)
 
-    def judge(contestant: Contestant, settings: Settings) -> Figures:
-        steps = SampleInfo.parse(settings.sample.sample_info).steps
-        drawn = contestant.draw(args.pictures, steps)
+    def evaluate(contestant: Contestant, settings: Settings) -> Figures:
+        drawn = contestant.draw(args.pictures, sampler_of(args, settings).steps)
         asked = np.arange(len(drawn)) % 10 if settings.model.num_classes else None
         return figures_of(drawn, asked, held_out, reference, extractor)
 
     chosen = np.random.default_rng(0).permutation(len(data.images))[: args.pictures]
     drawn = torch.from_numpy(data.images[chosen])
-    return Judge(data, judge, figures_of(drawn, data.labels[chosen], held_out, reference, extractor))
+    return Evaluation(data, evaluate, figures_of(drawn, data.labels[chosen], held_out, reference, extractor))
 
 
 def figures_of(
@@ -148,32 +151,33 @@ def figures_of(
     return figures | {"told_apart": two_sample_test(drawn, torch.from_numpy(np.array(held_out))).accuracy}
 
 
-def judge_of_emoji(args: argparse.Namespace) -> Judge:
-    """The mean square error of the estimates of held-out emoji, in [-1, 1], times 1,000, at four levels of noise."""
-    data = ImageDataset(**load_settings("config.yaml", "Emoji").data.model_dump()).load()
-    is_held_out = np.arange(len(data.images)) % HELD_OUT_OF == 0
-    rest = data._replace(images=data.images[~is_held_out], labels=data.labels[~is_held_out])
-    x_0 = to_float(torch.from_numpy(data.images[is_held_out])).to(args.device)
-    labels = torch.from_numpy(data.labels[is_held_out]).to(args.device)
-    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0)).to(args.device)
+def evaluation_of_emoji(args: argparse.Namespace) -> Evaluation:
+    """Drawn emoji, of the groups as often as the data has them, beside all real ones; real: a half beside the other."""
+    dataset = ImageDataset(**load_settings("config.yaml", "Emoji").data.model_dump())
+    data, extractor = dataset.load(), load_extractor("efficientnet_lite0", device=args.device)
+    reference = load_reference(dataset, "train", extractor)
 
-    @torch.inference_mode()
-    def judge(contestant: Contestant, settings: Settings) -> Figures:
-        device = torch.device(args.device)
-        diffusion = build_diffusion(**settings.diffusion.model_dump()).to(device)
-        network = at_precision(contestant.drawn, pick_precision("auto", device), device)
-        figures = {}
-        for each in TIMESTEPS:
-            t = torch.full((len(x_0),), each, device=device)
-            x_t = diffusion.q_sample(x_0, t, noise)
-            error = diffusion.predict(network(x_t, t, labels), x_t, t).x_0 - x_0
-            figures[f"mse_{each}"] = 1000 * error.square().mean().item()
-        return figures | {"mse": statistics.mean(figures.values())}
+    def figures(drawn: Features, beside: Features) -> Figures:
+        found = measure(drawn, beside, extractor)
+        return {name: float(found[name]) for name in ("kid", "precision", "recall")}
 
-    return Judge(rest, judge, {})
+    def evaluate(contestant: Contestant, settings: Settings) -> Figures:
+        counts = np.bincount(data.labels).tolist()
+        labels = labels_for(range(args.pictures), None, settings.model.num_classes, class_counts=counts)
+        drawn = contestant.draw(args.pictures, sampler_of(args, settings).steps, labels)
+        return figures(extractor(drawn), reference.real.features)
+
+    halves = (reference.held_out.features, reference.held_out_reference.features)
+    return Evaluation(data, evaluate, figures(*halves))
 
 
-JUDGES = {"Mnist_Mini": judge_of_digits, "Emoji": judge_of_emoji}
+def sampler_of(args: argparse.Namespace, settings: Settings) -> SampleInfo:
+    """What a variant's pictures are drawn by."""
+    info = SampleInfo.parse(settings.sample.sample_info)
+    return replace(info, steps=args.steps or info.steps)
+
+
+EVALUATIONS = {"Mnist_Mini": evaluation_of_digits, "Emoji": evaluation_of_emoji}
 
 
 def read_record(path: Path, asked: dict[str, object]) -> dict:
@@ -199,27 +203,30 @@ def main() -> None:
         metavar="N",
         help="of each variant: seeds 0 ... N - 1",
     )
-    options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each training of digits")
+    options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each training")
+    options.add_argument("--steps", type=int, help="of drawing a picture, instead of the entry's")
     args = options.parse_args()
     if args.data_name == "Emoji":
         args.result = "recipe_ablation_emoji"
     args.output = args.output or RESULTS / f"{args.result}_{args.device}.json"
-    asked = {"data_name": args.data_name, "seconds": args.seconds, "trainings": args.trainings}
-    if args.data_name == "Mnist_Mini":
-        asked |= {"pictures": args.pictures, "sampler": settings_of("Mnist_Mini", RECIPE).sample.sample_info}
+    asked = {name: getattr(args, name) for name in ("data_name", "seconds", "trainings", "pictures")}
+    asked["sampler"] = str(sampler_of(args, settings_of(args.data_name, RECIPE)))
     asked["margins"] = MARGINS[args.data_name]
     record = read_record(args.output, asked)
-    data, judge, real = JUDGES[args.data_name](args)
-    steps = record.get("steps") or steps_of_each(args, data)
-    rows = record.get("rows", [])
+    data, evaluate, real = EVALUATIONS[args.data_name](args)
+    steps = training_steps(args, data, record.get("steps", {}))
+    rows, now = record.get("rows", []), CLOCKS[args.clock]
     done = {(row["variant"], row["seed"]) for row in rows}
     for seed in range(args.trainings):
         for variant, changes in VARIANTS[args.data_name].items():
             if (variant, seed) in done:
                 continue
-            contestant, settings, seconds = train(args, variant, seed, steps[variant], data)
-            row = {"variant": variant, "settings": " ".join(changes), "seed": seed, "seconds": round(seconds, 1)}
-            rows.append(row | {name: round(value, 4) for name, value in judge(contestant, settings).items()})
+            contestant, settings = begin(args, variant, seed, steps[variant], data)
+            start = now()
+            for _ in range(steps[variant]):
+                contestant.step()
+            row = {"variant": variant, "settings": " ".join(changes), "seed": seed, "seconds": round(now() - start, 1)}
+            rows.append(row | {name: round(value, 4) for name, value in evaluate(contestant, settings).items()})
             print(rows[-1], flush=True)
             write_result(args, rows, **asked, steps=steps, real=real)
 

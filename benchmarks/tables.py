@@ -2,7 +2,8 @@
 
     python benchmarks/tables.py            # --check only says whether they are up to date
 
-A table stands between `<!-- NAME.json -->` and `<!-- end -->`.
+A table stands between `<!-- NAME.json -->` and `<!-- end -->`; between `<!-- verdicts NAME.json -->` and `<!-- end -->`
+the verdicts of an ablation.
 """
 
 import argparse
@@ -14,10 +15,10 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # run as a program, it sees the project's folders
 
-from benchmarks.paired import ablation_table  # noqa: E402
+from benchmarks.paired import ablation_table, verdict_list  # noqa: E402
 
 PAGES = (FOLDER / "README.md", FOLDER.parent / "docs" / "recipe.md")
-PLACE = re.compile(r"(<!-- (\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- (verdicts )?(\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
 HIDDEN = ("batch", "class_histogram")
 
 
@@ -52,8 +53,12 @@ def updated(text: str) -> str:
     """A page with its tables made anew. FileNotFoundError where a table has no result."""
 
     def fill(match: re.Match) -> str:
-        result = json.loads((FOLDER / "results" / match[2]).read_text())
-        return f"{match[1]}{ablation_table(result) if 'margins' in result else table(result)}\n{match[3]}"
+        result = json.loads((FOLDER / "results" / match[3]).read_text())
+        if match[2]:
+            made = verdict_list(result)
+        else:
+            made = ablation_table(result) if "margins" in result else table(result)
+        return f"{match[1]}{made}\n{match[4]}"
 
     return PLACE.sub(fill, text)
 

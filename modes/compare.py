@@ -2,10 +2,11 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from datasets import ImageDataset
-from diffusion import SampleInfo
+from diffusion import Guidance, SampleInfo
 from evaluation.cells import Cell
 from evaluation.drawn import network_calls
 from evaluation.picture_metrics import PictureMetrics, SeedSets, find_extractor
@@ -20,7 +21,7 @@ from utils.pictures import read_png, save_png
 from utils.plots import Curve, Figure, plot, save_plot
 
 PICTURES = 1000  # a set, unless --sample_num says otherwise
-FILES = ("grid.png", "told_apart.png", "table.md", "table.csv", "plot.png")
+FILES = ("grid.png", "told_apart.png", "table.md", "table.csv", "plot.png", "guidance.png")
 COLUMNS = 6  # of a grid that has one sampler for all checkpoints
 
 
@@ -55,8 +56,9 @@ def run(
         f"seeds {seed} to {seed + seed_sets.total - 1}"
     )
     print(f"Cells:   {len(cells)}, of which {len(cells) - len(missing)} are there already")
+    guided = ", _guidance.png" if by_sampler(cells) else ""
     print(
-        f"Output:  {folder / 'compare_'}grid.png, _told_apart.png, _table.md, _table.csv, _plot.png; "
+        f"Output:  {folder / 'compare_'}grid.png, _told_apart.png, _table.md, _table.csv, _plot.png{guided}; "
         f"{folder / 'compare_cells'}/",
         flush=True,
     )
@@ -67,12 +69,16 @@ def run(
         return []
     keep_other(folder, cells)
     texts = {"command": this_command()}
-    return [
+    paths = [
         *save_grids(folder, cells, texts),
         save_text(folder / "compare_table.md", markdown([cell.record for cell in cells])),
         save_text(folder / "compare_table.csv", comma_separated([*map(csv_row, cells), floor_row(cells[0].record)])),
         save_plot(folder / "compare_plot.png", quality_plot(cells), texts),
     ]
+    by_guidance = guidance_plot(cells)
+    if by_guidance is not None:
+        paths.append(save_plot(folder / "compare_guidance.png", by_guidance, texts))
+    return paths
 
 
 def measure_cells(
@@ -155,3 +161,44 @@ def quality_plot(cells: Sequence[Cell]) -> Figure:
     curves = [Curve(label, *(list(column) for column in zip(*sorted(found)))) for label, found in points.items()]
     title = {"fid": "FID (lower is better)", "kid": "KID (lower is better)", "grain": "grain"}[figure]
     return plot(curves, f"{title} by network calls", "network calls a picture", figure, log_x=True, marked=True)
+
+
+def guidance_plot(cells: Sequence[Cell]) -> Figure | None:
+    """Quality against variety: precision by recall, a curve for each checkpoint and sampler that is there at several scales of
+    guidance, the scale beside each point, and real pictures. None where there is no such, or no extractor's figure.
+
+    What is not guided is of scale 1, whatever the interval of the others.
+    """
+    if "precision" not in cells[0].record["figures"]:
+        return None
+    curves = []
+    for (name, plain, interval), found in by_sampler(cells).items():
+        label = f"{name}, {plain}" + ("" if interval is None else " t {}-{}".format(*interval))
+        scales = [f"{cell.info.guidance.scale:g}" for cell in found]
+        curves.append(_trade(label, [cell.record["figures"] for cell in found], scales))
+    if not curves:
+        return None
+    floor = cells[0].record["floor"]["figures"]
+    if "precision" in floor:
+        curves.append(_trade(f"real: {cells[0].record['data_name']}", [floor]))
+    return plot(curves, "scales of guidance", "recall (variety)", "precision (quality)", marked=True)
+
+
+def by_sampler(cells: Sequence[Cell]) -> dict[tuple, list[Cell]]:
+    """The cells of several scales of guidance, of each checkpoint, sampler and interval: by scale, not guided first."""
+    of_sampler: dict[tuple, dict[float, Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.info.guidance.scale):
+        guidance, plain = cell.info.guidance, str(replace(cell.info, guidance=Guidance()))
+        of_sampler.setdefault((cell.trained.name, plain, guidance.interval), {})[guidance.scale] = cell
+    for (name, plain, interval), found in of_sampler.items():
+        unguided = of_sampler.get((name, plain, None), {}).get(1.0)
+        if interval is not None and unguided is not None:
+            found[1.0] = unguided
+    return {key: [found[scale] for scale in sorted(found)] for key, found in of_sampler.items() if len(found) > 1}
+
+
+def _trade(label: str, figures: Sequence[dict], notes: list[str] | None = None) -> Curve:
+    """Precision by recall, of the records' figures."""
+    recall, precision = ([each[name]["mean"] for each in figures] for name in ("recall", "precision"))
+    std = [each["precision"]["std"] for each in figures]
+    return Curve(label, recall, precision, None if None in std else std, notes=notes)

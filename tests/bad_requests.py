@@ -124,6 +124,7 @@ TRAININGS = {
         f"folder: {name}": (["--data_name", "Mine", "--config", "{place}/good.yaml", *sets(f"data.data_path={{place}}/{name}", "data.cache_dir=made/cache")], [f"{{place}}/{name}", word])
         for name, word in {"none": "empty folder", "texts": "only other files", "broken": "skip_unreadable", "file": "is a file"}.items()
     },
+    "classes of pictures without labels": (["--data_name", "Mine", "--config", "{place}/good.yaml", *sets("data.data_path={place}", "data.cache_dir=made/cache", "model.num_classes=3")], ["model.num_classes 3", "its pictures have no labels"]),
     "only broken pictures": (["--data_name", "Mine", "--config", "{place}/good.yaml", *sets("data.skip_unreadable=true", "data.cache_dir=made/cache")], ["no picture can be read, of 2 files", "{place}/broken/a.png"]),
     "cache that is a file": (["--data_name", "Mine", "--config", "{place}/good.yaml", *sets("data.cache_dir={place}/file")], ["{place}/file", "data.cache_dir"]),
     **{

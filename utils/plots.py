@@ -29,7 +29,7 @@ STYLE = {
 class Curve(NamedTuple):
     """A line of a plot: points (x, y) in the order they are joined; `y_error`, if given, is drawn above and below each.
 
-    colour: its number among matplotlib's colours; None: the next one.
+    colour: its number among matplotlib's colours; None: the next one. notes: a text beside each point.
     """
 
     label: str
@@ -38,6 +38,7 @@ class Curve(NamedTuple):
     y_error: list[float] | None = None
     dashed: bool = False
     colour: int | None = None
+    notes: list[str] | None = None
 
 
 def plot(
@@ -53,6 +54,8 @@ def plot(
             if curve.colour is not None:
                 style["color"] = f"C{curve.colour}"
             axes.errorbar(curve.x, curve.y, curve.y_error, label=curve.label, linewidth=1.2, capsize=2, **style)
+            for x, y, note in zip(curve.x, curve.y, curve.notes or []):
+                axes.annotate(note, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
         axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log" if log_x else "linear")
         if log_x:
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.paired import ablation_table, compare
+from benchmarks.paired import ablation_table, compare, verdict_list
 from tests.benchmarks.test_side_by_side import result_of
 from tests.processes import ROOT
 from utils.config import differences, load_settings
@@ -15,21 +15,21 @@ BLOCKS = ("data", "model", "diffusion", "train", "sample", "run")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data_name, figure", [("Mnist_Mini", "told_apart"), ("Emoji", "mse_450")])
+@pytest.mark.parametrize("data_name, figure", [("Mnist_Mini", "told_apart"), ("Emoji", "kid")])
 def test_recipe_ablation(tmp_path, data_name, figure):
     """Resumed, it makes only what is missing, in as many steps as before."""
     pytest.importorskip("torch_fidelity")
     from benchmarks.recipe_ablation import VARIANTS
 
-    options = ["--data_name", data_name, "--seconds", "0.3", "--trainings", "1", "--pictures", "70"]
+    options = ["--data_name", data_name, "--seconds", "0.3", "--trainings", "1", "--pictures", "70", "--steps", "2"]
     first = result_of(tmp_path, "recipe_ablation", *options)
     assert [row["variant"] for row in first["rows"]] == list(VARIANTS[data_name])
-    assert all(row[figure] >= 0 for row in first["rows"]) and set(first["steps"]) == set(VARIANTS[data_name])
+    assert all(row[figure] > 0 for row in first["rows"]) and set(first["steps"]) == set(VARIANTS[data_name])
     record = tmp_path / "result.json"
     record.write_text(json.dumps(first | {"rows": first["rows"][:-1]}))
     again = result_of(tmp_path, "recipe_ablation", *options)
     assert again["rows"][:-1] == first["rows"][:-1] and again["steps"] == first["steps"]
-    name = figure if data_name == "Emoji" else "fid"
+    name = "kid" if data_name == "Emoji" else "fid"
     assert again["rows"][-1][name] == first["rows"][-1][name]  # trained anew, and the same
     command = [
         sys.executable,
@@ -89,3 +89,13 @@ def test_the_ablation_s_table_pairs_trainings_by_seed():
     assert lines[2] == "| the recipe | `a.b=1` | 10 | 70.0 % | 50.0 % |  |  |"
     assert lines[3] == "| other | `a.b=1` | 20 | 55.0 % | 50.0 % | -15 ± 64 % | not decided |"
     assert lines[5].startswith("`c`, d; 2 trainings each, of 2 s (") and "margins: told apart 3 %" in lines[5]
+
+
+def test_verdicts_are_listed_by_figure():
+    rows = [
+        {"variant": variant, "settings": "", "seed": seed, "seconds": 1.0, "fid": base + seed / 10 + shift * (1 + seed / 100)}
+        for variant, base, shift in (("the recipe", 5.0, 0.0), ("wide", 5.0, -2.0), ("old", 5.0, 3.0), ("same", 5.0, 0.0))
+        for seed in range(3)
+    ]
+    lines = verdict_list({"rows": rows, "margins": {"fid": 0.25}}).splitlines()
+    assert lines == ["- FID, better: wide", "- FID, as good: same", "- FID, not decided: none", "- FID, worse: old"]

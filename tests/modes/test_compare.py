@@ -19,7 +19,7 @@ from evaluation.cells import Cell
 from evaluation.drawn import draw_pictures, network_calls
 from evaluation.extractor import load_extractor
 from evaluation.measures import measure
-from evaluation.picture_metrics import SeedSets, find_extractor
+from evaluation.picture_metrics import PictureMetrics, SeedSets, find_extractor
 from evaluation.reference import load_real
 from evaluation.sheets import FONT_SIZE, MARGIN, SCALE, Sheet, labelled_grid
 from models import build_model
@@ -278,3 +278,25 @@ def test_a_comparison_of_other_cells_or_by_another_protocol_is_put_aside(tmp_pat
     compare.keep_other(tmp_path, [SimpleNamespace(stem=f"cells/{cell}", record=record) for cell in now])
     assert (tmp_path / "compare_grid.1.png").exists() == (tmp_path / "compare_table.1.md").exists() == (kept or other_protocol)
     assert (tmp_path / "compare_grid.png").exists() != (kept or other_protocol)
+
+
+def test_a_comparison_of_scales_of_guidance_draws_quality_against_variety(tmp_path, monkeypatch):
+    """One curve: what is not guided belongs to the interval's, too; the plot's points are the records' figures."""
+    monkeypatch.setattr(PictureMetrics, "told_apart", lambda *_: None)  # takes seconds, and is tested elsewhere
+    settings = load_settings("config.yaml", "Mnist_Mini", TINY)
+    torch.manual_seed(0)
+    path = tmp_path / "guided.safetensors"
+    weights = build_model(**settings.model_arguments()).state_dict()
+    save_file(weights, path, {"settings": settings.model_dump_json(), "step": "7", "weights": "ema"})
+    samplers = [SampleInfo.parse(f"DDIM_1_0p0{scale}") for scale in ("_cfg4p0t0t7", "", "_cfg1p5t0t7")]
+    paths = run_compare(tmp_path, [loaded(path)], samplers)
+    assert paths[-1].name == "compare_guidance.png" and paths[-1].is_file()
+    cells = [Cell(tmp_path / "compare_cells", loaded(path).trained, info, SeedSets(0, 66, 1)) for info in samplers]
+    ((key, found),) = compare.by_sampler(cells).items()
+    assert key == ("guided", "DDIM_1_0p0", (0, 7)) and [cell.info.guidance.scale for cell in found] == [1, 1.5, 4]
+    for k, cell in enumerate(cells):
+        cell.record = json.loads(Path(f"{cell.stem}.json").read_text())
+        cell.record["figures"] |= {"recall": {"mean": k, "std": None}, "precision": {"mean": k + 3, "std": 0.5}}
+    axes = compare.guidance_plot(cells).axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[1, 4], [2, 5], [0, 3]]  # by scale
+    assert [note.get_text() for note in axes.texts] == ["1", "1.5", "4"]
