@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation import two_sample
 from evaluation.frechet import ReferenceRoot, fid_infinity
 from evaluation.two_sample import LEAST, two_sample_test
 from tests.features import DIGITS, two_point
@@ -35,7 +36,13 @@ def test_slightly_noisy_pictures_are_told_and_the_noisiest_stand_first(digits):
     assert all_noisy.accuracy > 0.97
 
 
-def test_it_is_the_same_every_time_and_draws_no_number_of_others(digits):
+@pytest.fixture
+def one_split(monkeypatch):
+    """A third of the time, where the interval over the splits is not asked for."""
+    monkeypatch.setattr(two_sample, "SPLITS", 1)
+
+
+def test_it_is_the_same_every_time_and_draws_no_number_of_others(digits, one_split):
     train, held_out = digits
     torch.manual_seed(1)
     first = two_sample_test(train[:20], held_out, seed=3)
@@ -48,7 +55,7 @@ def test_it_is_the_same_every_time_and_draws_no_number_of_others(digits):
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 11), (3, 64, 64)])
-def test_any_size_and_colour_will_do(shape):
+def test_any_size_and_colour_will_do(shape, one_split):
     pictures = torch.randint(0, 256, (2, LEAST, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert two_sample_test(pictures[0] // 4, pictures[1]).accuracy > 0.9  # darker by three quarters
     assert two_sample_test(pictures[0][:-1], pictures[1]) is None

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from datasets import ImageDataset
 from diffusion import SampleInfo
-from evaluation import cells
+from evaluation import cells, two_sample
 from evaluation.appearance import appearance
 from evaluation.cells import Cell
 from evaluation.drawn import draw_pictures, network_calls
@@ -101,7 +101,9 @@ SAMPLERS = [SampleInfo.parse("DDIM_1_0p0"), SampleInfo.parse("HEUN_2_0p0")]
 def compared(models, tmp_path_factory):
     """Two checkpoints and two samplers, and how often something was drawn."""
     folder = tmp_path_factory.mktemp("compared")
-    return folder, run_compare(folder, [loaded(path) for path in models], SAMPLERS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_sample, "STEPS", 30)  # whether they are told apart is not asked here
+        return folder, run_compare(folder, [loaded(path) for path in models], SAMPLERS)
 
 
 def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
