@@ -9,8 +9,8 @@ from datasets.cache import load_cached
 from datasets.downloads import check_files, require_files
 from datasets.facts import FACTS
 from datasets.picture_set import PictureSet
-from datasets.sources import find_pictures
-from datasets.survey import Survey, survey_folder
+from datasets.sources import find_pictures, has_split
+from datasets.survey import Survey, survey_pictures
 
 
 class LabelledImages(NamedTuple):
@@ -29,11 +29,11 @@ class LabelledImages(NamedTuple):
 class ImageDataset:
     """A set of pictures on disk, as the data block of the YAML describes it: all of that block, and nothing else.
 
-    source: one of FACTS. data_path: the folder of pictures ("folder"), the root of the downloads (torchvision's sets; None:
-    data/), or None (the embedded sets). image_size, image_channel: what every picture becomes, 1 grey or 3 RGB.
-    horizontal_flip: whether a training mirrors half of them. download: fetch what is missing. skip_unreadable: list broken
-    pictures instead of refusing them. cache_dir: where the decoded pictures are kept. class_from_folder: each folder
-    directly below data_path is a class ("folder" only).
+    source: one of FACTS. data_path: one's own pictures ("folder": a folder, or one of the files of `datasets.sources.KINDS`),
+    the root of the downloads (torchvision's sets; None: data/), or None (the embedded sets). image_size, image_channel: what
+    every picture becomes, 1 grey or 3 RGB. horizontal_flip: whether a training mirrors half of them. download: fetch what is
+    missing. skip_unreadable: list broken pictures instead of refusing them. cache_dir: where the decoded pictures are kept.
+    class_from_folder: each folder directly below data_path, or in the archive, is a class ("folder" only).
     """
 
     source: str
@@ -61,10 +61,10 @@ class ImageDataset:
         pictures = self._find(split, require_labels)
         if pictures.archives:
             require_files(pictures, self.download)
-        images, labels = load_cached(
+        decoded = load_cached(
             pictures, self.image_size, self.image_channel, self.skip_unreadable, self.cache_dir, progress
         )
-        return LabelledImages(images, labels, pictures.class_names)
+        return LabelledImages(decoded.images, decoded.labels, pictures.class_names)
 
     def count(self) -> int:
         """The number of training pictures that `load` would find. Decodes, downloads and writes nothing.
@@ -74,17 +74,16 @@ class ImageDataset:
         pictures = self._find("train")
         if pictures.archives and not self.download:
             check_files(pictures)
-        number = FACTS[self.source].splits["train"]
-        return len(pictures.files) if number is None else number
+        return pictures.picture_num
 
     def survey(self) -> Survey:
         """What is left out of the training pictures and what is too small, from names and heads of files alone.
 
         Raises the RequestError of `count`, and counts as it does.
         """
-        pictures, side = self.count(), FACTS[self.source].side
         if self.source == "folder":
-            return survey_folder(self.data_path, self.image_size)
+            return survey_pictures(self._find("train"), self.image_size)
+        pictures, side = self.count(), FACTS[self.source].side
         return Survey(pictures, {}, pictures, pictures if side and side < self.image_size else 0, self.image_size)
 
     def class_names(self) -> tuple[str, ...]:
@@ -99,8 +98,8 @@ class ImageDataset:
         return len(self.class_names())
 
     def has_split(self, split: str) -> bool:
-        """Whether this set has such a split."""
-        return self.source in FACTS and split in FACTS[self.source].splits
+        """Whether this set has such a split. RequestError where the user's own pictures are not there."""
+        return has_split(self.source, self.data_path, split)
 
     def _find(self, split: str, require_labels: bool = False) -> PictureSet:
         return find_pictures(
@@ -109,4 +108,5 @@ class ImageDataset:
             split,
             class_from_folder=self.class_from_folder,
             require_labels=require_labels,
+            cache_dir=self.cache_dir,
         )
