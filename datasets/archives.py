@@ -20,6 +20,7 @@ from typing import BinaryIO, NamedTuple
 
 from datasets.edm_labels import LABEL_FILE
 from datasets.folders import kind_of_name
+from utils.bars import progress_bar
 from utils.errors import RequestError, one_line
 
 ZIP_ENDINGS = (".zip",)
@@ -117,9 +118,11 @@ def zip_members(path: str) -> Iterator[Member]:
 def tar_members(path: str) -> Iterator[Member]:
     """The files of a tar, packed or not, in their order."""
     packed = os.path.getsize(path)
-    with open_tar(path) as stream, tarfile.open(fileobj=_ShortReads(stream), mode="r:") as archive:
+    bar = progress_bar(packed, "B", title=f"listing {os.path.basename(path)}", visible=archive_ending(path) == ".tar")
+    with bar, open_tar(path) as stream, tarfile.open(fileobj=_ShortReads(stream), mode="r:") as archive:
         while (member := archive.next()) is not None:
             archive.members = []  # or it would keep all of them
+            bar.update(archive.offset - bar.n)
             name = checked_name(path, member.name)
             if member.issym() or member.islnk():
                 raise RequestError(f"{path} holds a link, {one_line(name)}; pack the pictures themselves (tar -h)")

@@ -75,7 +75,8 @@ class NpzPictures(Pictures):
 
 def find_array(path: str, split: str, require_labels: bool) -> PictureSet:
     """The array of pictures in the .npy or .npz file at `path`. RequestError where there is none that could be pictures."""
-    labels, class_names, reason = None, (), "a .npy file has pictures alone; an .npz has labels beside them"
+    labels, class_names, unusable = None, (), False
+    reason = "a .npy file has pictures alone; an .npz may have labels beside them"
     try:
         if path.lower().endswith(".npy"):
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -85,6 +86,7 @@ def find_array(path: str, split: str, require_labels: bool) -> PictureSet:
             arrays = heads_of(path)
             pictures = NpzPictures(path, images_of(path, arrays, split))
             labels, reason = labels_of(path, arrays, split, len(pictures))
+            unusable = labels is None and named(arrays, LABELS, split) is not None
             class_names = () if labels is None else names_of(path, arrays) or numbered(labels)
     except DAMAGED as error:
         raise RequestError(f"{path} is damaged, or no array of numbers ({why(error)}); take another copy of it") from None
@@ -100,7 +102,7 @@ def find_array(path: str, split: str, require_labels: bool) -> PictureSet:
         partial(Items, pictures, labels),
         class_names,
         labels is not None,
-        notes=(f"without classes: {reason}",) if labels is None else (),
+        notes=(f"without classes: {reason}",) if unusable else (),
     )
 
 

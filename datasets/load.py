@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets.cache import load_cached
+from datasets.cache import Decoded, load_cached
 from datasets.downloads import check_files, require_files
 from datasets.facts import FACTS
 from datasets.picture_set import PictureSet
@@ -56,15 +56,20 @@ class ImageDataset:
         a picture that cannot be read (unless `skip_unreadable`, which lists them on stderr), a cache that cannot be
         written; with `require_labels`, also labels that cannot be had, and what would help.
         """
+        pictures, decoded = self.decode(split, progress, require_labels=require_labels)
+        return LabelledImages(decoded.images, decoded.labels, pictures.class_names)
+
+    def decode(
+        self, split: str = "train", progress: bool = True, *, require_labels: bool = False
+    ) -> tuple[PictureSet, Decoded]:
+        """As `load`, with what is known of the files, and with the pictures that were skipped."""
         assert self.image_channel in (1, 3), self.image_channel
         assert self.image_size >= 1, self.image_size
         pictures = self._find(split, require_labels)
         if pictures.archives:
             require_files(pictures, self.download)
-        decoded = load_cached(
-            pictures, self.image_size, self.image_channel, self.skip_unreadable, self.cache_dir, progress
-        )
-        return LabelledImages(decoded.images, decoded.labels, pictures.class_names)
+        shape = self.image_size, self.image_channel
+        return pictures, load_cached(pictures, *shape, self.skip_unreadable, self.cache_dir, progress)
 
     def count(self) -> int:
         """The number of training pictures that `load` would find. Decodes, downloads and writes nothing.
