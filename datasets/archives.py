@@ -131,6 +131,9 @@ def tar_members(path: str) -> Iterator[Member]:
                 yield Member(name, member.offset_data, member.size, member.size, STORED, 0)
             elif not member.isdir():
                 raise RequestError(f"{path} holds what is no file, {one_line(name)}; pack the pictures alone")
+        stream.seek(archive.offset)
+        if len(stream.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:  # of zeros, where a tar ends
+            raise EOFError("it ends too early")
 
 
 class _ShortReads:

@@ -116,15 +116,16 @@ def list_folder(root: str) -> Listing:
     """
     pictures, left_out, parquet = [], Counter(), []
     for folder, names in walk_folders(root, left_out):
+        below = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        below = "" if below == "./" else below
         for name in names:
-            path = os.path.join(folder, name)
-            kind = kind_left_out(path)
+            kind = kind_left_out(os.path.join(folder, name))
             if kind is None:
-                pictures.append(os.path.relpath(path, root).replace(os.sep, "/"))
+                pictures.append(below + name)
                 continue
             left_out[kind] += 1
             if kind == ".parquet":
-                parquet.append(os.path.relpath(path, root).replace(os.sep, "/"))
+                parquet.append(below + name)
     return Listing(sorted(pictures), left_out, sorted(parquet))
 
 
@@ -175,7 +176,7 @@ def kind_left_out(path: str) -> str | None:
 def kind_of_name(name: str) -> str | None:
     """What a file of this name, which may have folders, is that is no picture to be read; None where it is one."""
     ending = os.path.splitext(name)[1].lower()
-    if any(part.startswith(".") for part in name.split("/")):
+    if name.startswith(".") or "/." in name:
         return "hidden"
     if ending in EXTENSIONS:
         return None

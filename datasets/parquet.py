@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -132,16 +132,12 @@ def find_parquet(path: str, listing: Listing, split: str, require_labels: bool) 
     pictures = ParquetPictures(files, columns)
     if len(pictures) == 0:
         raise RequestError(f"data.data_path: {path} holds no picture: its parquet files have no rows")
-    labels = partial(labels_of_files, tuple(files), columns.label) if columns.label else None
-    class_names = columns.class_names
-    if labels is not None and not class_names:
-        known = labels()
-        class_names = tuple(map(one_line, text_classes(files, columns.label))) or numbered(known)
+    labels, class_names, reason = labels_and_names(tuple(files), columns)
     if require_labels and labels is None:
-        raise RequestError(
-            f"the pictures of {path} have no classes: their files have no column {' or '.join(LABELS)}, nor one of classes"
-        )
+        raise RequestError(f"the pictures of {path} have no classes: {reason}")
     notes = [f"classes by the column {columns.label}, not by {', '.join(columns.others)}"] if columns.others else []
+    if columns.label and labels is None:
+        notes = [f"without classes: {reason}"]
     return PictureSet(
         "folder",
         cache_name_of(path),
@@ -149,7 +145,7 @@ def find_parquet(path: str, listing: Listing, split: str, require_labels: bool) 
         split,
         taken,
         len(pictures),
-        lambda: Items(pictures, None if labels is None else labels()),
+        partial(Items, pictures, labels),
         class_names,
         labels is not None,
         left_out=dict((listing.left_out - Counter({".parquet": len(taken)})).most_common()),
@@ -201,22 +197,24 @@ def hub_features(metadata: dict[bytes, bytes]) -> dict[str, dict]:
         return {}
 
 
-@lru_cache(maxsize=2)
-def labels_of_files(files: tuple[str, ...], column: str) -> np.ndarray:
-    """The column of classes: int64 (N,); of texts, their numbers in alphabetical order. RequestError for a missing one."""
-    values = column_of(files, column)
+def labels_and_names(files: tuple[str, ...], columns: Columns) -> tuple[np.ndarray | None, tuple[str, ...], str]:
+    """The labels, int64 (N,), and the classes' names; or None, (), and why there are none."""
+    if not columns.label:
+        return None, (), f"their files have no column {' or '.join(LABELS)}, nor one of classes"
+    values, name = column_of(files, columns.label), one_line(columns.label)
     if values.null_count:
-        raise RequestError(f"{files[0]}: {values.null_count:,} rows of the column {one_line(column)} hold no class")
+        return None, (), f"{values.null_count:,} rows of the column {name} hold none"
     if str(values.type).endswith("string"):
-        numbers = {name: number for number, name in enumerate(text_classes(files, column))}
-        return np.array([numbers[name] for name in values.to_pylist()], np.int64)
-    return values.to_numpy().astype(np.int64)
-
-
-def text_classes(files: Sequence[str], column: str) -> list[str]:
-    """The different texts of a column; none where it holds numbers."""
-    values = column_of(files, column)
-    return sorted(values.unique().drop_null().to_pylist()) if str(values.type).endswith("string") else []
+        texts = sorted(values.unique().to_pylist())
+        if len(texts) > MOST_CLASSES:
+            return None, (), f"the column {name} holds {len(texts):,} different texts"
+        numbers = {text: number for number, text in enumerate(texts)}
+        return np.array([numbers[text] for text in values.to_pylist()], np.int64), tuple(map(one_line, texts)), ""
+    labels = values.to_numpy().astype(np.int64)
+    most = len(columns.class_names) or MOST_CLASSES
+    if labels.min() < 0 or labels.max() >= most:
+        return None, (), f"the column {name} holds {labels.min()} to {labels.max()}, where 0 to {most - 1} are classes"
+    return labels, columns.class_names or numbered(labels), ""
 
 
 def column_of(files: Sequence[str], column: str):

@@ -55,10 +55,10 @@ class Report(NamedTuple):
         names = ["grey"] if channels == 1 else ["red", "green", "blue"]
         means, stds = (", ".join(f"{name} {value:.3f}" for name, value in zip(names, part)) for part in (self.mean, self.std))
         lines.append(f"Mean:       {means} (0 black, 1 white)")
-        lines.append(f"Std:        {stds} (of all values in [-1, 1]: {2 * self._whole_std():.3f}, as diffusion.sigma_data)")
+        lines.append(f"Std:        {stds} (of all values in [-1, 1]: {2 * self.whole_std():.3f}, as diffusion.sigma_data)")
         return lines
 
-    def _whole_std(self) -> float:
+    def whole_std(self) -> float:
         """The standard deviation of all values, whichever channel they are of."""
         second = np.mean([std**2 + mean**2 for std, mean in zip(self.std, self.mean)])
         return float(np.sqrt(max(0.0, second - np.mean(self.mean) ** 2)))
