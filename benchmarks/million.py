@@ -38,13 +38,19 @@ TRAINED = {"base_channels": 24, "channel_mult": [1, 2], "num_res_blocks": 1, "at
 LOAD = "import sys; from datasets import ImageDataset; ImageDataset('folder', sys.argv[1], 32, cache_dir=sys.argv[2]).load()"
 
 
-class MemoryWatch:
-    """The largest memory that a process and those that it started hold for themselves, in MB, while this context lasts."""
+class Watch:
+    """Of a process and those that it started, while this context lasts: the largest memory that they hold for themselves, in
+    MB, and the processor seconds that they took."""
 
     def __init__(self, process: psutil.Process):
         self.process, self.peak, self._stop = process, 0.0, threading.Event()
+        self._taken: dict[int, float] = {}
 
-    def __enter__(self) -> "MemoryWatch":
+    @property
+    def processor_seconds(self) -> float:
+        return sum(self._taken.values())
+
+    def __enter__(self) -> "Watch":
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         return self
@@ -58,6 +64,7 @@ class MemoryWatch:
             try:
                 family = [self.process, *self.process.children(recursive=True)]
                 self.peak = max(self.peak, sum(one.memory_full_info().uss for one in family) / 1e6)
+                self._taken |= {one.pid: sum(one.cpu_times()[:2]) for one in family}
             except psutil.Error:
                 continue
 
@@ -99,7 +106,7 @@ def build(tar: Path, cache: Path, count: int) -> dict[str, float]:
     """Builds the cache, killed half way."""
     start = time.perf_counter()
     process = started_build(tar, cache)
-    with MemoryWatch(psutil.Process(process.pid)) as memory:
+    with Watch(psutil.Process(process.pid)) as memory:
         while not list(cache.glob(".*.journal")) and process.poll() is None:
             time.sleep(0.05)
         first_noted = time.perf_counter() - start
@@ -110,7 +117,7 @@ def build(tar: Path, cache: Path, count: int) -> dict[str, float]:
         killed_after, kept = time.perf_counter() - start, journalled(cache)
     start = time.perf_counter()
     process = started_build(tar, cache)
-    with MemoryWatch(psutil.Process(process.pid)) as second:
+    with Watch(psutil.Process(process.pid)) as second:
         status = process.wait()
     if status:
         raise RuntimeError(f"the build ended with status {status}")
@@ -119,6 +126,7 @@ def build(tar: Path, cache: Path, count: int) -> dict[str, float]:
         "seconds": killed_after + resumed,
         "seconds_until_the_first_were_kept": first_noted,
         "pictures_per_second": count / (killed_after + resumed),
+        "processor_seconds": memory.processor_seconds + second.processor_seconds,
         "kept_at_the_kill": kept,
         "seconds_after_it": resumed,
         "memory_mb": max(memory.peak, second.peak),
@@ -149,7 +157,7 @@ def training(tar: Path, cache: Path, folder: Path, device: str) -> dict[str, flo
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     log = folder / "run" / "log.jsonl"
-    with MemoryWatch(psutil.Process(process.pid)) as memory:
+    with Watch(psutil.Process(process.pid)) as memory:
         while not (log.exists() and log.stat().st_size):
             if process.poll() is not None or time.perf_counter() - start > 300:
                 raise RuntimeError(f"{' '.join(command)} logged no step")
@@ -158,7 +166,7 @@ def training(tar: Path, cache: Path, folder: Path, device: str) -> dict[str, flo
         time.sleep(0.5)  # another look at the memory
     process.kill()
     process.wait()
-    return {"seconds": seconds, "memory_mb": memory.peak}
+    return {"seconds": seconds, "processor_seconds": memory.processor_seconds, "memory_mb": memory.peak}
 
 
 def reading(tar: Path, cache: Path, device: str, seconds: float, batch_size: int = 128) -> dict[str, float]:
@@ -167,11 +175,17 @@ def reading(tar: Path, cache: Path, device: str, seconds: float, batch_size: int
     images = ImageDataset("folder", str(tar), SIDE, cache_dir=str(cache)).load().images
     batches = Batches(images, batch_size, 0, True, torch.device(device), resident_bytes=0)
     batches[0]
-    k, start = 1, time.perf_counter()
+    k, start, taken = 1, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         batches[k]
         k += 1
-    return {"seconds": seconds, "pictures_per_second": (k - 1) * batch_size / (time.perf_counter() - start)}
+    count = (k - 1) * batch_size
+    return {
+        "seconds": seconds,
+        "pictures_per_second": count / (time.perf_counter() - start),
+        "processor_seconds": time.process_time() - taken,
+        "read": count,
+    }
 
 
 def main() -> None:

@@ -55,7 +55,8 @@ def test_rows_of_a_sheet():
 
 def test_the_command(tmp_path):
     np.savez(tmp_path / "a.npz", images=pixels(), labels=np.array(LABELS), classes=np.array(CLASSES))
-    entry = {"data": {"data_path": str(tmp_path / "a.npz"), "image_size": 8, "cache_dir": str(tmp_path / "cache")}}
+    data = {"data_path": str(tmp_path / "a.npz"), "image_size": 8, "cache_dir": str(tmp_path / "cache")}
+    entry = {"data": data, "model": {"attention_resolutions": []}}
     (tmp_path / "c.yaml").write_text(json.dumps({"Train_Data": {"Mine": entry}}))
     ended = script("datasets/__main__.py", "Mine", "--config", tmp_path / "c.yaml", "--save_dir", tmp_path / "out")
     assert ended.returncode == 0, ended.stderr
