@@ -94,6 +94,7 @@ def find_archive(
         read,
         class_names,
         bool(class_names),
+        labels_by="folder" if class_from_folder else "",
         left_out=facts.left_out,
         keep=keep,
     )

@@ -75,7 +75,7 @@ def identity(pictures: PictureSet) -> str:
 def fingerprint(pictures: PictureSet, shape: tuple[int, int, int]) -> str:
     """Changes with the names, sizes and times of the files, and with what is made of them."""
     # "False" stood for skip_unreadable, which the file itself now tells; without it every cache would be made anew.
-    parts = [str(DECODE_VERSION), str(shape), "False", str(pictures.has_labels)]
+    parts = [str(DECODE_VERSION), str(shape), "False", str(pictures.has_labels) + pictures.labels_by]
     for name in pictures.files:
         try:
             status = os.stat(pictures.path(name))

@@ -59,7 +59,7 @@ def decode_chunk(job: Job, places: range, file: BinaryIO, tell: Tell, pool: Exec
 
     RequestError for an unreadable picture unless such are skipped; OSError where the file cannot be written.
     """
-    row_bytes, skipped, next_row = int(np.prod(job.shape)), [], -1
+    row_bytes, skipped, count, next_row = int(np.prod(job.shape)), [], 0, -1
 
     def attempt(numbered: tuple[int, Item]) -> tuple[int, np.ndarray | str]:
         return numbered[0], decode_item(numbered[1], job.shape)
@@ -78,7 +78,10 @@ def decode_chunk(job: Job, places: range, file: BinaryIO, tell: Tell, pool: Exec
                 f"cannot read the picture {job.pictures.name(number)} ({result}); mend or remove it, or set "
                 "data.skip_unreadable to true"
             )
+        count += 1
         tell(1)
+    if count != len(places):
+        raise RequestError(f"the data hold fewer pictures than they say: {count:,} of {len(places):,} from {places.start:,} on")
     file.flush()
     os.fsync(file.fileno())  # before anyone notes that it is done: a power cut must not leave the note alone
     return Chunk(places, skipped)

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from utils.errors import RequestError, one_line
 REQUIREMENTS = "requirements-parquet.txt"
 IMAGES, LABELS = ("image", "img", "picture"), ("label", "labels", "class")  # names of columns, the likeliest first
 BATCH = 64  # rows that are in memory at once
+MOST_PARTS = 16  # of a group of rows
 SPLIT = re.compile(r"(?:^|/)(train|test|validation|valid|val|dev)(?:[-_.0-9]|/|$)")
 
 
@@ -61,33 +63,32 @@ class ParquetPictures(Pictures):
         return f"{path}: row {number - min(g[2].start for g in self.groups if g[0] == path)}"
 
     def chunks(self, size: int) -> list[range]:
-        """Groups of rows: to read from the middle of one means to read all before."""
-        return [places for _, _, places in self.groups if places]
+        """Groups of rows, a large one in a few parts: to begin inside of one means to read all before."""
+        chunks = []
+        for _, _, held in self.groups:
+            step = max(size, -(-len(held) // MOST_PARTS))
+            chunks += [range(start, min(start + step, held.stop)) for start in range(held.start, held.stop, step)]
+        return chunks
 
     def read(self, places: range, limit: int | None = None) -> Iterator[tuple[int, Item]]:
+        for path, group, held in self.groups:
+            part = range(max(held.start, places.start), min(held.stop, places.stop))
+            if part:
+                cells = islice(self._cells(path, group), part.start - held.start, None)
+                yield from ((number, content_of(cell)) for number, cell in zip(part, cells))
+
+    def _cells(self, path: str, group: int) -> Iterator:
+        """The pictures of a group of rows, pyarrow's scalars, a few in memory at once."""
         import pyarrow
 
-        image = self.columns.image
-        wanted = f"{image}.bytes" if self.columns.is_struct else image
-        for path, group, held in self.groups:
-            number = held.start
-            if held.start >= places.stop or held.stop <= places.start:
-                continue
-            try:
-                with opened(path) as file:
-                    for batch in file.iter_batches(BATCH, row_groups=[group], columns=[wanted]):
-                        cells = batch.column(0).field("bytes") if self.columns.is_struct else batch.column(0)
-                        if number + len(cells) > places.start:
-                            for cell in cells:
-                                if places.start <= number < places.stop:
-                                    yield number, content_of(cell)
-                                number += 1
-                        else:
-                            number += len(cells)
-                        if number >= places.stop:
-                            break
-            except (pyarrow.ArrowException, OSError) as error:
-                raise RequestError(f"{path} is damaged ({why(error)}); take another copy of it") from None
+        column, is_struct = self.columns.image, self.columns.is_struct
+        try:
+            with opened(path) as file:
+                wanted = [f"{column}.bytes" if is_struct else column]
+                for batch in file.iter_batches(BATCH, row_groups=[group], columns=wanted):
+                    yield from batch.column(0).field("bytes") if is_struct else batch.column(0)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise RequestError(f"{path} is damaged ({why(error)}); take another copy of it") from None
 
     def some(self, count: int, limit: int) -> Iterator[Item]:
         """At most `count` of the first rows of groups that are evenly spread."""

@@ -111,6 +111,7 @@ class PictureSet(NamedTuple):
     class_names: tuple[str, ...]  # one a class, in the order of the labels
     has_labels: bool  # whether `read` gives labels
     archives: tuple[Archive, ...] = ()  # none: nothing to download
+    labels_by: str = ""  # where the labels come from, where the same `files` may give several
     left_out: Mapping[str, int] = {}  # what lies beside the pictures and is not taken: how many of each kind
     notes: tuple[str, ...] = ()  # what a user should be told of how the files were understood
     keep: Callable[[], None] = lambda: None  # called when the cache is being built: keeps what was slow to find

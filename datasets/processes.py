@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 
 from datasets.decoding import Chunk, Job, Tell, Unreadable, decode_chunk, quiet_pillow
@@ -30,10 +31,7 @@ def decode_in_processes(job: Job, chunks: Sequence[range], tell: Tell, process_n
     They end with this one, however it ends: they notice that nobody listens. Raises what `decode_chunk` does, and
     RequestError where one of them is killed.
     """
-    idle, lock = queue.SimpleQueue(), threading.Lock()
-    workers = [start_worker(job) for _ in range(process_num)]
-    for worker in workers:
-        idle.put(worker)
+    idle, lock, workers, futures = queue.SimpleQueue(), threading.Lock(), [], []
 
     def locked_tell(count: int) -> None:
         with lock:
@@ -46,35 +44,40 @@ def decode_in_processes(job: Job, chunks: Sequence[range], tell: Tell, process_n
         finally:
             idle.put(worker)
 
-    with ThreadPoolExecutor(process_num) as pool:
-        futures = [pool.submit(decode, places) for places in chunks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-            for worker in workers:
-                worker.kill()
-                worker.wait()
+    try:
+        with ThreadPoolExecutor(process_num) as pool:
+            try:
+                for _ in range(process_num):
+                    workers.append(start_worker(job))
+                    idle.put(workers[-1])
+                futures = [pool.submit(decode, places) for places in chunks]
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                for future in futures:
+                    future.cancel()
+                for worker in workers:
+                    worker.kill()  # whoever waits for its answer finds that there is none
+    finally:
+        for worker in workers:
+            worker.communicate()  # closes the pipes
 
 
 def start_worker(job: Job) -> subprocess.Popen:
     """A process that has been given the job and waits for places."""
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from datasets.processes import work; work()"
     worker = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    pickle.dump(job, worker.stdin)
-    worker.stdin.flush()
+    with suppress(OSError):  # it has ended, which is found when it is asked
+        pickle.dump(job, worker.stdin)
+        worker.stdin.flush()
     return worker
 
 
 def ask(worker: subprocess.Popen, places: range, tell: Tell) -> Chunk:
     """Has a process decode the pictures at `places`."""
-    try:
+    with suppress(OSError):  # it has ended, which is found below
         worker.stdin.write(b"%d %d\n" % (places.start, places.stop))
         worker.stdin.flush()
-    except OSError:
-        pass  # it has ended, which is found below
     for line in worker.stdout:
         kind, value = json.loads(line)
         match kind:

@@ -72,7 +72,7 @@ def test_several_processes_build_what_one_does(dataset, tmp_path, numbered, cont
     else:
         write_zip(path, content) if kind == "zip" else write_tar(path, content, "w:gz")
     assert np.array_equal(dataset(data_path=str(path)).load().images, rows(numbered))
-    assert two_processes == [(2, 4 if kind == "parquet" else 30)]
+    assert two_processes == [(2, 31 if kind == "parquet" else 30)]
     assert all(path.suffix in (".npy", ".npz") for path in cache_files(tmp_path))
 
 

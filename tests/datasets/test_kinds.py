@@ -103,7 +103,9 @@ def test_edm_labels(dataset, tmp_path, kind):
     images, labels, names = data.load(require_labels=True)
     assert labels.tolist() == [3, 1, 1, 0, 0, 0] and names == ("0", "1", "2", "3") == data.class_names()
     assert len(images) == 6 and data.survey().left_out == {}
-    assert dataset(data_path=str(place), class_from_folder=True).load().class_names == CLASSES
+    by_folder = dataset(data_path=str(place), class_from_folder=True).load()
+    assert by_folder.class_names == CLASSES and by_folder.labels.tolist() == LABELS
+    assert data.load().labels.tolist() == [3, 1, 1, 0, 0, 0]
     if kind == "folder":
         (place / "dataset.json").write_bytes(edm_labels([1, 1, 1, 0, 0, 0]))
         assert data.load().labels.tolist() == [1, 1, 1, 0, 0, 0] and data.num_classes() == 2
