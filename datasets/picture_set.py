@@ -90,6 +90,10 @@ class ArrayPictures(Pictures):
     def read(self, places: range, limit: int | None = None) -> Iterator[tuple[int, Item]]:
         yield from zip(places, self.pixels[places.start : places.stop])
 
+    def some(self, count: int, limit: int) -> Iterator[Item]:
+        """The first: they are of one size."""
+        yield from self.pixels[:1]
+
 
 class Items(NamedTuple):
     """What is to be decoded, and the class of each: int64 (N,), by the pictures' numbers, or None where they are not known."""

@@ -100,9 +100,7 @@ def make_report(pictures: PictureSet, decoded: Decoded) -> Report:
     with warnings.catch_warnings():
         quiet_pillow()
         heads = [head for item in files.some(MOST_HEADS, HEAD_BYTES) if (head := head_of(item)) is not None]
-    same_size = not files.is_encoded and len(heads) > 0
-    looked_at = len(files) if same_size else len(heads)
-    times = len(files) // len(heads) if same_size else 1
+    times = 1 if files.is_encoded else len(files)  # of an array the first is looked at: they are of one size
     classes = []
     if decoded.labels is not None:
         counts = np.bincount(decoded.labels, minlength=len(pictures.class_names))
@@ -111,7 +109,7 @@ def make_report(pictures: PictureSet, decoded: Decoded) -> Report:
     return Report(
         len(decoded.images),
         decoded.images.shape[1:],
-        looked_at,
+        len(heads) * times,
         Counter({size: number * times for size, number in Counter((head.width, head.height) for head in heads).items()}),
         Counter({mode: number * times for mode, number in Counter(head.mode for head in heads).items()}),
         classes,

@@ -40,11 +40,12 @@ class Survey(NamedTuple):
 
 def survey_pictures(pictures: PictureSet, image_size: int) -> Survey:
     """Of pictures of the user's own."""
+    files = pictures.read().pictures
     with warnings.catch_warnings():
         quiet_pillow()
-        heads = [head_of(item) for item in pictures.read().pictures.some(LOOKED_AT, HEAD_BYTES)]
+        heads = [head_of(item) for item in files.some(LOOKED_AT, HEAD_BYTES)]
     smaller = sum(head is not None and min(head.width, head.height) < image_size for head in heads)
     looked_at, picture_num = len(heads), pictures.picture_num
-    if looked_at == 1:  # an array: they are all of one size
+    if not files.is_encoded:  # an array, of which the first is looked at: they are of one size
         looked_at, smaller = picture_num, smaller * picture_num
     return Survey(picture_num, dict(pictures.left_out), looked_at, smaller, image_size, pictures.notes)
