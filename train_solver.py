@@ -34,7 +34,7 @@ from training.labels import classes_of
 from training.plan import plan_lines
 from training.monitor import TrainingMonitor
 from training.optimizers import build_optimizer, set_learning_rate
-from training.previews import draw_sheet, picture_warnings
+from training.previews import DATA_PICTURES, draw_sheet, picture_warnings
 from training.progress import PreviewPlan, ProgressBar
 from training.recovery import rewind
 from training.run_folder import find_state, lock_run_folder, output_lines, write_snapshot, write_weights
@@ -45,7 +45,7 @@ from training.step import StepOptions, equal_parts, train_step
 from training.trial import trial_step
 from utils.background import Background
 from utils.classes import Classes
-from utils.compiling import compile_in_place
+from utils.compiling import capture_in_place, compile_in_place
 from utils.config import load_settings, to_yaml
 from utils.device import be_deterministic, check_training_memory, pick_channels_last, pick_device
 from utils.distributed import Ranks, silence_other_ranks
@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     ranks = Ranks(settings.run.device)
     if ranks.device.type == "cpu":
         part = settings.train.batch_size // (settings.train.accumulate * ranks.size)
-        use_threads(part, settings.model.base_channels, settings.data.image_size // settings.model.patch_size)
+        use_threads(part, settings.model.base_channels, int(np.prod(settings.data.shape[1:])) // settings.model.patch_size**2)
     dataset = ImageDataset(**settings.data.model_dump())
     picture_num = check_request(settings, dataset, folder, ranks)
     print_plan(settings, dataset, picture_num, folder, ranks)
@@ -81,7 +81,7 @@ def main(args: argparse.Namespace) -> int:
 
     with ExitStack() as exit_stack:
         state = ranks.broadcast_from_rank0(lambda: start_run(settings, folder, args.resume, exit_stack))
-        data = dataset.load(require_labels=settings.model.num_classes > 0)
+        data = dataset.load(require_labels=settings.model.num_classes > 0, cropped=False)
         model = build_network(settings, ranks)
         diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
         trainer = build_trainer(settings, model, ranks)
@@ -136,7 +136,7 @@ def build_batches(settings: Settings, data: LabelledImages, ranks: Ranks) -> Bat
     """The batches of a training on the pictures, and on their labels where the network has classes: this rank's rows."""
     batch_size, seed, flip = settings.train.batch_size, settings.run.seed, settings.data.horizontal_flip
     labels, rows = data.labels if settings.model.num_classes else None, ranks.rows(batch_size)
-    return Batches(data.images, batch_size, seed, flip, ranks.device, labels=labels, rows=rows)
+    return Batches(data.images, batch_size, seed, flip, ranks.device, labels=labels, cropped_to=data.cropped_to, rows=rows)
 
 
 def build_network(settings: Settings, ranks: Ranks) -> nn.Module:
@@ -175,15 +175,15 @@ def train(
     train = settings.train
     schedule = schedule_of(settings, len(batches.images))
     network, ema_network = networks_of(trainer, settings, schedule.total_steps, ranks)
-    preview = previewer(settings, trainer, ema_network, diffusion, batches.images, ranks)
+    preview = previewer(settings, trainer, ema_network, diffusion, batches.examples(DATA_PICTURES), ranks)
     read_state = partial(find_state, folder, "auto", partial(check_same_run, settings, folder))
     options = step_options(settings)
     intervals = Intervals(train.log_every, train.sample_every, train.save_every, train.keep_every)
     timer = PreviewTimer(train.save_minutes if ranks.is_main else None)  # rank 0 decides for all
     log, stop = RunLog(folder, trainer.step, ranks.is_main), StopSignal()
-
     arithmetic = float32_products(precision_of(settings, ranks), ranks.device)
-    with arithmetic, progress_bar(settings, schedule, trainer.step, ranks) as progress, Background() as saving:
+    how = train.batch_size, preview_plan(settings), ranks.is_main, ranks.wait_for_device
+    with arithmetic, ProgressBar(schedule.total_steps, trainer.step, *how) as progress, Background() as saving:
         while True:
             step = trainer.step
             lr = schedule.learning_rate_at(step)
@@ -242,13 +242,14 @@ def step_options(settings: Settings) -> StepOptions:
 
 
 def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ranks: Ranks) -> tuple[Network, Network]:
-    """The network and its average as they are called: compiled, shared by the ranks, in their precision."""
+    """The network and its average as they are called: compiled or captured, shared by the ranks, in their precision."""
     # By the whole run's length: going on with it must not compile otherwise.
-    parts, precision = settings.train.accumulate, precision_of(settings, ranks)
-    own, _ = equal_parts(ranks.rows(settings.train.batch_size), parts)[0]
-    trial = partial(trial_step, trainer.model, precision, ranks.device, own.stop - own.start, settings.data.image_size)
-    how = {"try_out": trial, "in_parts": parts > 1}
+    parts, precision, batch_size = settings.train.accumulate, precision_of(settings, ranks), settings.train.batch_size
+    own, _ = equal_parts(ranks.rows(batch_size), parts)[0]
+    of_batch = own.stop - own.start, batch_size, settings.data.shape[1:]
+    how = {"try_out": partial(trial_step, trainer.model, precision, ranks.device, *of_batch), "in_parts": parts > 1}
     compile_in_place(trainer.model, settings.run.compile, ranks.device, total_steps, **how)
+    capture_in_place(trainer.ema.model, settings.run.compile, ranks.device)
     models = ranks.wrap_model(trainer.model), trainer.ema.model
     return tuple(at_precision(model, precision, ranks.device) for model in models)
 
@@ -269,12 +270,11 @@ def previewer(
     return partial(draw_sheet, network, diffusion, info, seeds, images, sample.batch_size, ranks, **asked)
 
 
-def progress_bar(settings: Settings, schedule: TrainingSchedule, step: int, ranks: Ranks) -> ProgressBar:
-    """The bar from `step` on. It also prints how long everything will take, once it is known."""
+def preview_plan(settings: Settings) -> PreviewPlan:
+    """When the network's drawings are looked at, and what they cost."""
     train, sample = settings.train, settings.sample
     calls = sample.sample_num * SampleInfo.parse(sample.sample_info).network_calls
-    previews = PreviewPlan(train.sample_every, first_interval(train.save_minutes), calls)
-    return ProgressBar(schedule.total_steps, step, train.batch_size, previews, ranks.is_main, ranks.wait_for_device)
+    return PreviewPlan(train.sample_every, first_interval(train.save_minutes), calls)
 
 
 def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, folder: Path, ranks: Ranks) -> None:
@@ -283,13 +283,14 @@ def print_plan(settings: Settings, dataset: ImageDataset, picture_num: int, fold
     lines = plan_lines(
         data_name=settings.data_name,
         picture_num=picture_num,
-        shape=(data.image_channel, data.image_size, data.image_size),
+        shape=data.shape,
         survey=dataset.survey().lines() if ranks.is_main else [],
         parameter_num=parameter_count(settings.model_arguments()),
         where=f"{ranks.device.type} in {precision_of(settings, ranks)}",
         batch_size=settings.train.batch_size,
         total_steps=schedule_of(settings, picture_num).total_steps,
         processes=ranks.size,
+        previews=preview_plan(settings),
         folder=folder,
     )
     print("\n".join(lines), flush=True)

@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from benchmarks.contestants import picture_folder  # noqa: E402
 from benchmarks.side_by_side import parser, ratio, synchronize, take_turns, write_result  # noqa: E402

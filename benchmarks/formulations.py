@@ -16,15 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import nn
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
 
 from benchmarks.side_by_side import parser, ratio, take_turns, write_result  # noqa: E402
 from models import build_model, unet  # noqa: E402
 from utils.config import load_settings  # noqa: E402
+from utils.cuda_graphs import CudaRecorder, GraphedCall  # noqa: E402
 from utils.device import reuse_freed_memory  # noqa: E402
 from utils.precision import at_precision  # noqa: E402
 
@@ -70,6 +73,10 @@ def formulations(model: nn.Module, args) -> dict[str, Formulation]:
             compiled = copy.deepcopy(each.network)
             compiled.compile()
             found[f"{name}, compiled"] = each._replace(network=compiled)
+            if args.device == "cuda":
+                captured = copy.deepcopy(each.network)
+                captured._compiled_call_impl = GraphedCall(captured, CudaRecorder(torch.device("cuda")), print, plain_calls=0)
+                found[f"{name}, CUDA graphs"] = each._replace(network=captured)
     return found
 
 
@@ -79,7 +86,7 @@ def main() -> None:
     options.add_argument("--work", nargs="+", choices=["train", "draw"], default=["train", "draw"])
     options.add_argument("--batch_size", type=int, help="(by data set)")
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--compile", action="store_true", help="also compiled, which takes minutes on a CPU")
+    options.add_argument("--compile", action="store_true", help="also compiled (minutes on a CPU), and on CUDA as graphs")
     options.add_argument("--bf16", action="store_true")
     options.add_argument("--give_memory_back", action="store_true", help="without utils.device.reuse_freed_memory")
     args = options.parse_args()

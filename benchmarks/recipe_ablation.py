@@ -25,11 +25,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from benchmarks.contestants import Contestant, How, ours  # noqa: E402
 from benchmarks.paired import MARGINS, MOST  # noqa: E402

@@ -11,9 +11,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import torch  # noqa: E402
 
 from benchmarks.contestants import Contestant  # noqa: E402
 from benchmarks.side_by_side import flops, parser, ratio, take_turns, write_result  # noqa: E402

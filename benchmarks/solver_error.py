@@ -9,10 +9,12 @@ the ODE's own solution. UniPC is measured at order 2 and 3; samplers.UNIPC_ORDER
 import sys
 from pathlib import Path
 
-import torch
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import torch  # noqa: E402
 
 from diffusion import SampleInfo, build_diffusion, samplers  # noqa: E402
 from models import build_model  # noqa: E402

@@ -13,12 +13,14 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
-from utils.threads import NUMBER_VARIABLES, WAIT_VARIABLES, use_threads, wait_passively  # noqa: E402
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+from utils.threads import NUMBER_VARIABLES, WAIT_VARIABLES, threads_for, use_threads  # noqa: E402
 
 ENTRIES = {"digits": "Mnist_Mini", "emoji": "Emoji"}
 WAYS = {
@@ -33,7 +35,6 @@ BUSY = [sys.executable, "-c", "while True: pass"]
 
 def measure(work: str, size: str, seconds: float, all_threads: bool) -> float:
     """Steps of training, or calls of the network in drawing 16 pictures, a second; in this process, by its environment."""
-    wait_passively()
     import torch
 
     from diffusion import SampleInfo, build_diffusion
@@ -49,7 +50,7 @@ def measure(work: str, size: str, seconds: float, all_threads: bool) -> float:
     network = at_precision(model, pick_precision("auto", device), device)
     if work == "training":
         if not all_threads:
-            use_threads(count, model.base_channels, shape[1] // model.patch_size)
+            use_threads(count, model.base_channels, shape[1] * shape[2] // model.patch_size**2)
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
         x_0, noise, t = torch.randn(count, *shape), torch.randn(count, *shape), torch.randint(1000, (count,))
 
@@ -59,10 +60,11 @@ def measure(work: str, size: str, seconds: float, all_threads: bool) -> float:
             optimizer.step()
             return 1
     else:
-        info = SampleInfo.parse("DDIM_10_0p0")
+        info, values = SampleInfo.parse("DDIM_10_0p0"), 16 * model.base_channels * (shape[1] // model.patch_size) ** 2
 
         def step() -> int:
-            draw(network, diffusion, info, range(16), shape, device)
+            with nullcontext() if all_threads else threads_for(values):
+                draw(network, diffusion, info, range(16), shape, device)
             return info.steps
 
     step()

@@ -20,10 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from benchmarks.contestants import Contestant, How, ours, picture_folder  # noqa: E402
 from benchmarks.lucidrains import lucidrains, lucidrains_guided  # noqa: E402

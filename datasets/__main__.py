@@ -29,7 +29,8 @@ def main() -> int:
     print(f"Output:     {path}", flush=True)
     data = ImageDataset(**settings.data.model_dump() | {"skip_unreadable": True})
     pictures, decoded = data.decode(args.split)
-    report = make_report(pictures, decoded)
+    decoded = decoded._replace(images=data.load(args.split).images)  # cropped once, where that is still to be done
+    report = make_report(pictures, decoded, data.shaping)
     print("\n".join(report.lines()))
     rows = sheet_rows(decoded.labels, len(decoded.images), len(pictures.class_names))
     columns = max(map(len, rows))

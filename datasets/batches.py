@@ -8,6 +8,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from datasets.crops import crop, draw_places
 from utils.device import upload
 from utils.seeds import generator
 
@@ -47,23 +48,25 @@ class Batches:
         device: torch.device,
         *,
         labels: np.ndarray | None = None,
+        cropped_to: tuple[int, int, int] | None = None,
         rows: slice = slice(None),
         resident_bytes: int | None = None,
     ):
         """`images` is uint8 (N, C, H, W), N >= 1, and `labels` int64 (N,), such as `ImageDataset.load` gives; half of a
-        batch's pictures, by chance, are mirrored where `horizontal_flip` says so. `rows` are those of each batch that are
-        this process's share."""
-        assert images.dtype == np.uint8 and images.ndim == 4 and len(images) >= 1, (images.dtype, images.shape)
+        batch's pictures, by chance, are mirrored where `horizontal_flip` says so. `cropped_to`, (C, H, W): `images` are slots,
+        (N, K), of which each batch has other crops. `rows` are those of each batch that are this process's share."""
+        wanted_dim = 4 if cropped_to is None else 2
+        assert images.dtype == np.uint8 and images.ndim == wanted_dim and len(images) >= 1, (images.dtype, images.shape)
         assert labels is None or (labels.dtype == np.int64 and labels.shape == (len(images),)), (labels, images.shape)
         assert batch_size >= 1, batch_size
         device = torch.device(device)
         if device.type == "cuda" and device.index is None:
             device = torch.device("cuda", torch.cuda.current_device())  # the thread has a current device of its own
         self.images, self.batch_size, self.seed = images, batch_size, seed
-        self.horizontal_flip, self.device, self.rows = horizontal_flip, device, rows
+        self.horizontal_flip, self.cropped_to, self.device, self.rows = horizontal_flip, cropped_to, device, rows
         self._labels = None if labels is None else torch.from_numpy(labels)  # (N,), on the CPU
         self._orders: dict[int, Tensor] = {}
-        self._resident: Tensor | None = None  # (N, C, H, W)
+        self._resident: Tensor | None = None  # (N, C, H, W) or (N, K)
         if images.nbytes <= (resident_limit(device) if resident_bytes is None else resident_bytes):
             self._resident = self._to_device()
         else:
@@ -93,17 +96,30 @@ class Batches:
             return torch.zeros(self.batch_size, dtype=torch.bool)[self.rows]
         return torch.randint(2, (self.batch_size,), generator=generator("cpu", self.seed, "flip", k)).bool()[self.rows]
 
+    def places(self, k: int) -> Tensor:
+        """Where batch k's pictures, `rows` of it, are cropped: int64 (R, 2), on the CPU; see `crop`."""
+        return draw_places(self.batch_size, generator("cpu", self.seed, "crop", k))[self.rows]
+
+    def examples(self, count: int) -> np.ndarray:
+        """The pictures, to look at: uint8 (N, C, H, W). Of slots `count` of them at most, evenly spread, each cropped once."""
+        if self.cropped_to is None:
+            return self.images
+        some = torch.from_numpy(np.array(self.images[:: -(-len(self.images) // count)]))
+        return crop(some, draw_places(len(some), generator("cpu", self.seed, "examples")), self.cropped_to).numpy()
+
     def __getitem__(self, k: int) -> Batch:
         """Batch k, `rows` of it."""
         labels = None if self._labels is None else upload(self._labels[self.indices(k)], self.device)
         return Batch(self._images_of(k), labels)
 
     def _images_of(self, k: int) -> Tensor:
-        """The pictures of batch k, `rows` of it, flipped where they are to be: uint8 (R, C, H, W) on the device."""
+        """The pictures of batch k, `rows` of it, cropped and flipped as they are to be: uint8 (R, C, H, W) on the device."""
         if self._resident is None:
             pictures = upload(self._read(k), self.device)
         else:
             pictures = self._resident.index_select(0, upload(self.indices(k), self.device))
+            if self.cropped_to is not None:
+                pictures = crop(pictures, upload(self.places(k), self.device), self.cropped_to)
         if not self.horizontal_flip:
             return pictures
         mirrored = upload(self.flips(k), self.device)[:, None, None, None]  # (R, 1, 1, 1)
@@ -128,15 +144,17 @@ class Batches:
         return resident
 
     def _read(self, k: int) -> Tensor:
-        """Batch k from `images`, before flips: uint8 (R, C, H, W) on the CPU. Sets the thread to work on the next."""
+        """Batch k from `images`, cropped, before flips: uint8 (R, C, H, W) on the CPU. Sets the thread to work on the next."""
         if self._ahead is not None and self._ahead[0] == k:
             pictures = self._ahead[1].result()
         else:
-            pictures = self._gather(self.indices(k))
+            pictures = self._gather(k, self.indices(k))
         # The indices are worked out here, not in the thread: the permutations have one user.
-        self._ahead = (k + 1, self._reader.submit(self._gather, self.indices(k + 1)))
+        self._ahead = (k + 1, self._reader.submit(self._gather, k + 1, self.indices(k + 1)))
         return pictures
 
-    def _gather(self, indices: Tensor) -> Tensor:
-        pictures = torch.from_numpy(self.images[indices.numpy()])  # (R, C, H, W)
+    def _gather(self, k: int, indices: Tensor) -> Tensor:
+        pictures = torch.from_numpy(self.images[indices.numpy()])  # (R, C, H, W), or slots (R, K)
+        if self.cropped_to is not None:
+            pictures = crop(pictures, self.places(k), self.cropped_to)
         return pictures.pin_memory() if self.device.type == "cuda" else pictures

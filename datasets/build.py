@@ -16,6 +16,7 @@ import numpy as np
 from datasets.decoding import Chunk, Job, Unreadable, core_num, decode_in_threads
 from datasets.picture_set import Pictures, PictureSet
 from datasets.processes import decode_in_processes
+from datasets.shaping import Shaping
 from utils.bars import interrupt_says, progress_bar
 from utils.errors import RequestError, counted
 
@@ -26,8 +27,8 @@ MANY = 8192  # pictures for which processes are worth their start: about a secon
 class PartialFile:
     """Pictures on their way to a cache file: `path`, whose header says how many rows it will have, and its journal."""
 
-    def __init__(self, path: str, made_from: str, picture_num: int, shape: tuple[int, int, int], skip_unreadable: bool):
-        """Goes on with the file at `path` if it is of these pictures, which `made_from` tells; else begins it."""
+    def __init__(self, path: str, made_from: str, picture_num: int, shape: tuple[int, ...], skip_unreadable: bool):
+        """Goes on with the file at `path` if it is of these pictures, which `made_from` tells; else begins one."""
         self.path, self.journal = path, f"{path}.journal"
         self.picture_num, self.shape = picture_num, shape
         self.what = json.dumps([made_from, picture_num, list(shape)])
@@ -118,7 +119,7 @@ def build(
     temporary: str,
     made_from: str,
     pictures: PictureSet,
-    shape: tuple[int, int, int],
+    shaping: Shaping,
     skip_unreadable: bool,
     progress: bool,
 ) -> list[Unreadable]:
@@ -131,11 +132,11 @@ def build(
     if items.labels is not None:
         check_labels(pictures, len(items.pictures), items.labels)
     pictures.keep()
-    check_room(os.path.dirname(path), temporary, len(items.pictures) * int(np.prod(shape)))
-    part = PartialFile(temporary, made_from, len(items.pictures), shape, skip_unreadable)
+    check_room(os.path.dirname(path), temporary, len(items.pictures) * int(np.prod(shaping.stored)))
+    part = PartialFile(temporary, made_from, len(items.pictures), shaping.stored, skip_unreadable)
     try:
         with interrupt_says("stopped while decoding; the same command goes on with what is left"):
-            decode_rest(part, items.pictures, skip_unreadable, f"decoding {pictures.cache_name}", progress)
+            decode_rest(part, items.pictures, shaping, skip_unreadable, f"decoding {pictures.cache_name}", progress)
         skipped = part.skipped()
         if len(skipped) == part.picture_num:
             first = f"{skipped[0].name} ({skipped[0].reason})"
@@ -153,13 +154,15 @@ def build(
     return skipped
 
 
-def decode_rest(part: PartialFile, pictures: Pictures, skip_unreadable: bool, title: str, progress: bool) -> None:
+def decode_rest(
+    part: PartialFile, pictures: Pictures, shaping: Shaping, skip_unreadable: bool, title: str, progress: bool
+) -> None:
     """Decodes what `part` does not hold yet. The bar says how long it will take."""
     chunks = pictures.chunks(max(1, BLOCK_BYTES // int(np.prod(part.shape))))
     rest = [places for places in chunks if (places.start, places.stop) not in part.done]
     if not rest:
         return
-    job, left = Job(pictures, part.shape, part.path, part.start, skip_unreadable), sum(map(len, rest))
+    job, left = Job(pictures, shaping, part.path, part.start, skip_unreadable), sum(map(len, rest))
     bar = progress_bar(len(pictures), "picture", initial=len(pictures) - left, title=title, visible=progress)
     with bar, closing(decoded(job, rest, left, bar.update)) as finished:
         for chunk in finished:

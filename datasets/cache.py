@@ -1,7 +1,8 @@
 """Every picture decoded once, into one file that is mapped into memory from then on.
 
-The file is an .npy of the pictures, uint8 (N, C, S, S); after it another of their labels, int64 (N,) or (0,): none; and after
-that one of bytes, a JSON list of the pictures that could not be read and are not in it: [number, name, reason] each.
+The file is an .npy of the pictures, uint8 (N, C, H, W); after it another of their labels, int64 (N,) or (0,): none; and after
+that one of bytes, a JSON list of the pictures that could not be read and are not in it: [number, name, reason] each. Pictures
+that are to be cropped at random are kept in slots instead, uint8 (N, K): see datasets/crops.py.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ import numpy as np
 from datasets.build import build
 from datasets.decoding import Unreadable
 from datasets.picture_set import PictureSet
+from datasets.shaping import Shaping
 from utils.errors import RequestError, counted, reason_of
 from utils.files import exclusive, folder_made
 
@@ -25,7 +27,8 @@ SHOWN_PATHS = 10
 
 
 class Decoded(NamedTuple):
-    """A set from its cache: uint8 (N, C, S, S), a read-only memory map, int64 (N,) or None, and what is not among them."""
+    """A set from its cache: uint8 (N, C, H, W) or slots (N, K), a read-only memory map, int64 (N,) or None, and what is not
+    among them."""
 
     images: np.ndarray
     labels: np.ndarray | None
@@ -33,26 +36,25 @@ class Decoded(NamedTuple):
 
 
 def load_cached(
-    pictures: PictureSet, image_size: int, image_channel: int, skip_unreadable: bool, cache_dir: str, progress: bool
+    pictures: PictureSet, shaping: Shaping, skip_unreadable: bool, cache_dir: str, progress: bool
 ) -> Decoded:
     """The decoded set, from its cache file. Builds the file where need be.
 
     Raises RequestError: a picture cannot be read (or none can), or the cache cannot be written.
     """
     cache_dir = os.path.realpath(os.path.expanduser(cache_dir))
-    prefix = f"{pictures.cache_name}_{image_channel}x{image_size}_{identity(pictures)}"
-    shape = (image_channel, image_size, image_size)
-    made_from = fingerprint(pictures, shape)
+    prefix = f"{pictures.cache_name}_{shaping.name}_{identity(pictures)}"
+    made_from = fingerprint(pictures, shaping)
     path = os.path.join(cache_dir, f"{prefix}_{made_from}.npy")
-    decoded = open_cache(path, shape, pictures.has_labels, skip_unreadable)
+    decoded = open_cache(path, shaping.stored, pictures.has_labels, skip_unreadable)
     if decoded is not None:
         return decoded
     try:
         with folder_made(cache_dir), exclusive(os.path.join(cache_dir, f".{prefix}.lock")):
             # Asked again: another process may have built it while this one waited.
-            if open_cache(path, shape, pictures.has_labels, skip_unreadable) is None:
+            if open_cache(path, shaping.stored, pictures.has_labels, skip_unreadable) is None:
                 temporary = os.path.join(cache_dir, f".{prefix}.tmp")
-                skipped = build(path, temporary, made_from, pictures, shape, skip_unreadable, progress)
+                skipped = build(path, temporary, made_from, pictures, shaping, skip_unreadable, progress)
                 report_skipped(skipped)
             for name in os.listdir(cache_dir):
                 if name.startswith(f"{prefix}_") and name.endswith(".npy") and name != os.path.basename(path):
@@ -62,7 +64,7 @@ def load_cached(
         raise RequestError(
             f"cannot write the decoded pictures to {cache_dir} ({reason_of(error)}); set data.cache_dir"
         ) from error
-    decoded = open_cache(path, shape, pictures.has_labels, skip_unreadable)
+    decoded = open_cache(path, shaping.stored, pictures.has_labels, skip_unreadable)
     assert decoded is not None, path
     return decoded
 
@@ -72,10 +74,12 @@ def identity(pictures: PictureSet) -> str:
     return digest([pictures.source, pictures.root, pictures.split])[:8]
 
 
-def fingerprint(pictures: PictureSet, shape: tuple[int, int, int]) -> str:
+def fingerprint(pictures: PictureSet, shaping: Shaping) -> str:
     """Changes with the names, sizes and times of the files, and with what is made of them."""
     # "False" stood for skip_unreadable, which the file itself now tells; without it every cache would be made anew.
-    parts = [str(DECODE_VERSION), str(shape), "False", str(pictures.has_labels) + pictures.labels_by]
+    parts = [str(DECODE_VERSION), str(shaping.shape), "False", str(pictures.has_labels) + pictures.labels_by]
+    if not shaping.is_plain:  # squares were cached before there was a choice
+        parts.append(shaping.name)
     for name in pictures.files:
         try:
             status = os.stat(pictures.path(name))
@@ -90,7 +94,7 @@ def digest(parts: list[str]) -> str:
     return hashlib.sha256(os.fsencode("\0\0".join(parts))).hexdigest()
 
 
-def open_cache(path: str, shape: tuple[int, int, int], has_labels: bool, skip_unreadable: bool) -> Decoded | None:
+def open_cache(path: str, shape: tuple[int, ...], has_labels: bool, skip_unreadable: bool) -> Decoded | None:
     """What the cache file holds; None where it is missing, is not whole, or lacks pictures and must not."""
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""One picture, from a file or an array -> uint8 (C, S, S): upright, on white, centre-cropped, resized, grey or RGB."""
+"""One picture, from a file or an array -> uint8 of one shape: upright, on white, grey or RGB; see datasets/shaping.py."""
 
 import io
 import os
@@ -9,7 +9,9 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+
+from datasets.shaping import Shaping, shaped
 
 # What a file is follows from its content, not from its name. Only plain bitmap decoders may look at it: Pillow would
 # otherwise hand, say, an EPS file that is called x.jpg to Ghostscript. Each with the endings of its files.
@@ -32,6 +34,7 @@ OPTIONAL = {
 }
 READ_FORMATS = tuple(name for name in FORMATS if OPTIONAL.get(name, True))
 EXTENSIONS = tuple(ending for name in READ_FORMATS for ending in FORMATS[name])
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 LARGEST_FILE = 2**30  # bytes: some of Pillow's decoders begin by reading the whole file
 # An AVIF file's stream may be larger than its header says, up to the 16,384 x 16,384 at which libavif itself stops.
 ONE_AVIF_AT_A_TIME = threading.Lock()
@@ -54,8 +57,8 @@ class UnreadablePictureError(Exception):
     """A file that cannot be decoded. Its message is one line: the reason, without the path."""
 
 
-def decode_file(file: str | bytes, image_size: int, image_channel: int) -> np.ndarray:
-    """The picture in a file, its path or its content, the first where it holds several: uint8 (C, S, S).
+def decode_file(file: str | bytes, shaping: Shaping) -> np.ndarray:
+    """The picture in a file, its path or its content, the first where it holds several: uint8 `shaping.stored`.
 
     Raises UnreadablePictureError.
     """
@@ -65,10 +68,11 @@ def decode_file(file: str | bytes, image_size: int, image_channel: int) -> np.nd
             if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
                 raise UnreadablePictureError(f"{picture.width} x {picture.height} pixels may be a decompression bomb")
             # A large JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize its work.
-            picture.draft(None, (2 * image_size, 2 * image_size))
+            target = 2 * max(shaping.box)
+            picture.draft(None, (target, target))
             with ONE_AVIF_AT_A_TIME if picture.format == "AVIF" else nullcontext():
                 picture.load()
-            return square_pixels(ImageOps.exif_transpose(picture), image_size, image_channel)
+            return decode_picture(ImageOps.exif_transpose(picture), shaping)
     except UnreadablePictureError:
         raise
     except (*TELLING, *SPEECHLESS) as error:
@@ -84,10 +88,14 @@ class Head(NamedTuple):
 
 
 def head_of_file(file: str | bytes) -> Head | None:
-    """The head of the picture in a file, its path or its first bytes; None where it has none."""
+    """The head of the picture in a file, its path or its first bytes; None where it has none.
+
+    A JPEG's as it is shown: of other formats the whole file might be read to know which side is up.
+    """
     try:
         with open_picture(file) as picture:
-            return Head(*picture.size, picture.mode)
+            is_turned = picture.format == "JPEG" and picture.getexif().get(ExifTags.Base.Orientation) in TURNED
+            return Head(*(picture.size[::-1] if is_turned else picture.size), picture.mode)
     except (UnreadablePictureError, *TELLING, *SPEECHLESS):  # which it was is said when the picture is decoded
         return None
 
@@ -121,28 +129,18 @@ def why_unreadable(error: Exception, file: str | bytes) -> str:
     return f"its content is damaged, which the decoder met as {type(error).__name__}{f' {text}' if text else ''}"
 
 
-def decode_array(array: np.ndarray, image_size: int, image_channel: int) -> np.ndarray:
-    """uint8 (H, W) or (H, W, 3) -> uint8 (C, S, S); the very same values where size and colour are right already."""
+def decode_array(array: np.ndarray, shaping: Shaping) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3) -> uint8 `shaping.stored`; the very same values where size and colour are right already."""
     assert array.dtype == np.uint8, array.dtype
-    return square_pixels(Image.fromarray(array), image_size, image_channel)
+    return decode_picture(Image.fromarray(array), shaping)
 
 
-def square_pixels(picture: Image.Image, image_size: int, image_channel: int) -> np.ndarray:
-    """An upright picture of any mode and shape -> uint8 (C, S, S).
+def decode_picture(picture: Image.Image, shaping: Shaping) -> np.ndarray:
+    """An upright picture of any mode and shape -> uint8 `shaping.stored`.
 
-    The largest centred square, resized with antialiasing (an odd pixel is left at the right or the bottom). One channel
-    is luma (ITU-R 601), three are RGB: a grey picture gets three equal ones.
+    One channel is luma (ITU-R 601), three are RGB: a grey picture gets three equal ones.
     """
-    assert image_channel in (1, 3), image_channel
-    picture = opaque(picture).convert("L" if image_channel == 1 else "RGB")
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    # Cropped first: the `box` of `resize` would let the filter see what is outside of it.
-    picture = picture.crop((left, top, left + side, top + side))
-    if side != image_size:
-        picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    pixels = np.asarray(picture).reshape(image_size, image_size, image_channel)  # (S, S, C)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (C, S, S)
+    return shaped(opaque(picture).convert("L" if shaping.channels == 1 else "RGB"), shaping)
 
 
 def opaque(picture: Image.Image) -> Image.Image:

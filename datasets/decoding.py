@@ -12,6 +12,7 @@ from PIL import Image
 
 from datasets.decode import Head, UnreadablePictureError, decode_array, decode_file, head_of_file
 from datasets.picture_set import Item, Pictures
+from datasets.shaping import Shaping
 from utils.errors import RequestError
 
 AHEAD = 64  # items that are read before they are decoded: each may be a whole file's bytes
@@ -26,11 +27,11 @@ class Unreadable(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Where pictures come from and go to: picture i, uint8 `shape` (C, H, W), to row i of `file`, where rows begin at byte
+    """Where pictures come from and go to: picture i, uint8 `shaping.stored`, to row i of `file`, where rows begin at byte
     `start`."""
 
     pictures: Pictures
-    shape: tuple[int, int, int]
+    shaping: Shaping
     file: str
     start: int
     skip_unreadable: bool
@@ -59,10 +60,10 @@ def decode_chunk(job: Job, places: range, file: BinaryIO, tell: Tell, pool: Exec
 
     RequestError for an unreadable picture unless such are skipped; OSError where the file cannot be written.
     """
-    row_bytes, skipped, count, next_row = int(np.prod(job.shape)), [], 0, -1
+    row_bytes, skipped, count, next_row = int(np.prod(job.shaping.stored)), [], 0, -1
 
     def attempt(numbered: tuple[int, Item]) -> tuple[int, np.ndarray | str]:
-        return numbered[0], decode_item(numbered[1], job.shape)
+        return numbered[0], decode_item(numbered[1], job.shaping)
 
     items = job.pictures.read(places)
     for number, result in map(attempt, items) if pool is None else map_ahead(pool, attempt, items):
@@ -87,14 +88,14 @@ def decode_chunk(job: Job, places: range, file: BinaryIO, tell: Tell, pool: Exec
     return Chunk(places, skipped)
 
 
-def decode_item(item: Item, shape: tuple[int, int, int]) -> np.ndarray | str:
-    """An item as uint8 (C, S, S); or what is wrong with it."""
+def decode_item(item: Item, shaping: Shaping) -> np.ndarray | str:
+    """An item as uint8 `shaping.stored`; or what is wrong with it."""
     if isinstance(item, UnreadablePictureError):
         return str(item)
     if isinstance(item, np.ndarray):
-        return decode_array(item, shape[1], shape[0])
+        return decode_array(item, shaping)
     try:
-        return decode_file(item, shape[1], shape[0])
+        return decode_file(item, shaping)
     except UnreadablePictureError as error:
         return str(error)
 

@@ -6,23 +6,28 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.cache import Decoded, load_cached
+from datasets.crops import cropped_once
 from datasets.downloads import check_files, require_files
 from datasets.facts import FACTS
 from datasets.picture_set import PictureSet
+from datasets.shaping import Shaping
 from datasets.sources import find_pictures, has_split
 from datasets.survey import Survey, survey_pictures
+from utils.shapes import Size, sides
 
 
 class LabelledImages(NamedTuple):
     """A split of a data set, decoded.
 
     images: uint8 (N, C, H, W), a read-only memory map. labels: int64 (N,), 0 ... num_classes - 1, or None where they
-    cannot be had. class_names: one name a class, () where there are no classes.
+    cannot be had. class_names: one name a class, () where there are no classes. cropped_to: where `images` are slots, (N, K),
+    that are still to be cropped: to what, (C, H, W).
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     class_names: tuple[str, ...]
+    cropped_to: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,25 +36,37 @@ class ImageDataset:
 
     source: one of FACTS. data_path: one's own pictures ("folder": a folder, or one of the files of `datasets.sources.KINDS`),
     the root of the downloads (torchvision's sets; None: data/), or None (the embedded sets). image_size, image_channel: what
-    every picture becomes, 1 grey or 3 RGB. horizontal_flip: whether a training mirrors half of them. download: fetch what is
-    missing. skip_unreadable: list broken pictures instead of refusing them. cache_dir: where the decoded pictures are kept.
-    class_from_folder: each folder directly below data_path, or in the archive, is a class ("folder" only).
+    every picture becomes, N x N pixels or (height, width), 1 grey or 3 RGB; crop, resize: how, see `Shaping`.
+    horizontal_flip: whether a training mirrors half of them. download: fetch what is missing. skip_unreadable: list broken
+    pictures instead of refusing them. cache_dir: where the decoded pictures are kept. class_from_folder: each folder
+    directly below data_path, or in the archive, is a class ("folder" only).
     """
 
     source: str
     data_path: str | None = None
-    image_size: int = 32
+    image_size: Size = 32
     image_channel: int = 3
+    crop: str = "center"
+    resize: Size | None = None
     horizontal_flip: bool = False
     download: bool = True
     skip_unreadable: bool = False
     cache_dir: str = "data/cache"
     class_from_folder: bool = False
 
-    def load(self, split: str = "train", progress: bool = True, *, require_labels: bool = False) -> LabelledImages:
+    @property
+    def shaping(self) -> Shaping:
+        """What every picture becomes."""
+        resize = self.resize if self.resize is None or isinstance(self.resize, int) else sides(self.resize)
+        return Shaping(self.image_channel, *sides(self.image_size), self.crop, resize)
+
+    def load(
+        self, split: str = "train", progress: bool = True, *, require_labels: bool = False, cropped: bool = True
+    ) -> LabelledImages:
         """Every picture of a split, and its class where it has one.
 
-        Sets are decoded into `cache_dir` when their files, the size or the channels have changed, and only then.
+        Sets are decoded into `cache_dir` when their files, the size or the channels have changed, and only then. With crop
+        random each picture has one crop, always the same; `cropped` False gives what `Batches` is to crop anew each time.
         `progress` shows a bar, on a terminal. Safe to call from several processes at once: one decodes, the others wait.
 
         Raises RequestError: no such source, split or folder, no pictures, files that are missing or cannot be downloaded,
@@ -57,19 +74,21 @@ class ImageDataset:
         written; with `require_labels`, also labels that cannot be had, and what would help.
         """
         pictures, decoded = self.decode(split, progress, require_labels=require_labels)
-        return LabelledImages(decoded.images, decoded.labels, pictures.class_names)
+        images, cropped_to = decoded.images, self.shaping.shape if self.crop == "random" else None
+        if cropped_to is not None and cropped:
+            images, cropped_to = cropped_once(images, cropped_to), None
+        return LabelledImages(images, decoded.labels, pictures.class_names, cropped_to)
 
     def decode(
         self, split: str = "train", progress: bool = True, *, require_labels: bool = False
     ) -> tuple[PictureSet, Decoded]:
-        """As `load`, with what is known of the files, and with the pictures that were skipped."""
+        """As `load` with `cropped` False, with what is known of the files, and with the pictures that were skipped."""
         assert self.image_channel in (1, 3), self.image_channel
-        assert self.image_size >= 1, self.image_size
+        assert min(sides(self.image_size)) >= 1, self.image_size
         pictures = self._find(split, require_labels)
         if pictures.archives:
             require_files(pictures, self.download)
-        shape = self.image_size, self.image_channel
-        return pictures, load_cached(pictures, *shape, self.skip_unreadable, self.cache_dir, progress)
+        return pictures, load_cached(pictures, self.shaping, self.skip_unreadable, self.cache_dir, progress)
 
     def count(self) -> int:
         """The number of training pictures that `load` would find. Decodes, downloads and writes nothing.
@@ -87,9 +106,10 @@ class ImageDataset:
         Raises the RequestError of `count`, and counts as it does.
         """
         if self.source == "folder":
-            return survey_pictures(self._find("train"), self.image_size)
+            return survey_pictures(self._find("train"), self.shaping)
         pictures, side = self.count(), FACTS[self.source].side
-        return Survey(pictures, {}, pictures, pictures if side and side < self.image_size else 0, self.image_size)
+        smaller = pictures if side and self.shaping.enlarges(side, side) else 0
+        return Survey(pictures, {}, pictures, smaller, self.shaping.box)
 
     def class_names(self) -> tuple[str, ...]:
         """One name a class, in the order of the labels; () where there are none. Decodes and downloads nothing.

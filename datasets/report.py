@@ -11,6 +11,7 @@ import numpy as np
 from datasets.cache import Decoded
 from datasets.decoding import Unreadable, head_of, quiet_pillow
 from datasets.picture_set import Pictures, PictureSet
+from datasets.shaping import Shaping
 from datasets.survey import HEAD_BYTES
 from utils.errors import counted, one_line
 
@@ -21,13 +22,15 @@ BLOCK = 4096  # pictures that are in memory at once
 
 
 class Report(NamedTuple):
-    """A set as `python -m datasets` shows it. sizes: (width, height) and modes of `looked_at` files, how many of each; classes:
-    (name, count) each; duplicates: groups of names of pictures that are the same once decoded; mean, std: a channel each, of
-    0 to 1."""
+    """A set as `python -m datasets` shows it. sizes: (width, height) and modes of `looked_at` files, how many of each; smaller:
+    how many of these have fewer pixels than `box`, (height, width), and are enlarged; classes: (name, count) each; duplicates:
+    groups of names of pictures that are the same once decoded; mean, std: a channel each, of 0 to 1."""
 
     picture_num: int
     shape: tuple[int, int, int]
     looked_at: int
+    smaller: int
+    box: tuple[int, int]
     sizes: Counter[tuple[int, int]]
     modes: Counter[str]
     classes: list[tuple[str, int]]
@@ -44,7 +47,7 @@ class Report(NamedTuple):
         colours = "grey" if channels == 1 else "RGB"
         lines = [f"Pictures:   {self.picture_num:,}, decoded to {height}x{width}, {colours}"]
         lines += [f"            {note}" for note in self.notes]
-        lines += [f"Sizes:      {line}" for line in self._size_lines()]
+        lines.append(f"Sizes:      {self._sizes()}")
         lines += [f"Channels:   {shares({MODES.get(mode, mode): number for mode, number in self.modes.items()})}"]
         lines += self._class_lines()
         lines += self._duplicate_lines()
@@ -63,16 +66,17 @@ class Report(NamedTuple):
         second = np.mean([std**2 + mean**2 for std, mean in zip(self.std, self.mean)])
         return float(np.sqrt(max(0.0, second - np.mean(self.mean) ** 2)))
 
-    def _size_lines(self) -> list[str]:
+    def _sizes(self) -> str:
         if not self.sizes:
-            return ["none that can be told"]
+            return "none that can be told"
         some = "" if self.looked_at >= self.picture_num else f" (of {self.looked_at:,} that were looked at)"
-        lines = [shares({f"{width}x{height}": number for (width, height), number in self.sizes.items()}) + some]
+        text = shares({f"{width}x{height}": number for (width, height), number in self.sizes.items()}) + some
         sides = [min(size) for size in self.sizes.elements()]
         if len(self.sizes) > 1:
-            lines[0] += f"; shorter side {min(sides)} to {max(sides)}, median {int(np.median(sides))}"
-        smaller, goal = sum(side < min(self.shape[1:]) for side in sides), f"{self.shape[1]}x{self.shape[2]}"
-        return [*lines, *([f"            {smaller:,} smaller than {goal}, which are enlarged"] if smaller else [])]
+            text += f"; shorter side {min(sides)} to {max(sides)}, median {int(np.median(sides))}"
+        if self.smaller:
+            text += f"; {self.smaller:,} smaller than {self.box[0]}x{self.box[1]}, which are enlarged"
+        return text
 
     def _class_lines(self) -> list[str]:
         if not self.classes:
@@ -94,8 +98,8 @@ class Report(NamedTuple):
         return lines
 
 
-def make_report(pictures: PictureSet, decoded: Decoded) -> Report:
-    """The report of a set that is decoded. All pictures are looked at, at most MOST_HEADS of their files."""
+def make_report(pictures: PictureSet, decoded: Decoded, shaping: Shaping) -> Report:
+    """The report of a set, decoded: uint8 (N, C, H, W). All pictures are looked at, at most MOST_HEADS of their files."""
     files = pictures.read().pictures
     with warnings.catch_warnings():
         quiet_pillow()
@@ -110,6 +114,8 @@ def make_report(pictures: PictureSet, decoded: Decoded) -> Report:
         len(decoded.images),
         decoded.images.shape[1:],
         len(heads) * times,
+        sum(shaping.enlarges(head.height, head.width) for head in heads) * times,
+        shaping.box,
         Counter({size: number * times for size, number in Counter((head.width, head.height) for head in heads).items()}),
         Counter({mode: number * times for mode, number in Counter(head.mode for head in heads).items()}),
         classes,

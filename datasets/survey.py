@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from datasets.decoding import head_of, quiet_pillow
 from datasets.picture_set import PictureSet
+from datasets.shaping import Shaping
 from utils.errors import counted
 
 LOOKED_AT = 2000  # pictures whose heads are read, evenly spread
@@ -13,13 +14,13 @@ HEAD_BYTES = 2**18  # of a file, where they are copied: enough for the thumbnail
 
 class Survey(NamedTuple):
     """Of `pictures` training pictures: files beside them that are left out, by kind; of `looked_at` of the pictures those
-    that are smaller than `image_size` on one side and so would be enlarged; and what else is to be said of the files."""
+    that are smaller than `box`, (height, width), and so would be enlarged; and what else is to be said of the files."""
 
     pictures: int
     left_out: dict[str, int]
     looked_at: int
     smaller: int
-    image_size: int
+    box: tuple[int, int]
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
@@ -31,21 +32,21 @@ class Survey(NamedTuple):
             lines.append(f"left out: {', '.join(kinds[:8])}{more}")
         if self.smaller:
             looked_at = " that were looked at" if self.looked_at < self.pictures else ""
-            size = f"{self.image_size}x{self.image_size}"
+            size = "x".join(map(str, self.box))
             lines.append(
                 f"smaller than {size}, and enlarged: {self.smaller:,} of {counted(self.looked_at, 'picture')}{looked_at}"
             )
         return lines
 
 
-def survey_pictures(pictures: PictureSet, image_size: int) -> Survey:
+def survey_pictures(pictures: PictureSet, shaping: Shaping) -> Survey:
     """Of pictures of the user's own."""
     files = pictures.read().pictures
     with warnings.catch_warnings():
         quiet_pillow()
         heads = [head_of(item) for item in files.some(LOOKED_AT, HEAD_BYTES)]
-    smaller = sum(head is not None and min(head.width, head.height) < image_size for head in heads)
+    smaller = sum(head is not None and shaping.enlarges(head.height, head.width) for head in heads)
     looked_at, picture_num = len(heads), pictures.picture_num
     if not files.is_encoded:  # an array, of which the first is looked at: they are of one size
         looked_at, smaller = picture_num, smaller * picture_num
-    return Survey(picture_num, dict(pictures.left_out), looked_at, smaller, image_size, pictures.notes)
+    return Survey(picture_num, dict(pictures.left_out), looked_at, smaller, shaping.box, pictures.notes)

@@ -231,10 +231,15 @@ def encode(
 
 
 def _at_int_t(model: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, int], Tensor]:
-    """`model` as the samplers call it: one t for all pictures, and the output in the state's precision."""
+    """`model` as the samplers call it: one t for all pictures, and the output in the state's precision.
+
+    The tensor of timesteps also carries that t as its attribute `number`: to read it from a GPU would be to wait for the GPU.
+    """
 
     def network(x_t: Tensor, t: int) -> Tensor:
-        return model(x_t, torch.full((len(x_t),), t, device=x_t.device)).to(x_t.dtype)
+        times = torch.full((len(x_t),), t, device=x_t.device)
+        times.number = t
+        return model(x_t, times).to(x_t.dtype)
 
     return network
 

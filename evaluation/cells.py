@@ -77,9 +77,10 @@ class Cell:
         self.record, first, _, two_sample = measure_sets(self.trained, self.info, self.seed_sets, sets, metrics, floor)
         if not ranks.is_main:
             return
-        save_png(self.sheet, grid(pictures[:SHEET], near_square(min(SHEET, len(pictures)))))
+        texts = {"command": self.record["command"]}
+        save_png(self.sheet, grid(pictures[:SHEET], near_square(min(SHEET, len(pictures)))), texts)
         if two_sample is not None:
-            save_png(self.told_apart_sheet, surest_sheet(first, two_sample))
+            save_png(self.told_apart_sheet, surest_sheet(first, two_sample), texts)
         save_json(Path(f"{self.stem}.json"), self.record)  # last: a cell is done when it is there
 
     def _draw(self, batch_size: int | None, advance: Callable[[int], object], ranks: Ranks) -> Drawn:

@@ -1,7 +1,7 @@
 """Drawn pictures that are to be measured, and the record of what they gave."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from diffusion import SampleInfo
 from evaluation import HASH_DIGITS
 from evaluation.extractor import Features
+from evaluation.measures import class_figures
 from evaluation.picture_metrics import PictureMetrics, SeedSets
 from evaluation.record import fid_left_out, model_record, summary
 from evaluation.two_sample import TwoSampleTest
@@ -100,10 +101,14 @@ def measure_sets(
 
     Called by all ranks that share `metrics`; only the main one's record has anything in it.
     """
-    runs, seconds, first, first_features = [], 0.0, None, None
+    runs, seconds, first, first_features, asked = [], 0.0, None, None, []
     for (pictures, its_seconds), seeds in zip(drawn, seed_sets.ranges(), strict=True):
         features = metrics.features(pictures)
         runs.append(metrics.figures(pictures, features, seeds[0]))
+        labels = trained.labels_of(seeds)
+        if metrics.is_main and labels is not None and metrics.reads(trained.num_classes):
+            asked.append((features.logits, torch.as_tensor(labels)))
+            runs[-1]["read_as_asked"] = (features.logits.argmax(dim=1) == asked[-1][1]).double().mean().item()
         seconds += its_seconds
         if first is None:
             first, first_features = pictures, features
@@ -117,6 +122,7 @@ def measure_sets(
         **identity(trained, info),
         "protocol": protocol,
         "figures": summary(runs),
+        "by_class": _by_class(asked, trained.classes.names),
         "fid_left_out": fid_left_out(protocol),
         "told_apart": None if two_sample is None else told_apart_record(two_sample),
         "floor": floor,
@@ -124,6 +130,14 @@ def measure_sets(
         "seconds_a_picture": seconds / seed_sets.total,
     }
     return Measured(record, first, first_features, two_sample)
+
+
+def _by_class(asked: Sequence[tuple[Tensor, Tensor]], names: Sequence[str]) -> dict[str, dict[str, float]] | None:
+    """`class_figures` of all sets together; None where no class was asked for, or the extractor reads others."""
+    if not asked:
+        return None
+    logits, labels = (torch.cat(parts) for parts in zip(*asked))
+    return class_figures(logits, labels, names or [str(label) for label in range(logits.shape[1])])
 
 
 def identity(trained: Trained, info: SampleInfo) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class Extractor:
         layers = [outputs.features, outputs.logits]
         try:
             self.network = create_feature_extractor(
-                name, layers, cuda=device.type == "cuda", verbose=False, feature_extractor_weights_path=path
+                name, layers, cuda=False, verbose=False, feature_extractor_weights_path=path
             )
         except RequestError as error:
             raise RequestError(f"the weights of the extractor {name}: {error}") from None
@@ -140,6 +140,18 @@ class Extractor:
             raise RequestError(f"{path} does not hold the weights of the extractor {name}: {reason}") from None
         self.dimension, self.batch = outputs.dimension, outputs.batch
         self.least = self.dimension + 1 if self.is_classifier else LEAST
+        self.network.to(device)
+        if device.type == "mps" and not self._runs():
+            self.device = torch.device("cpu")
+            self.network.to(self.device)
+
+    def _runs(self) -> bool:
+        """Whether the device has all operations of the network: Apple's lacks some, in some versions of PyTorch."""
+        try:
+            self(torch.zeros(1, 1, SIZE, SIZE, dtype=torch.uint8))
+        except NotImplementedError:
+            return False
+        return True
 
     def __str__(self) -> str:
         return f"{self.name} ({self.dimension} features, sha256 {self.hash})"

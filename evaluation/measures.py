@@ -1,5 +1,7 @@
 """The figures of drawn pictures compared with real ones, computed by torch-fidelity from an extractor's features."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -67,6 +69,24 @@ def measure(
             probabilities.argmax(dim=1), minlength=probabilities.shape[1]
         ).tolist()
     return figures
+
+
+def class_figures(logits: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """How pictures of each class that was asked for are read by a classifier of the same classes, by the class's name.
+
+    logits: (N, K); labels: (N,) int64, what was asked for. pictures: how many were of this class; read_as_asked: the share
+    whose likeliest class it is; confident: the share of which the classifier is surer than 0.99, whatever it reads.
+    Classes that were not asked for are left out.
+    """
+    probabilities = logits.softmax(dim=1)
+    read, sure = probabilities.argmax(dim=1) == labels, probabilities.amax(dim=1) > CONFIDENT
+    found = {}
+    for label, name in enumerate(class_names):
+        of = labels == label
+        if of.any():
+            shares = {"read_as_asked": read[of].double().mean().item(), "confident": sure[of].double().mean().item()}
+            found[name] = {"pictures": int(of.sum()), **shares}
+    return found
 
 
 def check_count(count: int, extractor: Extractor) -> None:

@@ -1,5 +1,6 @@
 """How near drawn pictures come to training pictures, compared with how near held-out ones do."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,8 +94,13 @@ def _rows(pictures: Tensor | np.ndarray) -> Tensor:
     return as_tensor(pictures).flatten(1).float() / 255
 
 
-def save_memorisation(path: Path, title: str, pictures: Tensor, found: Memorisation, training: np.ndarray) -> Path:
-    """The drawn pictures nearest to a training picture, and the first ones, above their neighbours; the distances below."""
+def save_memorisation(
+    path: Path, title: str, pictures: Tensor, found: Memorisation, training: np.ndarray, texts: Mapping[str, str]
+) -> Path:
+    """The drawn pictures nearest to a training picture, and the first ones, above their neighbours; the distances below.
+
+    `texts`: see `save_plot`.
+    """
     suspects = found.drawn["pixels"].distance.argsort()[:SHOWN].tolist()
     columns = suspects + list(range(min(SHOWN, len(pictures))))
     figure = Figure(figsize=(14, 8.5), layout="constrained")
@@ -126,4 +132,4 @@ def save_memorisation(path: Path, title: str, pictures: Tensor, found: Memorisat
             panel.hist(distance.numpy(), bins=edges, density=True, alpha=0.5, label=f"{name} ({len(distance):,})")
         panel.set(xlabel=f"distance to the nearest training picture, in {space}", ylabel="density")
         panel.legend()
-    return save_plot(path, figure)
+    return save_plot(path, figure, texts)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datasets import ImageDataset
 from evaluation.appearance import appearance
+from evaluation.classifier import CLASSES
 from evaluation.extractor import Extractor, Features, check_suits, extractor_for, load_extractor
 from evaluation.measures import Figures, measure
 from evaluation.record import summary
@@ -75,6 +76,10 @@ class PictureMetrics:
         if features is None:
             return found
         return measure(features, self.reference.real.features, self.extractor, seed=seed) | found
+
+    def reads(self, num_classes: int) -> bool:
+        """Whether the extractor is a classifier of so many classes, which are then the data's own."""
+        return self.extractor is not None and self.extractor.is_classifier and num_classes == CLASSES
 
     def told_apart(self, pictures: Tensor, seed: int) -> TwoSampleTest | None:
         """Whether drawn pictures can be told from held-out real ones; None of too few."""

@@ -20,7 +20,7 @@ from evaluation import HASH_DIGITS
 from sampling.trained import Trained
 from utils.files import atomic_write, put_aside
 
-PERCENT = ("confident", "told_apart", "told_apart_low", "told_apart_high")
+PERCENT = ("confident", "read_as_asked", "told_apart", "told_apart_low", "told_apart_high")
 COLUMN_NAMES = {"seconds_a_picture": "s a picture", "network_calls": "calls", "fid_infinity": "FID infinity"}
 # A histogram is no column, and kid_std, over KID's subsets, would be taken for the one over sets of pictures.
 LEFT_OUT = ("class_histogram", "kid_std")
@@ -53,9 +53,14 @@ def model_record(trained: Trained) -> dict[str, Any]:
         "weights": trained.weights,
         "precision": trained.precision,
         "device": trained.device.type,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": this_command(),
         "versions": {"python": platform.python_version(), **_versions("torch", "torch-fidelity")},
     }
+
+
+def this_command() -> str:
+    """The command that is running, as it would be typed."""
+    return shlex.join(["python", *sys.argv])
 
 
 def _versions(*packages: str) -> dict[str, str]:
@@ -70,7 +75,10 @@ def _versions(*packages: str) -> dict[str, str]:
 
 
 # What makes a record another one, rather than the same one measured again.
-IDENTITY = ("model", "checkpoint", "model_sha256", "weights", "sampler", "clip_denoised", "precision", "protocol")
+IDENTITY = (
+    *("model", "checkpoint", "model_sha256", "weights", "sampler", "clip_denoised", "precision", "protocol"),
+    "real_pictures",  # see modes.real_data.given_options; not in older records
+)
 
 
 def keep_other(paths: Sequence[Path], record: dict[str, Any]) -> None:
@@ -80,13 +88,11 @@ def keep_other(paths: Sequence[Path], record: dict[str, Any]) -> None:
     """
     try:
         there = json.loads(paths[0].read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
     except (OSError, ValueError):
         there = None
     same = isinstance(there, dict) and all(there.get(name) == _plain(record.get(name)) for name in IDENTITY)
-    if not same:
-        print(f"Kept:    {', '.join(map(str, put_aside(paths)))}, of another request")
+    if not same and (kept := put_aside(paths)):
+        print(f"Kept:    {', '.join(map(str, kept))}, of another request")
 
 
 def _plain(value: object) -> object:
@@ -137,7 +143,19 @@ def markdown(records: Sequence[dict[str, Any]]) -> str:
         "|" + "---|" * len(names),
         *("| " + " | ".join(text_of(name, row) for name in names) + " |" for row in rows),
     ]
-    return "\n".join([*lines, "", describe(records[0]["protocol"], records[0]["weights"]), ""])
+    lines += ["", describe(records[0]["protocol"], records[0]["weights"]), ""]
+    return "\n".join(lines)
+
+
+def markdown_by_class(record: dict[str, Any]) -> str:
+    """A row for each class that was asked for; "" where none was, or the extractor reads others."""
+    if not record["by_class"]:
+        return ""
+    rows = [
+        f"| {name} | {row['pictures']:,} | {row['read_as_asked']:.1%} | {row['confident']:.1%} |"
+        for name, row in record["by_class"].items()
+    ]
+    return "\n".join(["| class asked for | pictures | read as it | confident |", "|---|---|---|---|", *rows, ""])
 
 
 def text_of(name: str, row: Row) -> str:

@@ -8,6 +8,7 @@ from interop.older_checkpoints import STATE_DICT, settings_of_weights
 from utils.checkpoints import STATE_SUFFIXES, Checkpoint, checkpoint_of_state, refuse_raw
 from utils.config import explain
 from utils.errors import RequestError
+from utils.shapes import Size, size_text
 from utils.untrusted import State, check_shapes, check_state_dict, read_pt, read_safetensors, shapes_of
 
 
@@ -15,7 +16,7 @@ def open_checkpoint(
     path: str | Path,
     weights: str = "ema",
     *,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     image_channel: int | None = None,
     timestep_num: int | None = None,
 ) -> Checkpoint:
@@ -44,7 +45,7 @@ def open_checkpoint(
     return checkpoint
 
 
-def _check_stated(checkpoint: Checkpoint, path: Path, stated: dict[str, int | None]) -> None:
+def _check_stated(checkpoint: Checkpoint, path: Path, stated: dict[str, Size | None]) -> None:
     """RequestError unless the checkpoint was trained for what is stated of it."""
     carried = {
         "image_size": checkpoint.settings.data.image_size,
@@ -54,10 +55,11 @@ def _check_stated(checkpoint: Checkpoint, path: Path, stated: dict[str, int | No
     for name, value in stated.items():
         if value not in (None, carried[name]):
             option = "training_timestep_num" if name == "timestep_num" else name
-            raise RequestError(f"--{option} {value}: {path} was trained with {carried[name]}; leave the option out")
+            given, trained = size_text(value), size_text(carried[name])
+            raise RequestError(f"--{option} {given}: {path} was trained with {trained}; leave the option out")
 
 
-def _without_settings(state_dict: State, weights: str, path: Path, stated: dict[str, int | None]) -> Checkpoint:
+def _without_settings(state_dict: State, weights: str, path: Path, stated: dict[str, Size | None]) -> Checkpoint:
     """Weights alone, with the settings that their shapes and the stated values make known."""
     if None in stated.values():
         raise RequestError(

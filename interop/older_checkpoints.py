@@ -6,6 +6,7 @@ from torch import Tensor
 
 from utils.errors import RequestError
 from utils.settings import Settings
+from utils.shapes import Size, sides
 
 DATA_NAME = "unknown"  # it is not said what such a network was trained on
 STATE_DICT = "unet_model"  # where such a .pt file holds its weights, beside "epoch"
@@ -16,7 +17,7 @@ ASSUMED_DIFFUSION = {"beta_schedule": "cosine", "objective": "pred_noise", "loss
 
 
 def settings_of_weights(
-    weights: dict[str, Tensor], *, image_size: int, image_channel: int, timestep_num: int
+    weights: dict[str, Tensor], *, image_size: Size, image_channel: int, timestep_num: int
 ) -> Settings:
     """The settings under which `models.UNet` has just these weights.
 
@@ -40,7 +41,7 @@ def settings_of_weights(
             widths[level] = len(weights[f"down_blocks.{stage}.0.conv1.2.weight"])
             blocks[level] += 1
             if f"down_blocks.{stage}.1.qkv.weight" in weights:
-                attention.add(image_size // patch_size // 2**level)
+                attention.add(min(sides(image_size)) // patch_size // 2**level)
         stage += 1
     model = {
         "base_channels": base_channels,

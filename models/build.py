@@ -1,6 +1,7 @@
 """From the YAML's model block to a network."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -9,7 +10,7 @@ from models.unet import UNet
 
 def build_model(
     *,
-    image_size: int,
+    image_size: int | Sequence[int],
     image_channel: int,
     self_condition: bool = False,
     learned_variance: bool = False,
@@ -23,11 +24,12 @@ def build_model(
     patch_size: int,
     num_classes: int = 0,
 ) -> UNet:
-    """The UNet for square pictures of `image_size` pixels and `image_channel` channels; the rest is the model block.
+    """The UNet for pictures of `image_size` pixels, N x N or (height, width), and `image_channel` channels; the rest is the
+    model block.
 
     With `self_condition` the network is also given an estimate of x_0, with `learned_variance` it also names a variance:
-    twice the channels, in or out. `attention_resolutions` are sides of feature maps, in (folded) pixels: with image_size
-    32 and patch_size 2 the maps have sides 16, 8, 4 ... ValueError for a setting that does not fit the others, see
+    twice the channels, in or out. `attention_resolutions` are sides of feature maps, the shorter ones, in (folded) pixels: with
+    image_size 32 and patch_size 2 the maps have sides 16, 8, 4 ... ValueError for a setting that does not fit the others, see
     `check_model`.
     """
     check_model(
@@ -45,13 +47,17 @@ def build_model(
         base_channels=base_channels,
         channel_mult=tuple(channel_mult),
         num_res_blocks=num_res_blocks,
-        attention_strides=tuple(image_size // patch_size // side for side in attention_resolutions),
+        attention_strides=tuple(_shorter(image_size) // patch_size // side for side in attention_resolutions),
         num_heads=num_heads,
         dropout=dropout,
         norm_groups=norm_groups,
         patch_size=patch_size,
         num_classes=num_classes,
     )
+
+
+def _shorter(image_size: int | Sequence[int]) -> int:
+    return image_size if isinstance(image_size, int) else min(image_size)
 
 
 def parameter_shapes(arguments: dict[str, object]) -> dict[str, tuple[int, ...]]:
@@ -67,7 +73,7 @@ def parameter_count(arguments: dict[str, object]) -> int:
 
 def check_model(
     *,
-    image_size: int,
+    image_size: int | Sequence[int],
     base_channels: int,
     channel_mult: list[int],
     attention_resolutions: list[int],
@@ -77,16 +83,18 @@ def check_model(
 ) -> None:
     """ValueError, saying what would fit, unless the settings of a network fit each other and the pictures."""
     multiple = patch_size * 2 ** (len(channel_mult) - 1)
-    if image_size % multiple:
+    is_square = isinstance(image_size, int)
+    if any(side % multiple for side in ([image_size] if is_square else image_size)):
         raise ValueError(
-            f"image_size {image_size} cannot be folded by patch_size {patch_size} and halved {len(channel_mult) - 1} times "
-            f"(the length of channel_mult, less one): it must be a multiple of {multiple}"
+            f"image_size {image_size if is_square else list(image_size)} cannot be folded by patch_size {patch_size} and "
+            f"halved {len(channel_mult) - 1} times (the length of channel_mult, less one): "
+            f"{'it must be a multiple' if is_square else 'both sides must be multiples'} of {multiple}"
         )
     if base_channels % 2:
         raise ValueError(
             f"base_channels {base_channels} must be even: half of the time embedding is cosines, half sines"
         )
-    sides = [image_size // patch_size // 2**level for level in range(len(channel_mult))]
+    sides = [_shorter(image_size) // patch_size // 2**level for level in range(len(channel_mult))]
     for side in attention_resolutions:
         if side not in sides:
             raise ValueError(

@@ -246,10 +246,13 @@ class UNet(nn.Module):
     def part_of_batch(self, first: int, batch_size: int) -> None:
         """From now on, what the network is trained on are rows from `first` of batches of `batch_size`: see `Dropout`."""
         device = self.out[-1].weight.device
-        row = torch.full((), first, device=device)  # filled in there: nothing is copied, and so nothing waits
         for module in self.modules():
             if isinstance(module, Dropout):
-                module.first, module.batch_size = row, batch_size
+                if module.first is None or module.first.device != device:
+                    module.first = torch.zeros((), dtype=torch.int64, device=device)
+                # Filled in there: nothing is copied, and so nothing waits; a CUDA graph reads it where it is.
+                module.first.fill_(first)
+                module.batch_size = batch_size
 
     def forward(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """x_t: (B, C, H, W); t: (B,) integers; y: (B,) labels, 0 to num_classes. Returns (B, C_out, H, W).

@@ -1,7 +1,7 @@
 """`compare`: several checkpoints and several samplers, the same seeds: a labelled grid, a table, a plot."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets import ImageDataset
@@ -9,7 +9,7 @@ from diffusion import SampleInfo
 from evaluation.cells import Cell
 from evaluation.drawn import network_calls
 from evaluation.picture_metrics import PictureMetrics, SeedSets, find_extractor
-from evaluation.record import comma_separated, floor_row, markdown, save_text, table_row
+from evaluation.record import comma_separated, describe, floor_row, markdown, save_text, table_row, this_command
 from evaluation.sheets import Sheet, labelled_grid
 from modes.model import Model
 from utils.bars import interrupt_says, progress_bar
@@ -20,6 +20,7 @@ from utils.pictures import read_png, save_png
 from utils.plots import Curve, Figure, plot, save_plot
 
 PICTURES = 1000  # a set, unless --sample_num says otherwise
+FILES = ("grid.png", "told_apart.png", "table.md", "table.csv", "plot.png")
 COLUMNS = 6  # of a grid that has one sampler for all checkpoints
 
 
@@ -65,11 +66,12 @@ def run(
     if not ranks.is_main:
         return []
     keep_other(folder, cells)
+    texts = {"command": this_command()}
     return [
-        *save_grids(folder, cells),
+        *save_grids(folder, cells, texts),
         save_text(folder / "compare_table.md", markdown([cell.record for cell in cells])),
         save_text(folder / "compare_table.csv", comma_separated([*map(csv_row, cells), floor_row(cells[0].record)])),
-        save_plot(folder / "compare_plot.png", quality_plot(cells)),
+        save_plot(folder / "compare_plot.png", quality_plot(cells), texts),
     ]
 
 
@@ -105,14 +107,13 @@ def check_alike(models: Sequence[Model]) -> None:
             )
 
 
-def save_grids(folder: Path, cells: Sequence[Cell]) -> list[Path]:
+def save_grids(folder: Path, cells: Sequence[Cell], texts: Mapping[str, str]) -> list[Path]:
     """The first pictures of each cell side by side, and those that are told apart most surely, where it was asked."""
-    paths = [
-        save_png(folder / "compare_grid.png", labelled_grid([_sheet(cell, cell.sheet) for cell in cells], COLUMNS))
-    ]
+    first = labelled_grid([_sheet(cell, cell.sheet) for cell in cells], COLUMNS)
+    paths = [save_png(folder / "compare_grid.png", first, texts)]
     asked = [_sheet(cell, cell.told_apart_sheet) for cell in cells if cell.record["told_apart"] is not None]
     if asked:
-        paths.append(save_png(folder / "compare_told_apart.png", labelled_grid(asked, COLUMNS)))
+        paths.append(save_png(folder / "compare_told_apart.png", labelled_grid(asked, COLUMNS), texts))
     return paths
 
 
@@ -121,15 +122,19 @@ def _sheet(cell: Cell, path: Path) -> Sheet:
 
 
 def keep_other(folder: Path, cells: Sequence[Cell]) -> None:
-    """Puts aside the comparison of other cells that is in the folder. One of more cells takes the place of a smaller one."""
+    """Puts aside the comparison of other cells, or by another protocol, that is in the folder. One of more cells takes the
+    place of a smaller one."""
     try:
         with open(folder / "compare_table.csv", encoding="utf-8", newline="") as file:
             there = {row["cell"] for row in csv.DictReader(file) if row.get("cell")}
-    except FileNotFoundError:
+        protocol = (folder / "compare_table.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
+    except (OSError, ValueError, csv.Error):
+        there, protocol = set(), ""
+    record, names = cells[0].record, {Path(cell.stem).name for cell in cells}
+    if there and there <= names and protocol == describe(record["protocol"], record["weights"]):
         return
-    if not there <= {Path(cell.stem).name for cell in cells}:
-        names = ("grid.png", "told_apart.png", "table.md", "table.csv", "plot.png")
-        print(f"Kept:    {', '.join(map(str, put_aside([folder / f'compare_{name}' for name in names])))}, of other cells")
+    if kept := put_aside([folder / f"compare_{name}" for name in FILES]):
+        print(f"Kept:    {', '.join(map(str, kept))}, of other cells")
 
 
 def csv_row(cell: Cell) -> dict:

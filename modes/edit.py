@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from diffusion import SampleInfo
+from modes.kept_pictures import keep_other
 from modes.model import Model
 from modes.real_data import check_picture_alone, data_words, pictures_of, real_data
 from sampling import named_if_changed
@@ -70,4 +71,6 @@ def run(
         "picture": picture,
         "strength": strength,
     }
-    return [save_png(path, sheet, model.texts("edit", sampler, options))]
+    texts = model.texts("edit", sampler, options)
+    keep_other([path], texts)
+    return [save_png(path, sheet, texts)]

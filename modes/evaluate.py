@@ -11,11 +11,11 @@ from evaluation.extractor import Extractor, check_suits, extractor_for, load_ext
 from evaluation.measures import check_count
 from evaluation.memorisation import Memorisation, memorisation, save_memorisation
 from evaluation.picture_metrics import PictureMetrics, SeedSets
-from evaluation.record import describe, keep_other, markdown, save_json, save_text
+from evaluation.record import describe, keep_other, markdown, markdown_by_class, save_json, save_text
 from evaluation.reference import Reference, load_reference
 from evaluation.sheets import surest_sheet
 from modes.model import Model
-from modes.real_data import real_data
+from modes.real_data import data_words, given_options, real_data
 from utils.bars import progress_bar
 from utils.distributed import Ranks
 from utils.pictures import readable_scale, save_png
@@ -45,7 +45,7 @@ def run(
     The ranks share the drawing and the extractor's work.
     """
     trained, split = model.trained, split or "train"
-    prefix = trained.output_prefix(save_dir, sampler)
+    prefix = trained.output_prefix(save_dir, sampler, *data_words(model.settings, data_name, data_path, config))
     names = ("evaluate.json", "evaluate.md", "memorisation.png", "told_apart.png")
     paths = [Path(f"{prefix}_{name}") for name in names]
     data = real_data(model.settings, data_name, data_path, config)
@@ -71,16 +71,19 @@ def run(
     found = memorisation(first, features, train)
     record["memorisation"] = memorisation_record(found, train)
     print(markdown([record]))
+    print(markdown_by_class(record), end="")
     print_memorisation(record["memorisation"])
     title = f"{trained.name} at {sampler}: {count:,} drawn, compared with {train.real.name}"
+    record["real_pictures"] = given_options(data_name, data_path, config)
     keep_other(paths, record)
+    texts = {"command": record["command"]}
     written = [
         save_json(paths[0], record),
-        save_text(paths[1], markdown([record])),
-        save_memorisation(paths[2], title, first, found, train.real.pictures),
+        save_text(paths[1], "\n".join(filter(None, [markdown([record]), markdown_by_class(record)]))),
+        save_memorisation(paths[2], title, first, found, train.real.pictures, texts),
     ]
     if two_sample is not None:
-        written.append(save_png(paths[3], surest_sheet(first, two_sample, readable_scale(first))))
+        written.append(save_png(paths[3], surest_sheet(first, two_sample, readable_scale(first)), texts))
     return written
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from diffusion import SampleInfo
+from modes.kept_pictures import keep_other
 from modes.model import Model
 from modes.real_data import check_picture_alone, data_words, pictures_of, real_data
 from sampling import named_if_changed
@@ -40,7 +41,7 @@ def run(
     default = PICTURES if picture is None else 1
     count = sample_num or default
     seeds = range(seed, seed + count)
-    masks = make_masks(spec, trained.shape[1], seeds)
+    masks = make_masks(spec, trained.shape[1:], seeds)
     words = [
         *named_if_changed("seed", seed, 0),
         *named_if_changed("n", count, default),
@@ -69,7 +70,9 @@ def run(
         "picture": picture,
         "mask": spec,
     }
-    return [save_png(path, sheet_of(pictures, masks, results), model.texts("inpaint", sampler, options))]
+    texts = model.texts("inpaint", sampler, options)
+    keep_other([path], texts)
+    return [save_png(path, sheet_of(pictures, masks, results), texts)]
 
 
 def sheet_of(pictures: Tensor, masks: Tensor, results: Tensor) -> Tensor:

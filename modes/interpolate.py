@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datasets import ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, pairs_from
+from modes.kept_pictures import keep_other
 from modes.model import Model
 from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
@@ -80,7 +81,9 @@ def run(
         "data_path": data_path,
         "config": config,
     }
-    return [save_png(path, sheet, model.texts("interpolate", sampler, options))]
+    texts = model.texts("interpolate", sampler, options)
+    keep_other([path], texts)
+    return [save_png(path, sheet, texts)]
 
 
 def steps_in_all(diffusion: GaussianDiffusion, sampler: SampleInfo, mode: str, steps: int, pair_num: int, num: int) -> int:

@@ -1,6 +1,7 @@
-"""The folder of single pictures that `--save_images` writes, by seed: an interrupted drawing goes on from there."""
+"""Pictures that are there already: those of `--save_images`, by seed, from which an interrupted drawing goes on, and those of
+another request, which are kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from utils.errors import RequestError
+from utils.files import put_aside
 
 
 class KeptPictures:
@@ -55,3 +57,23 @@ class KeptPictures:
                 f"{path} was drawn by {found}, not by {self.drawn_by}: move that folder away, or choose another --save_dir"
             )
         return picture
+
+
+def keep_other(paths: Sequence[Path], texts: Mapping[str, str]) -> None:
+    """Before the pictures `paths` are written, each PNG with these `texts`: puts those of another request, if any, aside.
+
+    The same request drawn again takes their place. A GIF goes with the PNGs beside it.
+    """
+    there = [path for path in paths if path.exists()]
+    found = [_texts_of(path) for path in there if path.suffix == ".png"]
+    if there and (not found or any(one != texts for one in found)):
+        print(f"Kept:    {', '.join(map(str, put_aside(paths)))}, of another request")
+
+
+def _texts_of(path: Path) -> dict[str, str]:
+    """What a PNG carries; nothing where it is damaged or none."""
+    try:
+        with Image.open(path) as image:
+            return dict(getattr(image, "text", {}))
+    except (OSError, SyntaxError, ValueError):
+        return {}

@@ -10,7 +10,7 @@ from torch import Tensor
 from evaluation.likelihood import Bound, make_strata, variational_bound
 from evaluation.record import keep_other, model_record, save_json
 from modes.model import Model
-from modes.real_data import labels_of, real_data
+from modes.real_data import data_words, given_options, labels_of, real_data
 from sampling.drawing import batches_of
 from sampling.trained import Trained
 from utils.bars import progress_bar
@@ -59,8 +59,9 @@ def run(
             f"--sample_num {sample_num}: the {split} split of {data.source} has {len(images):,} pictures"
         )
     count = sample_num or min(PICTURES, len(images))
-    prefix = Path(save_dir).absolute() / trained.name
-    paths = [Path(f"{prefix}_{name}") for name in ("likelihood.json", "likelihood.png")]
+    words = data_words(model.settings, data_name, data_path, config)
+    prefix = Path(save_dir).absolute() / "_".join([trained.name, "likelihood", *words])
+    paths = [Path(f"{prefix}.{kind}") for kind in ("json", "png")]
     exact = "each of them" if steps == timestep_num else f"{steps} of them, drawn by strata: unbiased"
     print(f"Measures: {count:,} of the {len(images):,} pictures of {data.source}, {split} split")
     print(
@@ -79,10 +80,12 @@ def run(
         "timesteps_a_picture": steps, "variance": trained.diffusion.variance, "clipped": trained.diffusion.clip_denoised,
         "strata": [[stratum.start, stratum.stop - 1] for stratum in strata],
     }  # fmt: skip
+    record["real_pictures"] = given_options(data_name, data_path, config)
     record["bits_per_dimension"] = _figures(bound)
     _print(record["bits_per_dimension"], count, split)
     keep_other(paths, record)
-    return [save_json(paths[0], record), _plot(paths[1], bound, f"{trained.name}: {count:,} pictures, {split} split")]
+    title = f"{trained.name}: {count:,} pictures, {split} split"
+    return [save_json(paths[0], record), _plot(paths[1], bound, title, {"command": record["command"]})]
 
 
 def _bound(
@@ -140,7 +143,7 @@ def _print(found: dict[str, Any], count: int, split: str) -> None:
     )
 
 
-def _plot(path: Path, bound: Bound, title: str) -> Path:
+def _plot(path: Path, bound: Bound, title: str, texts: dict[str, str]) -> Path:
     """What the timesteps add to the bound, each stratum weighted by its width, with the standard deviation over pictures."""
     edges = [bound.strata[0].start, *(stratum.stop for stratum in bound.strata)]
     mean, std = bound.density().mean(dim=0), bound.density().std(dim=0, correction=0)
@@ -155,4 +158,4 @@ def _plot(path: Path, bound: Bound, title: str) -> Path:
         f"prior {bound.prior.mean():.2g}"
     )
     axes.legend()
-    return save_plot(path, figure)
+    return save_plot(path, figure, texts)

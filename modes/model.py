@@ -12,7 +12,10 @@ from interop import open_checkpoint
 from interop.older_checkpoints import DATA_NAME
 from sampling import Trained, load_trained
 from sampling.memory import default_batch, pictures_at_a_time
+from utils.compiling import capture_in_place
+from utils.device import pick_device
 from utils.settings import Settings
+from utils.shapes import Size, size_text
 
 
 class Model(NamedTuple):
@@ -34,6 +37,7 @@ class Model(NamedTuple):
             "clip_denoised": self._other_clipping(),
             "class_label": trained.class_label,
             "precision": trained.precision if trained.precision in trained.variant else None,
+            "device": None if trained.device.type == pick_device("auto").type else trained.device.type,
             **options,
         }
         words = []
@@ -42,12 +46,11 @@ class Model(NamedTuple):
                 words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         return {"drawn_by": by, "command": shlex.join(["python", "test_solver.py", *words])}
 
-    def _stated(self) -> dict[str, int]:
+    def _stated(self) -> dict[str, int | str]:
         """What has to be said of a checkpoint that carries no settings."""
-        channels, size, _ = self.trained.shape
         return {
-            "image_size": size,
-            "image_channel": channels,
+            "image_size": size_text(self.settings.data.image_size),
+            "image_channel": self.settings.data.image_channel,
             "training_timestep_num": self.trained.diffusion.timestep_num,
         }
 
@@ -81,11 +84,13 @@ def load_model(
     precision: str = "auto",
     clip_denoised: bool | str | None = None,
     class_label: str | None = None,
-    image_size: int | None = None,
+    image_size: Size | None = None,
     image_channel: int | None = None,
     timestep_num: int | None = None,
 ) -> Model:
     """The model in the file `path`; see `interop.open_checkpoint` and `sampling.load_trained`, also for what is refused."""
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
     checkpoint = open_checkpoint(path, weights, **stated)
-    return Model(load_trained(checkpoint, path, device, precision, clip_denoised, class_label), checkpoint.settings)
+    trained = load_trained(checkpoint, path, device, precision, clip_denoised, class_label)
+    capture_in_place(trained.model, checkpoint.settings.run.compile, device)
+    return Model(trained, checkpoint.settings)

@@ -1,16 +1,20 @@
 """The options of test_solver.py: what each is called, which values it takes, and to which modes it belongs."""
 
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from typing import NamedTuple
 
 from modes import MODES
+from utils.shapes import size_of_text
 
 
 class Option(NamedTuple):
     """help: one line. choices: the values it takes. least, most: where they are given, it is a whole number within them.
     above, most: it is a number above the one and at most the other.
 
-    flag: whether it takes no value. several: whether it may take more than one. required: whether it must be given.
-    default: its value where it is not given; None: the mode or the checkpoint has one.
+    is_size: whether it is a size of pictures, N or HxW. flag: whether it takes no value. several: whether it may take more
+    than one. required: whether it must be given. default: its value where it is not given; None: the mode or the
+    checkpoint has one.
     """
 
     help: str
@@ -19,6 +23,7 @@ class Option(NamedTuple):
     least: int | None = None
     most: int | None = None
     above: float | None = None
+    is_size: bool = False
     flag: bool = False
     several: bool = False
     required: bool = False
@@ -33,17 +38,31 @@ class Option(NamedTuple):
             "metavar": self.metavar,
             "choices": self.choices,
             "nargs": "+" if self.several else None,
-            "type": int if self.least is not None else float if self.above is not None else str,
+            "type": self._type(),
             "required": self.required,
         }
 
+    def _type(self) -> Callable[[str], object]:
+        """From a text to the value."""
+        if self.is_size:
+            return _size
+        return int if self.least is not None else float if self.above is not None else str
+
     def out_of_bounds(self, value: object) -> str | None:
         """What `value` must be, where it is not; NaN is within no bounds."""
-        if self.least is not None and not self.least <= value <= self.most:
+        numbers = value if isinstance(value, list) else [value]
+        if self.least is not None and not all(self.least <= number <= self.most for number in numbers):
             return f"at least {self.least} and at most {self.most}"
         if self.above is not None and not self.above < value <= self.most:
             return f"above {self.above:g} and at most {self.most}"
         return None
+
+
+def _size(text: str) -> int | list[int]:
+    try:
+        return size_of_text(text)
+    except ValueError:
+        raise ArgumentTypeError(f"neither a whole number nor HEIGHTxWIDTH: {text!r}") from None
 
 
 SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC"
@@ -55,7 +74,10 @@ OPTIONS = {
         "a model.safetensors or a trainer_state.pt; compare: one or several", "FILE", several=True, required=True
     ),
     "weights": Option("averaged weights, or the last step's (ema)", choices=("ema", "raw"), default="ema"),
-    "image_size": Option("checked; needed only for a checkpoint that carries no settings", "N", least=1, most=1024),
+    "image_size": Option(
+        "checked; needed only for a checkpoint that carries no settings; rectangles as HEIGHTxWIDTH: 48x64",
+        "N", least=1, most=1024, is_size=True,
+    ),
     "image_channel": Option("as --image_size", "N", least=1, most=3),
     "training_timestep_num": Option("as --image_size", "N", least=1, most=100_000),
     # what every mode does with it

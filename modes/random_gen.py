@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion import SampleInfo
-from modes.kept_pictures import KeptPictures
+from modes.kept_pictures import KeptPictures, keep_other
 from modes.model import Model
 from sampling import Trained, named_if_changed
 from sampling.drawing import Frames, batches_of, draw, progress_moments
@@ -154,8 +154,10 @@ def write_sheets(prefix: Path, final: Tensor, moments: list[Tensor], texts: dict
     picture, a column a moment) and as a GIF. All are enlarged for people."""
     rows = torch.stack(moments, dim=1).flatten(0, 1)
     columns, scale = near_square(len(moments[0])), readable_scale(moments[0])
+    paths = [Path(f"{prefix}_{name}") for name in ("final.png", "progress.png", "progress.gif")]
+    keep_other(paths, texts)
     return [
-        save_png(Path(f"{prefix}_final.png"), final, texts),
-        save_png(Path(f"{prefix}_progress.png"), grid(rows, len(moments), scale=scale), texts),
-        save_gif(Path(f"{prefix}_progress.gif"), [grid(moment, columns, scale=scale) for moment in moments]),
+        save_png(paths[0], final, texts),
+        save_png(paths[1], grid(rows, len(moments), scale=scale), texts),
+        save_gif(paths[2], [grid(moment, columns, scale=scale) for moment in moments]),
     ]

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from datasets import ImageDataset, LabelledImages
 from datasets.decode import UnreadablePictureError, decode_file
+from datasets.shaping import Shaping
 from sampling import Trained
 from sampling.interpolation import pick
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
+from utils.shapes import check_resize
 
 LONGEST_WORD = 40
 
@@ -40,8 +42,12 @@ def real_data(
     elif data_path is not None:
         data = data.model_copy(update={"data_path": data_path, "download": settings.data.download})
     # The network knows one size and number of channels, whatever the other data set is trained at.
-    shape = {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel}
-    return ImageDataset(**data.model_dump() | shape)
+    data = data.model_copy(update={"image_size": settings.data.image_size, "image_channel": settings.data.image_channel})
+    try:
+        check_resize(data.image_size, data.crop, data.resize)
+    except ValueError as error:
+        raise RequestError(f"--data_name {data_name} does not go with this network's pictures: {error}") from None
+    return ImageDataset(**data.model_dump())
 
 
 def data_words(settings: Settings, data_name: str | None, data_path: str | None, config: str | None) -> list[str]:
@@ -49,6 +55,12 @@ def data_words(settings: Settings, data_name: str | None, data_path: str | None,
     own_name = config is None and data_name == settings.data_name
     given = [text for text in (None if own_name else data_name, data_path and Path(data_path).name) if text]
     return [re.sub(r"[^\w.-]", "-", text)[:LONGEST_WORD] for text in given]
+
+
+def given_options(data_name: str | None, data_path: str | None, config: str | None) -> dict[str, str] | None:
+    """The options that name other real pictures than the checkpoint's own, as they were given; None where there are none."""
+    options = {"data_name": data_name, "data_path": data_path, "config": config}
+    return {name: value for name, value in options.items() if value is not None} or None
 
 
 def labels_of(trained: Trained, data: LabelledImages, chosen: np.ndarray) -> Tensor | None:
@@ -68,7 +80,7 @@ def pictures_of(
 ) -> tuple[Tensor, Tensor | None]:
     """A real picture for each seed, which chooses it, or for all that in the file --picture; and their labels.
 
-    uint8 (len(seeds), C, S, S), and int64 (len(seeds),): the classes that --class_label names, or else the pictures' own, see
+    uint8 (len(seeds), C, H, W), and int64 (len(seeds),): the classes that --class_label names, or else the pictures' own, see
     `labels_of`. RequestError if there are fewer pictures than seeds, or if the file is no picture.
     """
     if picture is None:
@@ -78,7 +90,7 @@ def pictures_of(
         chosen = pick(len(loaded.images), seeds, 1)[0].numpy()
         pictures, labels = torch.from_numpy(loaded.images[chosen]), labels_of(trained, loaded, chosen)
     else:
-        pictures = read_picture(picture, trained.shape).expand(len(seeds), -1, -1, -1)
+        pictures = read_picture(picture, data.shaping).expand(len(seeds), -1, -1, -1)
         labels = torch.full((len(seeds),), trained.num_classes) if trained.num_classes else None
     asked_for = None if trained.class_label is None else trained.labels_of(seeds)
     return pictures, labels if asked_for is None else torch.tensor(asked_for)
@@ -90,12 +102,12 @@ def check_enough(picture_num: int, wanted: int) -> None:
         raise RequestError(f"--sample_num {wanted}: there are {picture_num:,} pictures")
 
 
-def read_picture(path: str, shape: tuple[int, int, int]) -> Tensor:
-    """The picture in the file, cropped and resized to the network's `shape`, as a data set's are: uint8 (C, S, S)."""
+def read_picture(path: str, shaping: Shaping) -> Tensor:
+    """The picture in the file, cropped and resized as a data set's are, where that is at random its centre: uint8 (C, H, W)."""
     if not Path(path).is_file():
         raise RequestError(f"--picture {path}: there is no such file")
     try:
-        return torch.from_numpy(decode_file(path, shape[1], shape[0]))
+        return torch.from_numpy(decode_file(path, shaping._replace(crop="center") if shaping.crop == "random" else shaping))
     except UnreadablePictureError as error:
         raise RequestError(f"--picture {path}: {error}") from None
 

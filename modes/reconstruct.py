@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from diffusion import SampleInfo
+from modes.kept_pictures import keep_other
 from modes.model import Model
 from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
@@ -60,4 +61,6 @@ def run(
     both = torch.cat([pictures, again])
     sheet = grid(both, count, scale=readable_scale(both), row_labels=["real", "again"])
     options = {"seed": seed, "sample_num": count, "data_name": data_name, "data_path": data_path, "config": config}
-    return [save_png(path, sheet, model.texts("reconstruct", sampler, options))]
+    texts = model.texts("reconstruct", sampler, options)
+    keep_other([path], texts)
+    return [save_png(path, sheet, texts)]

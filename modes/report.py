@@ -13,7 +13,7 @@ from diffusion.sample_info import METHODS
 from evaluation.record import LEFT_OUT, describe
 from modes.model import Model
 from utils.errors import RequestError
-from utils.files import atomic_write
+from utils.files import atomic_write, put_aside
 from utils.plots import Curve, data_uri, plot, svg
 from utils.settings import Blocks, Settings
 
@@ -33,6 +33,9 @@ def run(model: Model, *, save_dir: str) -> list[Path]:
     print(f"Reports: the run in {folder}")
     print(f"Output:  {path}", flush=True)
     page = render(folder, model, path.parent)
+    whose = re.search("--model_path [^<]*<", page).group()
+    if path.is_file() and whose not in path.read_text(encoding="utf-8", errors="replace"):
+        print(f"Kept:    {put_aside([path])[0]}, of another run")
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return [path]
@@ -51,7 +54,7 @@ def render(folder: Path, model: Model, results: Path) -> str:
     return environment.get_template("report.html").render(
         name=trained.name,
         data_name=settings.data_name,
-        shape=f"{data.image_size}x{data.image_size}, {'grey' if data.image_channel == 1 else 'RGB'}",
+        shape=f"{'x'.join(map(str, data.shape[1:]))}, {'grey' if data.image_channel == 1 else 'RGB'}",
         parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
         step=trained.step,
         batch_size=settings.train.batch_size,

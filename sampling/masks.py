@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from datasets.decode import UnreadablePictureError, decode_file, size_of_file
+from datasets.shaping import Shaping
 from utils.errors import RequestError
 from utils.seeds import generator
 
@@ -15,47 +16,50 @@ RANDOM_SHARE = 0.75  # of the pixels
 WHITE = 128  # from this grey on, a pixel of a mask's file counts as white
 
 
-def make_masks(spec: str, image_size: int, seeds: Sequence[int]) -> Tensor:
-    """A mask for each seed's picture: bool (len(seeds), 1, S, S), True where it is to be filled in.
+def make_masks(spec: str, size: tuple[int, int], seeds: Sequence[int]) -> Tensor:
+    """A mask for each seed's picture of `size`, (height, width): bool (len(seeds), 1, H, W), True where it is to be filled in.
 
-    `spec` is --mask. `box`: the centred square of half the side; `half`: the right half; `random`: 75 % of the pixels,
-    which ones follows from the seed; anything else: the path of a picture of that very size, white to be filled, black kept.
+    `spec` is --mask. `box`: the centred box of half the height and half the width; `half`: the right half; `random`: 75 % of
+    the pixels, which ones follows from the seed; anything else: the path of a picture of that very size, white to be filled,
+    black kept.
 
     RequestError for a file that is not there or is no picture, of another size, all black or all white; and for a shape that
     leaves nothing to fill, or nothing known, of pictures that are so small.
     """
-    masks = torch.zeros(len(seeds), 1, image_size, image_size, dtype=torch.bool)
+    height, width = size
+    masks = torch.zeros(len(seeds), 1, height, width, dtype=torch.bool)
     if spec == "box":
-        side = image_size // 2
-        start = (image_size - side) // 2
-        masks[..., start : start + side, start : start + side] = True
+        rows, columns = (slice((side - side // 2) // 2, (side - side // 2) // 2 + side // 2) for side in size)
+        masks[..., rows, columns] = True
     elif spec == "half":
-        masks[..., image_size // 2 :] = True
+        masks[..., width // 2 :] = True
     elif spec == "random":
-        count = round(RANDOM_SHARE * image_size**2)
+        count = round(RANDOM_SHARE * height * width)
         for mask, seed in zip(masks, seeds):
-            mask.view(-1)[torch.randperm(image_size**2, generator=generator("cpu", "mask", seed))[:count]] = True
+            mask.view(-1)[torch.randperm(height * width, generator=generator("cpu", "mask", seed))[:count]] = True
     else:
-        masks |= read_mask(Path(spec), image_size)
+        masks |= read_mask(Path(spec), size)
     filled = int(masks[0].sum())
     if filled == 0:
         raise RequestError(f"--mask {spec}: nothing is to be filled in; a mask is white there, and black where pixels are kept")
-    if filled == image_size**2:
+    if filled == height * width:
         raise RequestError(f"--mask {spec}: nothing is known; a mask is black where pixels are kept (new pictures: random_gen)")
     return masks
 
 
-def read_mask(path: Path, image_size: int) -> Tensor:
-    """The mask that the file holds: bool (S, S), True where it is white. RequestError as `make_masks`."""
+def read_mask(path: Path, size: tuple[int, int]) -> Tensor:
+    """The mask that the file holds: bool (H, W), True where it is white. RequestError as `make_masks`."""
     if not path.is_file():
         raise RequestError(f"--mask {path}: there is no such file, and it is none of {', '.join(SHAPES)}")
-    size = size_of_file(str(path))
-    if size is not None and size != (image_size, image_size):
+    height, width = size
+    found = size_of_file(str(path))
+    if found is not None and found != (width, height):
         raise RequestError(
-            f"--mask {path}: it has {size[0]} x {size[1]} pixels, and the network's pictures have {image_size} x {image_size}"
+            f"--mask {path}: it has {found[1]} x {found[0]} pixels (height x width), and the network's pictures have "
+            f"{height} x {width}"
         )
     try:
-        pixels = decode_file(str(path), image_size, 1)
+        pixels = decode_file(str(path), Shaping(1, height, width))
     except UnreadablePictureError as error:
         raise RequestError(f"--mask {path}: {error}") from None
     return torch.from_numpy(pixels[0] >= WHITE)

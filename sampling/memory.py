@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sampling.network import sampling_network
 from sampling.trained import Trained
+from utils.compiling import as_written
 
 SHARE = 0.5  # of the memory that is free now
 MOST = 1024  # a GPU is as fast with so many as with more
@@ -51,7 +52,8 @@ def _bytes_a_picture(trained: Trained) -> int:
     hooks = [leaf.register_forward_hook(count) for leaf in leaves]
     x_t = torch.zeros(1, *trained.shape, device=trained.device)
     network = sampling_network(trained.network, trained.diffusion)
-    network(x_t, torch.zeros(1, dtype=torch.int64, device=trained.device))
+    with as_written(trained.model):
+        network(x_t, torch.zeros(1, dtype=torch.int64, device=trained.device))
     for hook in hooks:
         hook.remove()
     return int(ALIVE * total)

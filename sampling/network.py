@@ -76,7 +76,17 @@ def with_labels(network: Network, labels: Tensor | None) -> Network:
 def _padded(rows: Tensor, count: int) -> Tensor:
     """`rows`, (B, ...), with the last one again until there are `count`."""
     missing = count - len(rows)
-    return rows if missing <= 0 else torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+    if missing <= 0:
+        return rows
+    padded = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+    if hasattr(rows, "number"):
+        padded.number = rows.number  # see `_number`
+    return padded
+
+
+def _number(t: Tensor) -> int:
+    """The one timestep of all rows, without waiting for a GPU where a sampler says it beside; see `diffusion.samplers`."""
+    return t.number if hasattr(t, "number") else int(t[0])
 
 
 def _guided(
@@ -93,8 +103,7 @@ def _guided(
     both_labels = torch.cat([labels, torch.full_like(labels, num_classes)])
 
     def call(x_t: Tensor, t: Tensor) -> Tensor:
-        # Without an interval no t is read: reading one waits for what a GPU is doing.
-        scale = guidance.scale if guidance.interval is None else guidance.scale_at(int(t[0]))
+        scale = guidance.scale if guidance.interval is None else guidance.scale_at(_number(t))
         if scale == 1:
             return network(x_t, t, labels)
         conditional, unconditional = network(torch.cat([x_t, x_t]), torch.cat([t, t]), both_labels).chunk(2)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.progress import PreviewPlan, duration
 from utils.errors import counted
 from utils.version import VERSION
 
@@ -19,6 +20,7 @@ def plan_lines(
     batch_size: int,
     total_steps: int,
     processes: int,
+    previews: PreviewPlan,
     folder: Path,
 ) -> list[str]:
     """The lines of the plan. shape: (C, H, W) of the pictures; survey: what was left out; where: device and precision."""
@@ -31,5 +33,14 @@ def plan_lines(
         *(f"         {line}" for line in survey),
         f"Network: {parameter_num:,} parameters, on {where}",
         f"Steps:   {picture_num / batch_size:,.1f} an epoch, {total_steps:,} in all, {batch_size} pictures each{shared}",
+        f"Preview: {first_preview(previews, total_steps)}; how long all takes is said after the first steps",
         f"Output:  {folder}{os.sep}",
     ]
+
+
+def first_preview(previews: PreviewPlan, total_steps: int) -> str:
+    """When the first pictures are drawn, in words."""
+    steps = f"after {counted(min(previews.every, total_steps), 'step')}"
+    if previews.first_seconds is None:
+        return f"the first pictures {steps}"
+    return f"the first pictures {steps} or {duration(previews.first_seconds)}, whichever comes first"

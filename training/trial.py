@@ -1,4 +1,4 @@
-"""A step of nothing, by which it is seen whether a compiled network can be trained."""
+"""A step of nothing, by which it is seen whether a compiled or captured network can be trained."""
 
 import torch
 
@@ -6,14 +6,17 @@ from models import UNet
 from utils.precision import at_precision
 
 
-def trial_step(model: UNet, precision: str, device: torch.device, pictures: int, side: int) -> None:
-    """Calls `model` forwards and backwards on `pictures` black squares, as many as the training will give it at a time;
-    changes nothing.
+def trial_step(
+    model: UNet, precision: str, device: torch.device, pictures: int, batch_size: int, size: tuple[int, int]
+) -> None:
+    """Calls `model` forwards and backwards on `pictures` black pictures of `size`, (height, width), as many of a batch as the
+    training will give it at a time; changes nothing.
 
     Backward passes are compiled, too, and may fail where the forward pass did not.
     """
     channels = model.down_blocks[0][0].in_channels // model.patch_size**2
-    x_t = torch.zeros(pictures, channels, side, side, device=device)
+    x_t = torch.zeros(pictures, channels, *size, device=device)
     t = torch.zeros(pictures, dtype=torch.int64, device=device)
+    model.part_of_batch(0, batch_size)
     output = at_precision(model, precision, device)(x_t, t, *([t] if model.num_classes else []))
     torch.autograd.grad(output.sum(), list(model.parameters()), allow_unused=True)

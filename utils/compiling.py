@@ -1,16 +1,19 @@
-"""Whether a network is compiled; and if it cannot be, that this is said, and the run goes on without."""
+"""How a network is called: compiled, as CUDA graphs, or as it is written. What fails is said, and the run goes on without."""
 
 import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from utils.cuda_graphs import PLAIN_CALLS, CudaRecorder, GraphedCall
 from utils.errors import one_line
 
 # Below this many steps the minute or so of compiling does not pay on a GPU.
@@ -25,14 +28,24 @@ def pick_compile(setting: str | bool, device: torch.device, steps: int) -> bool:
     return device.type == "cuda" and steps >= COMPILE_PAYS_FROM if setting == "auto" else setting
 
 
+def pick_graphs(setting: str | bool, model: nn.Module, device: torch.device) -> bool:
+    """Whether a network that is not compiled is captured as CUDA graphs: small ones are, on a GPU, however short the run is,
+    unless the `setting` for compiling is False."""
+    return setting is not False and device.type == "cuda" and is_small(model)
+
+
+def is_small(model: nn.Module) -> bool:
+    """Whether the kernels of the network take longer to be launched than to compute, as far as its size tells."""
+    return sum(parameter.numel() for parameter in model.parameters()) < GRAPHS_PAY_BELOW
+
+
 def pick_mode(model: nn.Module, device: torch.device, *, in_parts: bool = False) -> str:
     """torch.compile's mode: `reduce-overhead` (CUDA graphs) for a small network on a GPU, else `default`.
 
-    in_parts: whether a training works its batches in several parts, whose gradients are summed: a graph would write the
+    in_parts: whether a training works its batches in several parts, whose gradients are summed: its graph would write the
     next part's gradients over the first one's.
     """
-    small = sum(parameter.numel() for parameter in model.parameters()) < GRAPHS_PAY_BELOW
-    return "reduce-overhead" if device.type == "cuda" and small and not in_parts else "default"
+    return "reduce-overhead" if device.type == "cuda" and is_small(model) and not in_parts else "default"
 
 
 def compile_in_place(
@@ -44,29 +57,66 @@ def compile_in_place(
     try_out: Callable[[], object] | None = None,
     in_parts: bool = False,
 ) -> bool:
-    """Compiles `model` where `pick_compile` says so, and says that it does; says whether it did.
+    """Compiles `model` where `pick_compile` says so, and says that it does; else captures it where `pick_graphs` says so.
+    Gives whether it did either: calls for other shapes then cost more.
 
     In place: the names in its state_dict stay what they are. Whatever goes wrong with compiling, here, in `try_out` (a step
     of what the network is for) or in a later call, the network goes on as it is written, and one line says why.
+    in_parts: see `pick_mode`; `auto` then captures a small network rather than compile it without graphs.
     """
-    if not pick_compile(setting, device, steps):
-        return False
-    missing = missing_compiler(device)
+    model._compiled_call_impl = None
+    compiles = pick_compile(setting, device, steps)
+    if setting == "auto" and in_parts and pick_graphs(setting, model, device):
+        compiles = False
+    missing = missing_compiler(device) if compiles else None
     if missing:
-        _say_why_not(missing)
-        return False
+        _say_why_not("compiled", missing)
+    if missing or not compiles:
+        return capture_in_place(model, setting, device, try_out=try_out)
     print("Compiling the network: the first step takes a minute or two.", flush=True)
     model.compile(mode=pick_mode(model, device, in_parts=in_parts))
-    compiled = CompiledCall(model)
-    model._compiled_call_impl = compiled
-    if try_out is not None:
-        try:
-            try_out()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # the compilers have no exception in common, and this may be any program's
-            compiled.give_up(error)
+    compiled = model._compiled_call_impl = CompiledCall(model)
+    _try(compiled, try_out)
     return compiled.compiled is not None
+
+
+def capture_in_place(
+    model: nn.Module, setting: str | bool, device: torch.device, *, try_out: Callable[[], object] | None = None
+) -> bool:
+    """Has `model` called as CUDA graphs where `pick_graphs` says so; gives whether it is.
+
+    With `try_out` its first call is captured, else those of a kind that comes again. Where capturing fails, then or later,
+    the network is called as it is written, and one line says why.
+    """
+    model._compiled_call_impl = None
+    if not pick_graphs(setting, model, device):
+        return False
+    plain_calls = PLAIN_CALLS if try_out is None else 0
+    graphed = GraphedCall(model, CudaRecorder(device), partial(_say_why_not, "captured"), plain_calls=plain_calls)
+    model._compiled_call_impl = graphed
+    _try(graphed, try_out)
+    return graphed.recorder is not None
+
+
+def _try(call: "CompiledCall | GraphedCall", try_out: Callable[[], object] | None) -> None:
+    """`call` gives up where `try_out` fails, but for a lack of memory, which is not its fault."""
+    try:
+        if try_out is not None:
+            try_out()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # the compilers have no exception in common, and this may be any program's
+        call.give_up(error)
+
+
+@contextmanager
+def as_written(model: nn.Module) -> Iterator[None]:
+    """A context in which `model` is neither compiled nor captured, as hooks of its modules want it."""
+    own, model._compiled_call_impl = model._compiled_call_impl, None
+    try:
+        yield
+    finally:
+        model._compiled_call_impl = own
 
 
 class CompiledCall:
@@ -96,8 +146,7 @@ class CompiledCall:
         """From now on as it is written."""
         if self.compiled is not None:
             self.compiled = None
-            reason = " ".join(str(error).split()) or type(error).__name__
-            _say_why_not(one_line(reason)[:SHOWN_LETTERS])
+            _say_why_not("compiled", error)
 
 
 def missing_compiler(device: torch.device) -> str | None:
@@ -116,5 +165,6 @@ def missing_compiler(device: torch.device) -> str | None:
     return None
 
 
-def _say_why_not(reason: str) -> None:
-    print(f"Not compiled, so slower: {reason.rstrip('.')}. run.compile=false leaves this out.", flush=True)
+def _say_why_not(what: str, reason: str | Exception) -> None:
+    text = one_line(" ".join(str(reason).split()) or type(reason).__name__)[:SHOWN_LETTERS].rstrip(".")
+    print(f"Not {what}, so slower: {text}. run.compile=false leaves this out.", flush=True)

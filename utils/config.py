@@ -166,7 +166,9 @@ class _StrictLoader(yaml.SafeLoader):
         number = self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_float(node)
         if ":" in text or re.fullmatch(r"[-+]?0[0-7_]+", text):
             raise _mistake(
-                node, f"{text} would be read as {number}: write {number}, or quote it if it is a text: '{text}'"
+                node,
+                f"{text} would be read as {number}: write {number} if that is meant, else the number that is; if it is a text, "
+                f"quote it: '{text}'",
             )
         return number
 
@@ -185,8 +187,11 @@ def _parse_yaml(text: str) -> object:
 
 
 def _why(error: Exception) -> str:
-    """An error of YAML's reader, without line breaks."""
-    return "it is nested without end" if isinstance(error, RecursionError) else " ".join(str(error).split())
+    """An error of YAML's reader, without line breaks, the name that it gives to a text, and its arrows below a line."""
+    if isinstance(error, RecursionError):
+        return "it is nested without end"
+    text = " ".join(word for word in str(error).split() if word != "^")
+    return text.replace(' in "<unicode string>", line', ", line")
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,10 +74,10 @@ def svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def save_plot(path: Path, figure: Figure) -> Path:
-    """Writes the figure as PNG; returns `path`."""
+def save_plot(path: Path, figure: Figure, texts: Mapping[str, str] | None = None) -> Path:
+    """Writes the figure as PNG, and in it the `texts`, each by its key; returns `path`."""
     with atomic_write(path) as temporary, matplotlib.rc_context(STYLE):
-        figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None, **(texts or {})})
     return path
 
 

@@ -7,27 +7,12 @@ schema by which editors complete and check config.yaml.
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
-
-
-def _number_from_text(value: object) -> object:
-    """YAML 1.1 reads 1e-4 (no dot) as text; whoever writes it means a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number_from_text)]
-PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
-BatchSize = Annotated[int, Field(ge=1, le=65_536)]
-# A path may hold anything but a zero byte; an empty one would silently be the current folder.
-PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize
+from utils.shapes import check_resize, sides
 
 
 class Block(BaseModel):
@@ -46,13 +31,27 @@ class DataSettings(Block):
         None,
         description="A folder of pictures, a zip, tar, npz, npy or parquet file; or where a downloaded set lies or will lie.",
     )
-    image_size: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="Side of the square pictures, in pixels.")
+    image_size: ImageSize = Field(32, description="In pixels: N, the side of square pictures, or [HEIGHT, WIDTH].")
     image_channel: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
+    crop: Literal["center", "random", "none"] = Field(
+        "center",
+        description="What is taken of a picture: its centre, another part each time it is seen, or all, padded with black.",
+    )
+    resize: Resize | None = Field(
+        None,
+        description="What a picture is scaled to before: N, its shorter side (crop none: its longer); [HEIGHT, WIDTH], "
+        "whatever its proportions; null: just enough to cover image_size (crop none: to fit into it).",
+    )
     horizontal_flip: bool = Field(True, description="Mirror half of the pictures; wrong for digits and text.")
     download: bool = Field(True, description="Fetch a missing torchvision set; false reads what is there.")
     skip_unreadable: bool = Field(False, description="Skip and list broken pictures of a folder, instead of stopping.")
     cache_dir: PathText = Field("data/cache", description="Where the decoded pictures are kept.")
     class_from_folder: bool = Field(False, description="Each folder directly below data_path, or in that archive, is a class.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the pictures."""
+        return self.image_channel, *sides(self.image_size)
 
 
 class ModelSettings(Block):
@@ -201,7 +200,9 @@ class RunSettings(Block):
         False, description="Only such algorithms on a GPU as give the same bits each time; slower. CPUs always do."
     )
     compile: Literal["auto"] | bool = Field(
-        "auto", description="torch.compile; auto: on a GPU, for runs long enough to repay the wait."
+        "auto",
+        description="torch.compile; auto: on a GPU, for runs long enough to repay the wait. Unless it is false, small networks "
+        "on a GPU run as CUDA graphs, however short the run is.",
     )
 
 
@@ -227,6 +228,7 @@ class Settings(Blocks):
         """Refuses combinations that cannot work, before any picture is touched."""
         unchecked = {"num_res_blocks", "dropout", "num_classes"}
         check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
+        check_resize(self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:

@@ -1,6 +1,8 @@
 """How the threads of the CPU's arithmetic wait for one another, and how many there are. Itself it loads no torch."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # What a user may have said: OpenMP's own variable, and those of GNU's and of LLVM's (and Intel's) runtime.
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -29,11 +31,28 @@ def pick_threads(values: int, available: int) -> int:
     return max(1, min(available, values // VALUES_A_THREAD))
 
 
-def use_threads(batch_size: int, channels: int, side: int) -> int:
-    """Lets torch compute on as many threads as pay for such feature maps, (batch_size, channels, side, side), the largest of
-    a network; unless the user has said how many. Returns how many it now has."""
+def use_threads(batch_size: int, channels: int, pixels: int) -> int:
+    """Lets torch compute on as many threads as pay for such feature maps, (batch_size, channels, H, W) of H W = `pixels`, the
+    largest of a network; unless the user has said how many. Returns how many it now has."""
     import torch  # here: the scripts call wait_passively before anything loads it
 
     if not any(name in os.environ for name in NUMBER_VARIABLES):
-        torch.set_num_threads(pick_threads(batch_size * channels * side**2, torch.get_num_threads()))
+        torch.set_num_threads(pick_threads(batch_size * channels * pixels, torch.get_num_threads()))
     return torch.get_num_threads()
+
+
+@contextmanager
+def threads_for(values: int) -> Iterator[None]:
+    """A context in which torch computes on as many of its threads as pay for feature maps of so many `values`; unless the user
+    has said how many."""
+    import torch
+
+    if any(name in os.environ for name in NUMBER_VARIABLES):
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(pick_threads(values, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

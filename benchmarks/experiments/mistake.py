@@ -10,10 +10,12 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import torch  # noqa: E402
 
 from datasets import to_uint8  # noqa: E402
 from diffusion import GaussianDiffusion, SampleInfo  # noqa: E402

@@ -13,6 +13,7 @@ import datasets.decode
 import datasets.decoding
 import datasets.downloads
 from datasets import ImageDataset, to_float, to_uint8
+from datasets.shaping import Shaping
 from tests.pictures import BLUE, GREEN, RED, cache_files, message, solid
 from utils.errors import RequestError
 
@@ -76,7 +77,7 @@ def test_transparency_of_a_palette_is_drawn_on_white(load, folder):
     alpha.paste(255, (4, 0, 8, 8))
     picture = picture.convert("PA")
     picture.putalpha(alpha)
-    assert is_black_on_white(datasets.decode.square_pixels(picture, 8, 3))
+    assert is_black_on_white(datasets.decode.decode_picture(picture, Shaping(3, 8, 8)))
 
 
 def test_transparent_edges_do_not_darken(load, folder):
@@ -109,9 +110,9 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(load, folder):
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 1e6])
 def test_floats_and_32_bits_are_scaled_to_their_white(white):
     values = np.array([[0, white], [white / 5, -white]], dtype=np.float32)
-    assert datasets.decode.square_pixels(Image.fromarray(values), 2, 1).tolist() == [[[0, 255], [51, 0]]]
+    assert datasets.decode.decode_picture(Image.fromarray(values), Shaping(1, 2, 2)).tolist() == [[[0, 255], [51, 0]]]
     if white > 255:
-        assert datasets.decode.square_pixels(Image.fromarray(values.astype(np.int32)), 2, 1).tolist() == [
+        assert datasets.decode.decode_picture(Image.fromarray(values.astype(np.int32)), Shaping(1, 2, 2)).tolist() == [
             [[0, 255], [51, 0]]
         ]
 

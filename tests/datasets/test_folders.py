@@ -17,6 +17,7 @@ import datasets.decode
 import datasets.survey
 from datasets import FACTS, Batches, ImageDataset
 from datasets.decode import EXTENSIONS, FORMATS, OPTIONAL, READ_FORMATS, UnreadablePictureError, decode_file
+from datasets.shaping import Shaping
 from evaluation.extractor import EXTRACTORS, extractor_for
 from tests.pictures import BLUE, CPU, GREEN, RED, message, solid
 from training.previews import data_figures
@@ -61,7 +62,7 @@ def test_a_jpeg_2000_stream_larger_than_its_header_is_refused(tmp_path):
     content, place = buffer.getvalue(), buffer.getvalue().index(b"ihdr") + 4
     (tmp_path / "a.jp2").write_bytes(content[:place] + struct.pack(">II", 8, 8) + content[place + 8 :])
     with pytest.raises(UnreadablePictureError):
-        decode_file(str(tmp_path / "a.jp2"), 8, 3)
+        decode_file(str(tmp_path / "a.jp2"), Shaping(3, 8, 8))
 
 
 def test_a_vast_file_is_refused_before_it_is_read(load, folder):
@@ -92,9 +93,9 @@ def test_reasons_are_words(tmp_path, monkeypatch, error, words):
         raise error
 
     solid(RED).save(tmp_path / "a.png")
-    monkeypatch.setattr(datasets.decode, "square_pixels", fail)
+    monkeypatch.setattr(datasets.decode, "decode_picture", fail)
     with pytest.raises(UnreadablePictureError, match=words):
-        decode_file(str(tmp_path / "a.png"), 8, 3)
+        decode_file(str(tmp_path / "a.png"), Shaping(3, 8, 8))
 
 
 def test_one_is_singular(load, folder, capsys):

@@ -22,8 +22,9 @@ def test_a_report_of_a_zip(dataset, tmp_path):
     grey = png(np.zeros((9, 20), np.uint8))
     more = {"cat/again.png": files()["dog/c.png"], "cat/broken.png": b"?", "dog/large.png": grey, "notes.txt": b"?"}
     path = write_zip(tmp_path / "a.zip", {**files(), **more})
-    pictures, decoded = dataset(data_path=str(path), class_from_folder=True, skip_unreadable=True).decode()
-    report = make_report(pictures, decoded)
+    data = dataset(data_path=str(path), class_from_folder=True, skip_unreadable=True)
+    pictures, decoded = data.decode()
+    report = make_report(pictures, decoded, data.shaping)
     assert report.picture_num == 8 and dict(report.classes) == {"Zebra": 1, "cat": 3, "dog": 4}
     assert report.sizes == {(8, 8): 7, (20, 9): 1} and report.modes == {"RGB": 7, "L": 1} and report.left_out == {".txt": 1}
     assert report.duplicates == [[f"{path}: cat/again.png", f"{path}: dog/c.png"]]
@@ -36,7 +37,7 @@ def test_a_report_of_a_zip(dataset, tmp_path):
     for words in ("3, 1 to 4 pictures each; model.num_classes: 3", "1 picture more than once", "1 .txt", "cannot identify"):
         assert words in text
     # The training's own cache is the one that was made, unless something was unreadable.
-    assert dataset(data_path=str(path), class_from_folder=True, skip_unreadable=True).load().images.filename == decoded.images.filename
+    assert data.load().images.filename == decoded.images.filename
 
 
 def test_duplicates_are_named_past_what_was_skipped(dataset, tmp_path):

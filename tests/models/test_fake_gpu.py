@@ -10,8 +10,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, sample, samplers
+from diffusion import GaussianDiffusion, Guidance, SampleInfo, build_diffusion, sample, samplers
 from models import build_model, unet
+from sampling.inpainting import resample
+from sampling.network import Known, sampling_network
 from tests.processes import ROOT
 from tests.small_training import ALONE, make_trainer
 from training.ema import EMA
@@ -189,3 +191,36 @@ def test_more_steps_of_drawing_wait_no_more_often(method, variance):
             sample(network, diffusion, torch.randn(2, 1, 4, 4), SampleInfo(method, steps, STOCHASTIC[method]))
         found[steps] = calls.of(WAITS)
     assert found[10] == found[20] == 0
+
+
+WRAPPED = {
+    "guided": {"guidance": Guidance(2.0)},
+    "guided within an interval": {"guidance": Guidance(2.0, (20, 60))},
+    "a short batch": {"guidance": Guidance(2.0, (20, 60)), "pad_to": 3},
+    "known pixels": {"known": Known(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4) > 0, torch.randn_like)},
+    "guided, known pixels": {"guidance": Guidance(2.0), "known": Known(torch.zeros(2, 1, 4, 4), torch.eye(4) > 0, torch.randn_like)},
+}
+
+
+@pytest.mark.parametrize("method", STOCHASTIC)
+@pytest.mark.parametrize("self_condition", [False, True])
+def test_nor_does_what_is_wrapped_round_the_network(method, self_condition):
+    diffusion = build_diffusion(timestep_num=100, beta_schedule="cosine", self_condition=self_condition)
+    x_T, labels = torch.randn(2, 1, 4, 4), torch.tensor([0, 1])
+    for name, how in WRAPPED.items():
+        found = []
+        for steps in (10, 20):
+            wrapped = sampling_network(lambda x, t, y: 0.5 * x[:, :1], diffusion, labels=labels, num_classes=2, **how)
+            with Calls() as calls:
+                sample(wrapped, diffusion, x_T, SampleInfo(method, steps, STOCHASTIC[method]))
+            found.append(calls.of(WAITS))
+        assert found == [0, 0], name
+
+
+@pytest.mark.parametrize("text", ["DDIM_10_0p0_r3", "UNIPC_10_0p0_r2"])
+def test_nor_do_repaints_jumps_back(text):
+    diffusion, info = build_diffusion(timestep_num=100, beta_schedule="cosine"), SampleInfo.parse(text)
+    wrapped = sampling_network(lambda x, t: 0.5 * x, diffusion, known=WRAPPED["known pixels"]["known"])
+    with Calls() as calls:
+        resample(wrapped, diffusion, torch.randn(2, 1, 4, 4), info, torch.randn_like)
+    assert calls.of(WAITS) == 0

@@ -130,6 +130,8 @@ def test_dropout_is_there_in_training_and_gone_in_drawing():
     [
         ({"image_size": 18, "channel_mult": [1, 2, 2]}, "image_size 18.*multiple of 4"),
         ({"image_size": 18, "patch_size": 4}, "image_size 18.*patch_size 4.*multiple of 8"),
+        ({"image_size": [18, 16], "patch_size": 2}, r"image_size \[18, 16\].*both sides must be multiples of 4"),
+        ({"image_size": (16, 24), "attention_resolutions": [24]}, r"24, which never occurs.*\[16, 8\]"),
         ({"attention_resolutions": [32]}, r"32, which never occurs.*\[16, 8\]"),
         ({"attention_resolutions": [16], "patch_size": 2}, r"16, which never occurs.*\[8, 4\]"),
         ({"norm_groups": 12}, "norm_groups 12 does not divide the 16"),

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -260,3 +261,20 @@ def test_checkpoints_that_cannot_be_compared(models):
         compare.check_alike([loaded(models[0]), loaded("checkpoints/emoji.safetensors")])
     with pytest.raises(RequestError, match="2 checkpoints are called one"):
         compare.check_alike([loaded(models[0]), loaded(models[1]), loaded(models[0])])
+
+
+@pytest.mark.parametrize(
+    "there, now, kept",
+    [("ab", "ab", False), ("a", "ab", False), ("ab", "a", True), ("a", "b", True), ("", "a", True)],
+)
+@pytest.mark.parametrize("other_protocol", [False, True])
+def test_a_comparison_of_other_cells_or_by_another_protocol_is_put_aside(tmp_path, monkeypatch, there, now, kept, other_protocol):
+    """One of more cells takes the place of a smaller one, measured alike."""
+    monkeypatch.setattr(compare, "describe", lambda protocol, weights: f"seen through {protocol}; {weights} weights")
+    (tmp_path / "compare_table.csv").write_text("model,cell\n" + "".join(f"m,{cell}\n" for cell in there))
+    (tmp_path / "compare_table.md").write_text("| model |\n\nseen through digits; ema weights\n")
+    (tmp_path / "compare_grid.png").touch()
+    record = {"protocol": "clothes" if other_protocol else "digits", "weights": "ema"}
+    compare.keep_other(tmp_path, [SimpleNamespace(stem=f"cells/{cell}", record=record) for cell in now])
+    assert (tmp_path / "compare_grid.1.png").exists() == (tmp_path / "compare_table.1.md").exists() == (kept or other_protocol)
+    assert (tmp_path / "compare_grid.png").exists() != (kept or other_protocol)

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 
 from diffusion import SampleInfo
+from modes.kept_pictures import keep_other
 from modes.model import load_model
 from modes.real_data import data_words
 from sampling import named_if_changed
 from sampling.memory import pictures_at_a_time
 from tests.processes import ROOT, done, files, refused, run
+from utils.pictures import read_png, save_png
 
 SHIPPED = "checkpoints/mnist_mini.safetensors"
 CPU = torch.device("cpu")
@@ -48,6 +50,60 @@ def test_other_requests_leave_the_earlier_pictures(tmp_path):
         f"mnist_mini_DDIM_2_0p0_{word}" for word in words
     ]
     assert len(files(tmp_path)) == 15
+
+
+def test_pictures_of_another_request_are_put_aside_and_the_same_one_takes_its_place(tmp_path, capsys):
+    paths = [tmp_path / name for name in ("a.png", "b.png", "b.gif")]
+
+    def write(value, texts):
+        keep_other(paths, texts)
+        for path in paths[:2]:
+            save_png(path, torch.full((1, 2, 2), value, dtype=torch.uint8), texts)
+        paths[2].write_bytes(bytes([value]))
+
+    for value, command in ((1, "one"), (2, "two"), (3, "two"), (4, "图 four")):
+        write(value, {"command": command})
+    paths[0].write_bytes(b"damaged")
+    write(5, {"command": "图 four"})
+    for number, value in (("", 5), (".1", 1), (".2", 3), (".3", 4)):
+        assert (tmp_path / f"b{number}.gif").read_bytes() == bytes([value])
+        assert (read_png(tmp_path / f"b{number}.png") == value).all()
+    assert len(files(tmp_path)) == 12 and (tmp_path / "a.3.png").read_bytes() == b"damaged"
+    assert capsys.readouterr().out.count("of another request") == 3
+    for path in paths[:2]:
+        path.unlink()  # whose the GIF is cannot be seen
+    keep_other(paths, {"command": "图 four"})
+    assert (tmp_path / "b.4.gif").read_bytes() == bytes([5])
+
+
+def test_neither_mode_nor_folder_nor_checkpoint_overwrites_another(tmp_path):
+    """What only the folder of a file tells apart has the same name: the older picture is kept under another."""
+    for folder, checkpoint in (("a", SHIPPED), ("b", "checkpoints/mnist_mini_v.safetensors")):
+        (tmp_path / folder).mkdir()
+        os.symlink(os.path.join(ROOT, checkpoint), tmp_path / folder / "m.safetensors")
+        Image.new("L", (28, 28), 40 * len(files(tmp_path))).save(tmp_path / folder / "p.png")
+
+    def draw(folder, *options):
+        done(run("test_solver.py", "--model_path", tmp_path / folder / "m.safetensors", "--sample_info", "DDIM_2_0p0", "--sample_num", 1,
+                 "--save_dir", tmp_path / "out", *options))  # fmt: skip
+
+    for mode in ("slerp", "lerp", "ddim"):
+        draw("a", "--test_mode", "interpolate", "--interpolate_mode", mode, "--interpolate_num", 2)
+    for model, picture in (("a", "a"), ("a", "b"), ("b", "b"), ("b", "b")):
+        draw(model, "--test_mode", "edit", "--picture", tmp_path / picture / "p.png")
+    names = ["ddim_num2_interpolate", "lerp_num2_interpolate", "num2_interpolate"]
+    assert files(tmp_path / "out") == sorted(
+        [f"m_DDIM_2_0p0_n1_{name}.png" for name in names]
+        + [f"m_DDIM_2_0p0_p.png_edit{number}.png" for number in ("", ".1", ".2")]
+    )
+
+
+def test_a_device_that_auto_would_not_take_is_in_the_command(monkeypatch):
+    model, info = load_model(SHIPPED, device=CPU), SampleInfo.parse("DDIM_2_0p0")
+    monkeypatch.setattr("modes.model.pick_device", lambda name: CPU)
+    assert "--device" not in model.texts("random_gen", info, {})["command"]
+    monkeypatch.setattr("modes.model.pick_device", lambda name: torch.device("cuda"))
+    assert "--device cpu" in model.texts("random_gen", info, {})["command"]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 import base64
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import pytest
+import torch
 from PIL import Image
 
+from modes.model import load_model
 from modes.report import evenly, figure_table, grouped_curves, protocol_of, read_log, words_of
-from tests.processes import done, refused, run, train
+from tests.mode import run_mode
+from tests.processes import done, files, refused, run, train
 from utils.plots import Curve, plot
 
 
@@ -102,6 +106,18 @@ def test_what_comes_out_of_files_is_text_not_markup(page):
     _, found = page
     assert "<i>too dark</i>" in found.text and "<script>alert(1)</script>" in found.text and "a <b> run" in found.text
     assert "i" not in found.tags and found.tags.count("b") == 1  # the one of the template
+
+
+def test_the_page_of_another_run_of_the_same_name_is_kept(page, tmp_path, capsys):
+    for place in ("one", "two"):
+        shutil.copytree(page[0], tmp_path / place / "run")
+    for place in ("one", "one", "two"):
+        model = load_model(tmp_path / place / "run" / "model.safetensors", device=torch.device("cpu"))
+        run_mode("report", model, save_dir=str(tmp_path / "out"))
+    assert files(tmp_path / "out") == ["run_report.1.html", "run_report.html"]
+    for name, place in (("run_report.1.html", "one"), ("run_report.html", "two")):
+        assert f"--model_path {tmp_path}/{place}/run/model.safetensors" in (tmp_path / "out" / name).read_text(encoding="utf-8")
+    assert capsys.readouterr().out.count(f"Kept:    {tmp_path}/out/run_report.1.html, of another run") == 1
 
 
 def test_figures_are_a_table_and_the_rest_is_folded():

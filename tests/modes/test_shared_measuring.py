@@ -28,15 +28,16 @@ def figures_in(folder):
     return found
 
 
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", MODES)
-def test_two_processes_measure_what_one_does(tmp_path, mode):
+def test_several_processes_measure_what_one_does(tmp_path, mode, processes):
     arguments = ["--test_mode", mode, *MODES[mode]]
     done(run("test_solver.py", *arguments, "--save_dir", tmp_path / "one"))
-    ends = torchrun(2, "test_solver.py", *arguments, "--save_dir", tmp_path / "two")
-    assert "Wrote:" in done(ends[0]) and not done(ends[1])
-    assert files(tmp_path / "one") == files(tmp_path / "two")
-    one, two = figures_in(tmp_path / "one"), figures_in(tmp_path / "two")
-    assert one and one == two
+    ends = torchrun(processes, "test_solver.py", *arguments, "--save_dir", tmp_path / "several")
+    assert "Wrote:" in done(ends[0]) and not any(done(end) for end in ends[1:])
+    assert files(tmp_path / "one") == files(tmp_path / "several")
+    one, several = figures_in(tmp_path / "one"), figures_in(tmp_path / "several")
+    assert one and one == several
 
 
 class OfThree:

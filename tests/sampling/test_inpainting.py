@@ -47,7 +47,7 @@ def test_an_exact_network_ends_on_a_member_that_agrees_with_what_is_known(text):
     lefts, rights = torch.sign(normal(3, 1, 6, 3, seed=3)), torch.sign(normal(6, 1, 6, 3, seed=4))
     members = torch.cat([lefts.repeat_interleave(2, dim=0), rights], dim=3).float()
     diffusion = made()
-    masks = make_masks("half", 6, range(48))
+    masks = make_masks("half", (6, 6), range(48))
     originals = pixels_of(members[torch.arange(48) % 6])
     found = fill(diffusion, FiniteOracle(diffusion, members), text, originals, masks, range(48))
     assert torch.equal(found[~masks.expand_as(found)], originals[~masks.expand_as(found)])
@@ -63,7 +63,7 @@ def test_jumps_back_let_the_unknown_follow_the_known(text):
     """Eight members without anything in common: the share of results that are members rises to nearly 1."""
     members = torch.sign(normal(8, 1, 6, 6, seed=3)).float()
     diffusion, count = made(), 96
-    originals, masks = pixels_of(members).repeat(12, 1, 1, 1), make_masks("half", 6, range(count))
+    originals, masks = pixels_of(members).repeat(12, 1, 1, 1), make_masks("half", (6, 6), range(count))
     network = FiniteOracle(diffusion, members)
     shares = []
     for resampled in (text, f"{text}_r10"):
@@ -126,7 +126,7 @@ def test_only_the_known_estimate_changes(objective, clip, self_condition):
         output = 3 * torch.tanh(x[:, :1] * 0.7)  # x_0 often beyond [-1, 1]
         return torch.cat([output, 0.1 * x[:, :1]], dim=1)
 
-    x_0, mask = torch.linspace(-1, 1, 16, dtype=torch.float64).view(1, 1, 4, 4), make_masks("half", 4, [0])
+    x_0, mask = torch.linspace(-1, 1, 16, dtype=torch.float64).view(1, 1, 4, 4), make_masks("half", (4, 4), [0])
     x_t, t = normal(1, 1, 4, 4), torch.tensor([90])
     # What the network sees is x_t itself: the noise is the one that leads there.
     known = Known(x_0, mask, lambda x: (x_t - diffusion.alpha_bar(90) ** 0.5 * x_0) / (1 - diffusion.alpha_bar(90)) ** 0.5)
@@ -144,7 +144,7 @@ def test_only_the_known_estimate_changes(objective, clip, self_condition):
 def test_a_result_depends_on_its_seed_alone():
     members = torch.sign(normal(6, 1, 6, 6, seed=3)).float()
     diffusion = made()
-    network, originals, masks = FiniteOracle(diffusion, members), pixels_of(members), make_masks("random", 6, range(6))
+    network, originals, masks = FiniteOracle(diffusion, members), pixels_of(members), make_masks("random", (6, 6), range(6))
     seeds = result_seeds(range(6), 1)
     together = fill(diffusion, network, "DDIM_10_1p0_r2", originals, masks, seeds)
     alone = fill(diffusion, network, "DDIM_10_1p0_r2", originals, masks, seeds, batch_size=1)
@@ -186,15 +186,18 @@ def test_a_sampler_that_jumps_back_is_not_taken_for_one_that_does_not():
 
 
 def test_the_shapes_of_masks(tmp_path):
-    box, half = make_masks("box", 8, [0, 1]), make_masks("half", 8, [0])
+    box, half = make_masks("box", (8, 8), [0, 1]), make_masks("half", (8, 8), [0])
     assert box.shape == (2, 1, 8, 8) and torch.equal(box[0], box[1])
     assert box.sum() == 2 * 16 and box[0, 0, 2:6, 2:6].all()
     assert half.sum() == 32 and half[..., 4:].all()
-    random = make_masks("random", 8, [5, 6])
+    random = make_masks("random", (8, 8), [5, 6])
     assert (random.flatten(1).sum(dim=1) == 48).all() and not torch.equal(random[0], random[1])
-    assert torch.equal(random[1:], make_masks("random", 8, [6]))
+    assert torch.equal(random[1:], make_masks("random", (8, 8), [6]))
+    wide_box, wide_half = make_masks("box", (4, 10), [0]), make_masks("half", (4, 10), [0])
+    assert wide_box.shape == (1, 1, 4, 10) and wide_box.sum() == 2 * 5 and wide_box[0, 0, 1:3, 2:7].all()
+    assert wide_half.sum() == 4 * 5 and wide_half[..., 5:].all() and make_masks("random", (4, 10), [0]).sum() == 30
     Image.fromarray(np.uint8([[0, 127, 128, 255]] * 4)).save(tmp_path / "grey.png")
-    assert make_masks(str(tmp_path / "grey.png"), 4, [0])[0, 0].tolist() == [[False, False, True, True]] * 4
+    assert make_masks(str(tmp_path / "grey.png"), (4, 4), [0])[0, 0].tolist() == [[False, False, True, True]] * 4
 
 
 def test_masks_that_cannot_be(tmp_path):
@@ -204,7 +207,7 @@ def test_masks_that_cannot_be(tmp_path):
     for name, words in {"black": "nothing is to be filled in", "white": "nothing is known", "small": "3 x 3 pixels.*4 x 4",
                         "text": "cannot identify it", "none": "no such file.*box, half, random"}.items():  # fmt: skip
         with pytest.raises(RequestError, match=words) as error:
-            make_masks(str(tmp_path / f"{name}.png"), 4, [0])
+            make_masks(str(tmp_path / f"{name}.png"), (4, 4), [0])
         assert "\n" not in str(error.value)
     with pytest.raises(RequestError, match="nothing is to be filled in"):
-        make_masks("box", 1, [0])
+        make_masks("box", (1, 1), [0])

@@ -28,7 +28,7 @@ def test_a_picture_is_the_same_on_both_devices(method):
     assert (pictures[0] - pictures[1]).abs().mean() < 2  # of 255
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("compile", ["false", "true"])
 def test_training_goes_on_and_draws(tmp_path, precision, compile):
     options = [*TINY, f"run.precision={precision}", f"run.compile={compile}", "train.log_every=1"]

@@ -222,6 +222,7 @@ def test_a_dry_run_says_everything_and_leaves_nothing(tmp_path):
         "7,000 pictures",
         "parameters",
         "1,750.0 an epoch",
+        "Preview: the first pictures after 1,000 steps; how long all takes is said after the first steps",
         f"{tmp_path}/run",
         "learning_rate: 0.0001",
         "source: mnist_mini",

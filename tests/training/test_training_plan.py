@@ -3,6 +3,7 @@
 import pytest
 
 from training.due import Due, Intervals, PreviewTimer, due_at, first_interval
+from training.plan import first_preview
 from training.progress import PreviewPlan, ProgressBar, duration, pace_line
 from training.schedule import TrainingSchedule
 
@@ -111,6 +112,15 @@ def test_the_pace_says_when_the_next_picture_and_the_end_come():
     assert line.endswith(f"all 1,000 steps after about {duration(920 * 4 + 10 * 50)}")
     assert f"about {duration(30 + 50)}," in pace_line(4.0, 80, 1000, 8, plan._replace(first_seconds=30.0))
     assert f"about {duration(5 * 4 + 50)}," in pace_line(4.0, 80, 85, 8, plan)  # the last step draws, too
+
+
+@pytest.mark.parametrize(
+    "every, seconds, total, words",
+    [(1000, 60.0, 5000, "1,000 steps or 60 s, whichever comes first"), (1000, 30.0, 7, "7 steps or 30 s, whichever comes first"),
+     (1000, None, 5000, "1,000 steps")],
+)  # fmt: skip
+def test_the_plan_says_when_the_first_pictures_come(every, seconds, total, words):
+    assert first_preview(PreviewPlan(every, seconds, network_calls=320), total) == f"the first pictures after {words}"
 
 
 @pytest.mark.parametrize("visible, count", [(True, 1), (False, 0)])

@@ -137,14 +137,15 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded():
     assert torch.equal(model.weight, before)
 
 
-def test_weights_of_the_older_scripts_are_read_with_what_is_said_of_them(tmp_path):
+@pytest.mark.parametrize("image_size", [16, [16, 24]])
+def test_weights_of_the_older_scripts_are_read_with_what_is_said_of_them(tmp_path, image_size):
     """Their file: a number of epochs and the state_dict of a network of this family, which must be the one it came from."""
-    arguments = {"image_size": 16, "image_channel": 3, "base_channels": 32, "channel_mult": [1, 2, 2], "num_res_blocks": 2,
+    arguments = {"image_size": image_size, "image_channel": 3, "base_channels": 32, "channel_mult": [1, 2, 2], "num_res_blocks": 2,
                  "attention_resolutions": [8, 4], "num_heads": 4, "dropout": 0.0, "norm_groups": 32, "patch_size": 1}  # fmt: skip
     model = build_model(**arguments)
     path = tmp_path / "old.pt"
     torch.save({"epoch": 3, "unet_model": model.state_dict()}, path)
-    found = open_checkpoint(path, image_size=16, image_channel=3, timestep_num=1000)
+    found = open_checkpoint(path, image_size=image_size, image_channel=3, timestep_num=1000)
     assert found.weights == "raw" and found.settings.model_arguments().items() >= arguments.items()
     assert (found.settings.diffusion.timestep_num, found.settings.diffusion.beta_schedule) == (1000, "cosine")
     load_weights(build_model(**found.settings.model_arguments()), found.state_dict, path)

@@ -144,7 +144,7 @@ def test_a_compiler_that_fails_leaves_the_network_as_it_is_written(monkeypatch, 
     model.out[-1].weight.data.normal_()
     x_t, t = torch.randn(3, 1, 8, 8), torch.tensor([1, 2, 3])
     expected = model(x_t, t)
-    is_compiled = compile_in_place(model, True, CPU, 1, try_out=lambda: trial_step(model, "fp32", CPU, 3, 8))
+    is_compiled = compile_in_place(model, True, CPU, 1, try_out=lambda: trial_step(model, "fp32", CPU, 3, 3, (8, 8)))
     said = [line for line in capsys.readouterr().out.splitlines() if "Not compiled" in line]
     assert not is_compiled and len(said) == 1 and reason in said[0]
     output = model(x_t, t)

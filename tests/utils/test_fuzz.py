@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets.decode import UnreadablePictureError, decode_file
+from datasets.shaping import Shaping
 from diffusion import SampleInfo
 from models import build_model, parameter_shapes
 from tests.small_training import advance, make_trainer, settings_of
@@ -222,7 +223,7 @@ def check_picture(desk, kind, damage):
     path.write_bytes(damaged(PICTURES[kind], damage))
     warnings.simplefilter("ignore")
     try:
-        assert decode_file(str(path), 8, 3).shape == (3, 8, 8)
+        assert decode_file(str(path), Shaping(3, 8, 8)).shape == (3, 8, 8)
     except UnreadablePictureError as error:
         assert str(error) and "\n" not in str(error)
 
