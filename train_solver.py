@@ -14,7 +14,6 @@ from pathlib import Path
 from utils.command_line import parse_args
 from utils.threads import use_threads, wait_passively
 
-
 if __name__ == "__main__":
     wait_passively()
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
@@ -25,6 +24,8 @@ from torch import Tensor, nn
 
 from datasets import Batches, ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
+from interop.card import write_run_card
+from interop.training_on import load_first_weights, load_training
 from models import build_model, parameter_count
 from sampling.labels import labels_for
 from sampling.network import Network
@@ -46,8 +47,8 @@ from training.trial import trial_step
 from utils.background import Background
 from utils.classes import Classes
 from utils.compiling import capture_in_place, compile_in_place
-from utils.config import load_settings, to_yaml
-from utils.device import be_deterministic, check_training_memory, pick_channels_last, pick_device
+from utils.config import to_yaml
+from utils.device import be_deterministic, check_training_memory, pick_channels_last
 from utils.distributed import Ranks, silence_other_ranks
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
@@ -60,11 +61,8 @@ from utils.settings import Settings
 
 def main(args: argparse.Namespace) -> int:
     silence_other_ranks()
-    flags = {f"run.{name}": getattr(args, name) for name in ("save_dir", "seed", "device")}
-    flags["train.max_steps"] = args.max_steps
-    settings = load_settings(args.config, args.data_name, args.overrides, flags)
-    if pick_device(settings.run.device).type == "cpu":
-        settings = load_settings(args.config, args.data_name, args.overrides, flags, on_cpu=True)
+    flags = {f"run.{name}": getattr(args, name) for name in ("save_dir", "start_from", "seed", "device")}
+    settings = load_training(args.config, args.data_name, args.overrides, flags | {"train.max_steps": args.max_steps})
     folder = Path(settings.run.save_dir or f"train_results/{settings.data_name}").absolute()
     if settings.run.deterministic:
         be_deterministic()
@@ -83,6 +81,8 @@ def main(args: argparse.Namespace) -> int:
         state = ranks.broadcast_from_rank0(lambda: start_run(settings, folder, args.resume, exit_stack))
         data = dataset.load(require_labels=settings.model.num_classes > 0, cropped=False)
         model = build_network(settings, ranks)
+        if state is None:
+            load_first_weights(model, settings.run.start_from)
         diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
         trainer = build_trainer(settings, model, ranks)
         if state is not None:
@@ -102,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
             print(*output_lines(folder, trainer.step, total_steps, signal_number), sep="\n")
         else:
             if ranks.is_main:
-                write_weights(trainer.snapshot(), folder)  # a kill may have come between the last state and its weights
+                write_weights(trainer.snapshot(), folder, write_run_card)  # a kill may have come before them, after the state
             print("Nothing left to do. To train longer, raise train.train_epoch or --max_steps.")
     ranks.close()
     return 128 + signal_number if signal_number else 0
@@ -216,7 +216,7 @@ def train(
                 progress.show(figures, warnings)
             if due.save and ranks.is_main:
                 log.flush()
-                saving.do(write_snapshot, trainer.snapshot(), folder, due.keep)
+                saving.do(write_snapshot, trainer.snapshot(), folder, due.keep, write_run_card)
             if due.save and due.preview:
                 timer.restart()
             if is_last or is_stopping:

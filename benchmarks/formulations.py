@@ -1,6 +1,6 @@
 """The same network in other formulations, in turns: channels last, another precision, PyTorch's fused attention, compiled.
 
-What `auto` should choose, and what models/unet.py should say.
+What `auto` should choose, and what models/blocks.py should say.
 
     python benchmarks/formulations.py --device cpu --clock cpu --bf16
     python benchmarks/formulations.py --device cpu --clock cpu --bf16 --give_memory_back
@@ -25,7 +25,7 @@ import torch.nn.functional as F  # noqa: E402
 from torch import nn  # noqa: E402
 
 from benchmarks.side_by_side import parser, ratio, take_turns, write_result  # noqa: E402
-from models import build_model, unet  # noqa: E402
+from models import blocks, build_model  # noqa: E402
 from utils.config import load_settings  # noqa: E402
 from utils.cuda_graphs import CudaRecorder, GraphedCall  # noqa: E402
 from utils.device import reuse_freed_memory  # noqa: E402
@@ -44,10 +44,10 @@ class Formulation(NamedTuple):
     def call(self, work: str, batch: tuple, device: str) -> Callable[[], object]:
         """A step of `work`, train or draw, on the batch (x_t, t)."""
         function = at_precision(self.network, self.precision, torch.device(device))
-        ours = unet.attention
+        ours = blocks.attention
 
         def step() -> None:
-            unet.attention = F.scaled_dot_product_attention if self.fused else ours
+            blocks.attention = F.scaled_dot_product_attention if self.fused else ours
             try:
                 if work == "train":
                     function(*batch).square().mean().backward()
@@ -55,7 +55,7 @@ class Formulation(NamedTuple):
                     with torch.no_grad():
                         function(*batch)
             finally:
-                unet.attention = ours
+                blocks.attention = ours
 
         return step
 

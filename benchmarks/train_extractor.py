@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     pictures, labels = {}, {}
     for split in ("train", "test"):
-        images, numbers, _ = ImageDataset(**data.model_dump()).load(split, require_labels=True)
+        images, numbers = ImageDataset(**data.model_dump()).load(split, require_labels=True)[:2]
         pictures[split] = to_float(torch.from_numpy(np.array(images)))
         labels[split] = torch.from_numpy(numbers)
     print(f"Data:    {args.data_name}, {len(labels['train']):,} pictures; {len(labels['test']):,} held out")

@@ -12,6 +12,7 @@ class SourceFacts(NamedTuple):
     None where they differ among themselves. class_names: one a class, in the order of the labels; () where there are no
     classes, or where only the folder tells. extractor: that of evaluation/ which suits them; None: Inception, where its
     weights are at hand. asset: the file of an embedded set in datasets/assets. torchvision: the class that knows the files.
+    licence_id, hub_name: what the licence and the set are called on the Hugging Face Hub, for model cards.
     """
 
     splits: dict[str, int | None]
@@ -23,6 +24,8 @@ class SourceFacts(NamedTuple):
     origin: str
     asset: str | None = None
     torchvision: str | None = None
+    licence_id: str = "unknown"
+    hub_name: str | None = None
 
 
 DIGITS = tuple("0123456789")
@@ -68,6 +71,8 @@ FACTS: dict[str, SourceFacts] = {
         "CC BY-SA 3.0",
         "8,000 pictures of MNIST, by Yann LeCun, Corinna Cortes and Christopher J. C. Burges",
         asset="mnist_mini.npz",
+        licence_id="cc-by-sa-3.0",
+        hub_name="ylecun/mnist",
     ),
     "emoji": SourceFacts(
         {"train": 1_911},
@@ -78,6 +83,7 @@ FACTS: dict[str, SourceFacts] = {
         "Apache License 2.0",
         "Noto Emoji, by Google, https://github.com/googlefonts/noto-emoji",
         asset="emoji_64.npz",
+        licence_id="apache-2.0",
     ),
     "mnist": SourceFacts(
         {"train": 60_000, "test": 10_000},
@@ -88,6 +94,8 @@ FACTS: dict[str, SourceFacts] = {
         "CC BY-SA 3.0",
         "MNIST, by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, http://yann.lecun.com/exdb/mnist/",
         torchvision="MNIST",
+        licence_id="cc-by-sa-3.0",
+        hub_name="ylecun/mnist",
     ),
     "fashion_mnist": SourceFacts(
         {"train": 60_000, "test": 10_000},
@@ -98,6 +106,8 @@ FACTS: dict[str, SourceFacts] = {
         "MIT License",
         "Fashion-MNIST, by Zalando Research, https://github.com/zalandoresearch/fashion-mnist",
         torchvision="FashionMNIST",
+        licence_id="mit",
+        hub_name="zalando-datasets/fashion_mnist",
     ),
     "cifar10": SourceFacts(
         {"train": 50_000, "test": 10_000},
@@ -108,6 +118,7 @@ FACTS: dict[str, SourceFacts] = {
         "none stated",
         "CIFAR-10, by Alex Krizhevsky, Vinod Nair and Geoffrey Hinton, https://www.cs.toronto.edu/~kriz/cifar.html",
         torchvision="CIFAR10",
+        hub_name="uoft-cs/cifar10",
     ),
     "flower102": SourceFacts(
         {"train": 8_189},

@@ -87,7 +87,7 @@ class GaussianDiffusion(nn.Module):
                 raise ValueError(f"{name} {value!r} is not known; the known ones are {', '.join(map(str, known))}")
         betas = torch.as_tensor(betas, dtype=torch.float64)
         if betas.ndim != 1 or not ((betas > 0) & (betas <= 1)).all() or (betas[:-1] == 1).any():
-            raise ValueError(f"betas must be one row of numbers between 0 and 1, not {tuple(betas.shape)} {betas}")
+            raise ValueError(f"betas must be a row of numbers in (0, 1), the last also 1, not {betas.min()} to {betas.max()}")
         if betas[-1] == 1 and objective == "pred_noise":
             raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_x0")
         if betas[-1] == 1 and weighting != "none":
@@ -266,11 +266,11 @@ class GaussianDiffusion(nn.Module):
 
 
 def build_diffusion(
-    *, timestep_num: int, beta_schedule: str, zero_terminal_snr: bool = False, **options
+    *, timestep_num: int, beta_schedule: str, betas: list[float] | None = None, zero_terminal_snr: bool = False, **options
 ) -> GaussianDiffusion:
     """From the YAML's diffusion block: the betas, and `GaussianDiffusion` with the rest of the block as its `options`."""
-    betas = make_betas(beta_schedule, timestep_num)
-    return GaussianDiffusion(zero_terminal_snr_betas(betas) if zero_terminal_snr else betas, **options)
+    table = make_betas(beta_schedule, timestep_num) if betas is None else torch.tensor(betas, dtype=torch.float64)
+    return GaussianDiffusion(zero_terminal_snr_betas(table) if zero_terminal_snr else table, **options)
 
 
 def _jump_variances(ab_t: float | Tensor, ab_prev: float | Tensor) -> tuple[float | Tensor, float | Tensor]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from interop.diffusers_pipeline import is_of_pipeline, read_pipeline
+from interop.locate import find_model
 from interop.older_checkpoints import STATE_DICT, settings_of_weights
 from utils.checkpoints import STATE_SUFFIXES, Checkpoint, checkpoint_of_state, refuse_raw
 from utils.config import explain
@@ -22,14 +24,17 @@ def open_checkpoint(
 ) -> Checkpoint:
     """The "ema" or "raw" `weights` of a file, and the settings under which they were trained.
 
-    `path` is a model.safetensors or a trainer_state.pt of this project, or a .pt of the older scripts ("epoch" and
-    "unet_model", raw weights). For a file that carries no settings, the last three arguments must say what it was trained
-    for; for one that does, they are checked. RequestError if the file is none of these, is damaged, does not hold what is
-    asked for, or was trained for something else.
+    `path` is a model.safetensors or a trainer_state.pt of this project, the folder of one, hf:USER/REPO[/FILE] (see
+    `find_model`), a pipeline of diffusers, or a .pt of the older scripts ("epoch" and "unet_model", raw weights). For one that
+    carries no settings, the last three arguments must say what it was trained for; for one that does, they are checked.
+    RequestError if the file is none of these, is damaged, does not hold what is asked for, or was trained for something else.
     """
-    path = Path(path)
+    path = find_model(path)
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
-    if path.suffix in STATE_SUFFIXES:
+    if is_of_pipeline(path):
+        refuse_raw(path, weights)
+        checkpoint = read_pipeline(path)
+    elif path.suffix in STATE_SUFFIXES:
         state = read_pt(path)
         if "settings" not in state and STATE_DICT in state:
             check_state_dict(state[STATE_DICT], path)

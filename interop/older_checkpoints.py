@@ -9,6 +9,7 @@ from utils.settings import Settings
 from utils.shapes import Size, sides
 
 DATA_NAME = "unknown"  # it is not said what such a network was trained on
+NOT_NAMED = "(not named in the "  # how its data_path begins
 STATE_DICT = "unet_model"  # where such a .pt file holds its weights, beside "epoch"
 
 # What the shapes of the weights do not tell, as those scripts have it.
@@ -52,7 +53,7 @@ def settings_of_weights(
         **ASSUMED_MODEL,
     }
     # It says nothing of its data: `random_gen` needs none, and the other modes are told by --data_name.
-    data = {"data_path": "(not named in the checkpoint)", "image_size": image_size, "image_channel": image_channel}
+    data = {"data_path": f"{NOT_NAMED}checkpoint)", "image_size": image_size, "image_channel": image_channel}
     diffusion = {"timestep_num": timestep_num, **ASSUMED_DIFFUSION}
     sample = {"sample_info": f"DDIM_{min(50, timestep_num)}_0p0"}
     return Settings(data_name=DATA_NAME, data=data, model=model, diffusion=diffusion, sample=sample)

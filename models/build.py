@@ -18,11 +18,18 @@ def build_model(
     channel_mult: list[int],
     num_res_blocks: int,
     attention_resolutions: list[int],
-    num_heads: int,
+    num_heads: int | None,
     dropout: float,
     norm_groups: int,
     patch_size: int,
     num_classes: int = 0,
+    head_channels: int | None = None,
+    attention_bias: bool = False,
+    norm_eps: float = 1e-5,
+    asymmetric_padding: bool = False,
+    frequency_shift: int = 0,
+    scale_shift_norm: bool = False,
+    time_scale: float = 1.0,
 ) -> UNet:
     """The UNet for pictures of `image_size` pixels, N x N or (height, width), and `image_channel` channels; the rest is the
     model block.
@@ -40,6 +47,8 @@ def build_model(
         num_heads=num_heads,
         norm_groups=norm_groups,
         patch_size=patch_size,
+        head_channels=head_channels,
+        frequency_shift=frequency_shift,
     )
     return UNet(
         in_channels=image_channel * (2 if self_condition else 1),
@@ -53,6 +62,13 @@ def build_model(
         norm_groups=norm_groups,
         patch_size=patch_size,
         num_classes=num_classes,
+        head_channels=head_channels,
+        attention_bias=attention_bias,
+        norm_eps=norm_eps,
+        asymmetric_padding=asymmetric_padding,
+        frequency_shift=frequency_shift,
+        scale_shift_norm=scale_shift_norm,
+        time_scale=time_scale,
     )
 
 
@@ -77,9 +93,11 @@ def check_model(
     base_channels: int,
     channel_mult: list[int],
     attention_resolutions: list[int],
-    num_heads: int,
+    num_heads: int | None,
     norm_groups: int,
     patch_size: int,
+    head_channels: int | None = None,
+    frequency_shift: int = 0,
 ) -> None:
     """ValueError, saying what would fit, unless the settings of a network fit each other and the pictures."""
     multiple = patch_size * 2 ** (len(channel_mult) - 1)
@@ -94,6 +112,12 @@ def check_model(
         raise ValueError(
             f"base_channels {base_channels} must be even: half of the time embedding is cosines, half sines"
         )
+    if base_channels // 2 <= frequency_shift:
+        raise ValueError(f"base_channels {base_channels} must be more than {2 * frequency_shift}, for frequency_shift 1")
+    if (num_heads is None) == (head_channels is None):
+        raise ValueError(
+            f"num_heads {num_heads} and head_channels {head_channels}: give one of them, and null for the other"
+        )
     sides = [_shorter(image_size) // patch_size // 2**level for level in range(len(channel_mult))]
     for side in attention_resolutions:
         if side not in sides:
@@ -107,7 +131,6 @@ def check_model(
                 f"norm_groups {norm_groups} does not divide the {channels} channels of the level of side {side} "
                 f"(base_channels {base_channels} x {mult})"
             )
-        if channels % num_heads and (side in attention_resolutions or side == sides[-1]):
-            raise ValueError(
-                f"num_heads {num_heads} does not divide the {channels} channels of the level of side {side}"
-            )
+        name, divisor = ("head_channels", head_channels) if num_heads is None else ("num_heads", num_heads)
+        if channels % divisor and (side in attention_resolutions or side == sides[-1]):
+            raise ValueError(f"{name} {divisor} does not divide the {channels} channels of the level of side {side}")

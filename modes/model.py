@@ -9,11 +9,13 @@ import torch
 
 from diffusion import SampleInfo
 from interop import open_checkpoint
+from interop.locate import find_model
 from interop.older_checkpoints import DATA_NAME
 from sampling import Trained, load_trained
 from sampling.memory import default_batch, pictures_at_a_time
 from utils.compiling import capture_in_place
 from utils.device import pick_device
+from utils.hub_cache import hub_file
 from utils.settings import Settings
 from utils.shapes import Size, size_text
 
@@ -71,7 +73,9 @@ class Model(NamedTuple):
 
 
 def _from_here(path: Path) -> str:
-    """The path from the current folder, if it lies in it: of the machine's own folders nothing is told."""
+    """The path from the current folder, if it lies in it, or on the Hub: of the machine's own folders nothing is told."""
+    if (on_hub := hub_file(path)) is not None:
+        return str(on_hub)
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
@@ -88,8 +92,10 @@ def load_model(
     image_channel: int | None = None,
     timestep_num: int | None = None,
 ) -> Model:
-    """The model in the file `path`; see `interop.open_checkpoint` and `sampling.load_trained`, also for what is refused."""
+    """The model that `path` names, a file, a folder or hf:USER/REPO; see `find_model`, `open_checkpoint` and
+    `load_trained`, also for what is refused."""
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
+    path = find_model(path)
     checkpoint = open_checkpoint(path, weights, **stated)
     trained = load_trained(checkpoint, path, device, precision, clip_denoised, class_label)
     capture_in_place(trained.model, checkpoint.settings.run.compile, device)

@@ -71,7 +71,10 @@ SPACINGS = "uniform, quad, logsnr"
 OPTIONS = {
     # the model
     "model_path": Option(
-        "a model.safetensors or a trainer_state.pt; compare: one or several", "FILE", several=True, required=True
+        "a model.safetensors, its folder, hf:USER/REPO[/FILE], or a trainer_state.pt; compare: one or several",
+        "FILE",
+        several=True,
+        required=True,
     ),
     "weights": Option("averaged weights, or the last step's (ema)", choices=("ema", "raw"), default="ema"),
     "image_size": Option(

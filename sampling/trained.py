@@ -12,15 +12,13 @@ from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
 from models import UNet, build_model
 from sampling.labels import labels_for
 from sampling.network import Network
-from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, Checkpoint, digest
+from utils.checkpoints import Checkpoint, digest, model_name
 from utils.classes import Classes
 from utils.device import pick_channels_last
 from utils.errors import RequestError
 from utils.precision import at_precision, cast_weights, pick_precision
 from utils.threads import threads_for
 from utils.untrusted import load_weights
-
-RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of these names
 
 
 class Trained(NamedTuple):
@@ -58,10 +56,8 @@ class Trained(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its pictures are called by: the file, or the folder of a run's model.safetensors (every run has one)."""
-        if self.path.parent.name == MILESTONES:
-            return f"{self.path.parent.parent.name}_{self.path.stem}"
-        return self.path.parent.name if self.path.name in RUN_FILES else self.path.stem
+        """What its pictures are called by: see `model_name`."""
+        return model_name(self.path)
 
     def output_prefix(self, save_dir: str | Path, info: SampleInfo, *words: str) -> Path:
         """save_dir/NAME_DDIM_50_0p0, absolute: how the names of its pictures begin.

@@ -214,7 +214,7 @@ DRAWINGS = {
         f"model {name}": (["--model_path", f"{{place}}/{name}"], [f"{{place}}/{name}", *words])
         for name, words in {
             "nowhere.safetensors": ["no checkpoint", "does not exist"],
-            "run": ["is a folder", "model.safetensors"],
+            "texts": ["is a folder", "no model.safetensors"],
             "pipe.safetensors": ["no regular file"],
             "pipe.pt": ["no regular file"],
             "loop.safetensors": ["no regular file"],

@@ -17,7 +17,7 @@ ROOMS = {
     "datasets": {"utils"},
     "sampling": SAMPLING,
     "training": SAMPLING | {"sampling"},
-    "interop": BASE | {"utils"},
+    "interop": BASE | {"utils", "datasets"},
     "evaluation": EVALUATION,
     "modes": EVALUATION | {"evaluation"},
     "page": EVALUATION | {"evaluation", "modes"},

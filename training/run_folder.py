@@ -1,7 +1,6 @@
 """The folder of a run: who may write into it, what a save writes, and which state a run goes on from."""
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,14 +9,14 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import save_file
 
-from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_state
+from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_state, write_checkpoint
+from utils.classes import Classes
 from utils.errors import RequestError
 from utils.files import atomic_write, folder_made, refuse_unwritable
-from utils.version import VERSION
 
 LOCK_FILE = ".lock"
+Card = Callable[[dict, Path], object]
 # What a file system says that knows no locks, as some network disks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -88,10 +87,11 @@ def find_state(folder: Path, resume: str, check_settings: Callable[[str, Path], 
     raise RequestError(f"{damaged[0][1]}; nor can any older state in {folder} be read: choose another --save_dir")
 
 
-def write_snapshot(state: dict, folder: Path, milestone: bool = False) -> None:
+def write_snapshot(state: dict, folder: Path, milestone: bool = False, write_card: Card | None = None) -> None:
     """Writes trainer_state.pt, from which a training goes on, and model.safetensors, to draw from and to share.
 
-    The state of before stays, as trainer_state.previous.pt; a `milestone` is also kept for good.
+    The state of before stays, as trainer_state.previous.pt; a `milestone` is also kept for good. `write_card` is given the
+    state and the folder last, to describe the model beside it.
     """
     path = folder / STATE_FILE
     with atomic_write(path) as temporary:
@@ -102,16 +102,15 @@ def write_snapshot(state: dict, folder: Path, milestone: bool = False) -> None:
     if milestone:
         with atomic_write(folder / MILESTONES / f"step_{state['step']:06d}.pt") as temporary:
             shutil.copyfile(path, temporary)
-    write_weights(state, folder)
+    write_weights(state, folder, write_card)
 
 
-def write_weights(state: dict, folder: Path) -> None:
-    """Writes model.safetensors: the EMA weights and, in its metadata, the settings and the classes. Nothing in it can run."""
-    metadata = {"settings": state["settings"], "step": str(state["step"]), "weights": "ema", "format": "pt"}
-    metadata |= {"version": VERSION, "classes": json.dumps(state["classes"])}
-    weights = {name: tensor.contiguous() for name, tensor in state["ema"].items()}
-    with atomic_write(folder / WEIGHTS_FILE) as temporary:
-        save_file(weights, temporary, metadata)
+def write_weights(state: dict, folder: Path, write_card: Card | None = None) -> None:
+    """Writes model.safetensors, see `write_checkpoint`, and what `write_card` writes beside it."""
+    classes = Classes(**state["classes"])
+    write_checkpoint(folder / WEIGHTS_FILE, state["ema"], state["settings"], state["step"], classes)
+    if write_card is not None:
+        write_card(state, folder)
 
 
 def output_lines(folder: Path, step: int, total_steps: int, signal_number: int) -> list[str]:

@@ -1,14 +1,18 @@
 """The files of a run: weights to share (safetensors, with their settings inside), and the state from which it goes on."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from utils.classes import Classes, classes_from
 from utils.errors import RequestError
+from utils.files import atomic_write
+from utils.hub_cache import hub_file
 from utils.settings import Settings
 from utils.untrusted import (
     State,
@@ -19,18 +23,33 @@ from utils.untrusted import (
     settings_from_json,
     shapes_of,
 )
-from utils.version import note_newer
+from utils.version import VERSION, note_newer
 
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
 PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
 STATE_SUFFIXES = (".pt", ".pth")
 MILESTONES = "milestones"  # the folder of those that are kept for good
+PIPELINE_FILE = "diffusion_pytorch_model"  # the weights of a pipeline of diffusers, in its folder unet/
+RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of these names
 
 # The parts of a training's state, as TrainerState.save writes them.
 STATE_PARTS = {"settings": str, "step": int, "skipped": list, "data": str | None, "model": dict, "ema": dict, "optimizer": dict,
                "scaler": dict, "monitor": dict}  # fmt: skip
 OLD_STATE_PARTS = {"monitor": "doctor"}  # what a part was called in older states
+
+
+def model_name(path: Path) -> str:
+    """What a model is called: as its file; or, as every run has files of the same names, as its folder or its repository on the
+    Hub."""
+    if path.name in RUN_FILES and (on_hub := hub_file(path)) is not None:
+        return on_hub.repo.rpartition("/")[2]
+    folder = path.absolute().parent
+    if folder.name == MILESTONES:
+        return f"{folder.parent.name}_{path.stem}"
+    if path.name.startswith(PIPELINE_FILE) and folder.name == "unet":
+        return folder.parent.name
+    return folder.name if path.name in RUN_FILES else path.stem
 
 
 def load_state(path: str | Path) -> dict:
@@ -135,3 +154,12 @@ def refuse_raw(path: Path, weights: str) -> None:
             f"{path} holds the EMA weights only; the raw ones are in the run's {STATE_FILE}: "
             f"--model_path FOLDER/{STATE_FILE}"
         )
+
+
+def write_checkpoint(path: Path, weights: State, settings_json: str, step: int, classes: Classes) -> None:
+    """Writes a model.safetensors: EMA weights and, in its metadata, the settings and the classes. Nothing in it can run."""
+    metadata = {"settings": settings_json, "step": str(step), "weights": "ema", "format": "pt", "version": VERSION}
+    if classes.names:
+        metadata["classes"] = json.dumps(classes._asdict())
+    with atomic_write(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, metadata)

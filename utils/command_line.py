@@ -21,6 +21,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--save_dir", metavar="DIR", help="where the run is kept (train_results/NAME)")
     resume = "auto: go on with the run in save_dir, if there is one; never: refuse if there is one"
     parser.add_argument("--resume", choices=["auto", "never"], default="auto", help=resume)
+    start = "the weights of this model.safetensors are the first ones of a new run, and its network and diffusion the run's"
+    parser.add_argument("--start_from", metavar="FILE", help=start)
     parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")

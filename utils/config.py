@@ -2,9 +2,8 @@
 
 import difflib
 import os
-import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,14 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from utils.errors import RequestError, reason_of
 from utils.settings import Blocks, ConfigFile, Settings
+from utils.strict_yaml import UNREADABLE, parse_yaml, why_unreadable
 
 ROOT = Path(__file__).resolve().parent.parent  # where the scripts and their config.yaml are
 LARGEST_FILE = 2**18  # bytes: of another file, YAML's reader would make minutes of work
 SHOWN_MISTAKES = 5
-# What YAML's reader raises for a text: its own errors, nesting without end, and for a value that is not what its tag says
-# (a number or a date that is none, `!!int ''`) what its conversion happens to raise.
-UNREADABLE = (yaml.YAMLError, RecursionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
 Layer = tuple[str, dict]  # where it was written, and what
 
 
@@ -30,10 +26,12 @@ def load_settings(
     flags: dict[str, object] | None = None,
     *,
     on_cpu: bool = False,
+    settings_of: Callable[[str], Settings] | None = None,
 ) -> Settings:
     """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
 
-    `on_cpu`: for a training without a GPU, CPU_Setting lies between the first two, where the file has one.
+    `on_cpu`: for a training without a GPU, CPU_Setting lies between the first two, where the file has one. `settings_of`: for
+    a training, gives those of the checkpoint run.start_from; what its network needs lies above the entry.
     A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
@@ -60,23 +58,56 @@ def load_settings(
             f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; "
             f"it has {', '.join(known) or 'none'}"
         )
-    layers = [
-        *defaults,
-        (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name]),
+    written = [*defaults, (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name])]
+    asked = [
         *(_layer_from_text(text) for text in overrides),
         *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in (flags or {}).items() if value is not None),
     ]
-    merged: dict = {"data_name": data_name}
+    merged, places = _merged([*written, *asked])
+    start_from = merged.get("run", {}).get("start_from")
+    if settings_of is not None and isinstance(start_from, str) and start_from:
+        merged, places = _merged([*written, (start_from, _network_layer(settings_of(start_from))), *asked])
+    merged["data_name"] = data_name
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise RequestError(explain(error, places, config)) from None
+
+
+def _merged(layers: Sequence[Layer]) -> tuple[dict[str, dict], dict[tuple[str, ...], str]]:
+    """The blocks of `layers`, the later ones above the earlier; and where each key was written, (block, key) -> place."""
+    merged: dict[str, dict] = {}
     places: dict[tuple[str, ...], str] = {}
     for place, layer in layers:
         _check_keys(layer, Blocks, place)
         for block, keys in layer.items():
             merged.setdefault(block, {}).update(keys or {})
             places.update({(block, key): place for key in keys or {}})
+    return merged, places
+
+
+def _network_layer(settings: Settings) -> dict:
+    """What a training on from a checkpoint takes from its `settings`: network, diffusion, size of pictures, sampler."""
+    return {
+        "data": {key: getattr(settings.data, key) for key in ("image_size", "image_channel")},
+        "model": dict(settings.model),
+        "diffusion": dict(settings.diffusion),
+        "sample": {"sample_info": settings.sample.sample_info},
+    }
+
+
+def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """`settings` with KEY=VALUE texts over them, as in `model.num_heads=1`. RequestError as of `load_settings`."""
+    merged, places = settings.model_dump(), {}
+    for place, layer in map(_layer_from_text, overrides):
+        _check_keys(layer, Blocks, place)
+        for block, keys in layer.items():
+            merged[block].update(keys)
+            places.update({(block, key): place for key in keys})
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise RequestError(explain(error, places, config)) from None
+        raise RequestError(explain(error, places, "--set")) from None
 
 
 def read_yaml(path: str) -> dict:
@@ -86,14 +117,14 @@ def read_yaml(path: str) -> dict:
             raise RequestError(f"the configuration {path} is no file; --config names a YAML file such as config.yaml")
         if os.path.getsize(path) > LARGEST_FILE:
             raise RequestError(f"the configuration {path} is larger than {LARGEST_FILE:,} bytes: it is something else")
-        document = _parse_yaml(Path(path).read_text(encoding="utf-8"))
+        document = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(f"the configuration {path} cannot be read: {reason_of(error)}") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise RequestError(f"{path} is not UTF-8 text (line {line}): if it is YAML, save it again as UTF-8") from None
     except UNREADABLE as error:
-        raise RequestError(f"{path} is no valid YAML: {_why(error)}") from None
+        raise RequestError(f"{path} is no valid YAML: {why_unreadable(error)}") from None
     if not isinstance(document, dict):
         raise RequestError(f"{path} must hold the keys Train_Setting and Train_Data")
     return document
@@ -111,7 +142,8 @@ def differences(old: Settings, new: Settings, blocks: tuple[str, ...]) -> list[s
     lines = []
     for block in blocks:
         before, after = (
-            getattr(settings, block).model_dump(exclude={"data_path", "cache_dir", "download"}) for settings in (old, new)
+            {key: value for key, value in getattr(settings, block) if key not in ("data_path", "cache_dir", "download")}
+            for settings in (old, new)
         )
         lines += [f"{block}.{key}: {before[key]} -> {after[key]}" for key in before if before[key] != after[key]]
     return lines
@@ -135,65 +167,6 @@ def explain(error: ValidationError, places: dict[tuple[str, ...], str], default_
     return "; ".join(dict.fromkeys(lines))
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without its traps: each is an error that names its line.
-
-    A key given twice (the second would silently win), a key that is no text, merge keys (<<), and the numbers that only
-    YAML 1.1 knows: 010 would be 8, and 1:30 would be 90.
-    """
-
-    def construct_mapping(self, node, deep=False):
-        if not isinstance(node, yaml.MappingNode):
-            raise _mistake(node, "a tag says it is a mapping")
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise _mistake(key, "a key must be a name, not a list or a mapping")
-            if key.tag == "tag:yaml.org,2002:merge":
-                raise _mistake(key, "merge keys (<<) are not supported; write the keys out")
-            if key.tag != "tag:yaml.org,2002:str":
-                what = key.tag.rpartition(":")[2]
-                raise _mistake(key, f"the key {key.value} is read as {what}, not as a name; quote it: '{key.value}'")
-            if key.value in seen:
-                raise _mistake(key, f"the key {key.value} is given twice")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_number(self, node):
-        """An int or a float, by its tag."""
-        text = self.construct_scalar(node)
-        kind = node.tag.rpartition(":")[2]
-        number = self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_float(node)
-        if ":" in text or re.fullmatch(r"[-+]?0[0-7_]+", text):
-            raise _mistake(
-                node,
-                f"{text} would be read as {number}: write {number} if that is meant, else the number that is; if it is a text, "
-                f"quote it: '{text}'",
-            )
-        return number
-
-
-for _kind in ("int", "float"):
-    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.construct_number)
-
-
-def _mistake(node: yaml.Node, message: str) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-
-
-def _parse_yaml(text: str) -> object:
-    """What a YAML text holds; raises one of UNREADABLE."""
-    return yaml.load(text, Loader=_StrictLoader)
-
-
-def _why(error: Exception) -> str:
-    """An error of YAML's reader, without line breaks, the name that it gives to a text, and its arrows below a line."""
-    if isinstance(error, RecursionError):
-        return "it is nested without end"
-    text = " ".join(word for word in str(error).split() if word != "^")
-    return text.replace(' in "<unicode string>", line', ", line")
-
-
 def _short(value: object) -> str:
     """A value as it would be written in Python, cut where it is long: a few lines of YAML can name billions of items."""
     brief = reprlib.Repr()
@@ -208,9 +181,9 @@ def _layer_from_text(text: str) -> Layer:
     if not equals or key.count(".") != 1:
         raise RequestError(f"--set {text}: it is written BLOCK.KEY=VALUE, as in train.learning_rate=2e-4")
     try:
-        return _layer(f"--set {text}", key, _parse_yaml(value))
+        return _layer(f"--set {text}", key, parse_yaml(value))
     except UNREADABLE as error:
-        raise RequestError(f"--set {text}: the value is no valid YAML: {_why(error)}") from None
+        raise RequestError(f"--set {text}: the value is no valid YAML: {why_unreadable(error)}") from None
 
 
 def _layer(place: str, key: str, value: object) -> Layer:

@@ -76,7 +76,7 @@ def cast_weights(model: nn.Module, precision: str, device: torch.device) -> None
     from computes the same, without those casts.
 
     They are those of convolutions and linear layers, which autocast gives their input, weight and bias in `precision`; on
-    CUDA also those of the normalisation, see `models.unet.GroupNorm` (a CPU's takes them in float32).
+    CUDA also those of the normalisation, see `models.blocks.GroupNorm` (a CPU's takes them in float32).
     """
     if precision not in DTYPES:
         return

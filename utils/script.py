@@ -24,9 +24,14 @@ SCHEMA = Path(__file__).resolve().parent.parent / "config.schema.json"
 class Arguments(argparse.ArgumentParser):
     """An ArgumentParser whose complaint is one line, and which guesses at no abbreviation."""
 
-    def __init__(self, description: str, *, takes_settings: bool = False):
-        """`takes_settings`: whether there is a --set, to which an option that is a setting's name is told to belong."""
-        super().__init__(description=description, allow_abbrev=False)
+    def __init__(
+        self, description: str, *, prog: str | None = None, epilog: str | None = None, takes_settings: bool = False
+    ):
+        """prog: how it is called behind `python`; None: by its file. epilog: what --help shows at the end, line by line as
+        it is. `takes_settings`: whether there is a --set, to which an option that is a setting's name is told to belong."""
+        super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False)
+        if epilog is not None:
+            self.formatter_class = argparse.RawDescriptionHelpFormatter
         self.takes_settings = takes_settings
         self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
 

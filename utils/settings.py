@@ -5,9 +5,10 @@ schema by which editors complete and check config.yaml.
 """
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import SerializerFunctionWrapHandler as Dump
 
 from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
@@ -19,6 +20,14 @@ class Block(BaseModel):
     """Unknown keys and values of another type are errors; nothing is changed once it was read."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    # Keys that are left out where they have their default: a file that needs none of them is as it was before they came.
+    rare: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, dump: Dump) -> dict[str, object]:
+        fields = type(self).model_fields
+        return {key: value for key, value in dump(self).items() if key not in self.rare or value != fields[key].default}
 
 
 class DataSettings(Block):
@@ -65,22 +74,40 @@ class ModelSettings(Block):
     attention_resolutions: Annotated[list[PositiveInt], Field(max_length=11)] = Field(
         [16], description="Sides of the feature maps with self-attention."
     )
-    num_heads: PositiveInt = Field(4, description="Attention heads.")
+    num_heads: PositiveInt | None = Field(4, description="Attention heads; null where head_channels is given.")
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="Dropout inside the residual blocks.")
     norm_groups: PositiveInt = Field(32, description="Groups of GroupNorm; divides the channels of every level.")
     patch_size: PositiveInt = Field(1, description="Fold squares of this many pixels into channels before the network.")
     num_classes: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="Classes that can be asked for: the data's number of them; 0: the network takes no labels."
     )
+    # What networks of others have otherwise; off by default.
+    head_channels: PositiveInt | None = Field(None, description="Channels of an attention head, instead of num_heads.")
+    attention_bias: bool = Field(False, description="Biases of the attention's queries, keys and values.")
+    norm_eps: Annotated[Number, Field(gt=0, le=1)] = Field(1e-5, description="What GroupNorm adds to the variance.")
+    asymmetric_padding: bool = Field(False, description="Pad maps that are halved below and right alone.")
+    frequency_shift: Literal[0, 1] = Field(0, description="1: the time embedding's frequencies reach their lowest.")
+    scale_shift_norm: bool = Field(False, description="The time scales and shifts the second norm of a residual block.")
+    time_scale: Annotated[Number, Field(gt=0, le=1e6)] = Field(1.0, description="What t is multiplied by first.")
+
+    rare: ClassVar[tuple[str, ...]] = (
+        *("head_channels", "attention_bias", "norm_eps", "asymmetric_padding", "frequency_shift"),
+        *("scale_shift_norm", "time_scale"),
+    )
 
 
 class DiffusionSettings(Block):
     """To `diffusion.build_diffusion`."""
 
+    rare: ClassVar[tuple[str, ...]] = ("betas",)
+
     timestep_num: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="T, the steps of noise in training."
     )
-    beta_schedule: Literal["linear", "cosine", "sigmoid"] = Field("cosine", description="How the noise grows.")
+    beta_schedule: Literal["linear", "cosine", "sigmoid", "given"] = Field("cosine", description="How the noise grows.")
+    betas: Annotated[list[Number], Field(max_length=100_000)] | None = Field(
+        None, description="Of beta_schedule given: the variances of the steps, timestep_num of them."
+    )
     zero_terminal_snr: bool = Field(
         False, description="Leave nothing of the picture at the last step (Lin et al. 2023)."
     )
@@ -184,6 +211,9 @@ class RunSettings(Block):
     save_dir: PathText | None = Field(
         None, description="Where the run is kept; null: train_results/ and the data set's name."
     )
+    start_from: PathText | None = Field(
+        None, description="A checkpoint whose weights, network and diffusion a new run begins with; null: from nothing."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Everything random follows from it.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto: a CUDA device, else Apple's GPU (mps), else the CPU."
@@ -226,14 +256,20 @@ class Settings(Blocks):
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
         """Refuses combinations that cannot work, before any picture is touched."""
-        unchecked = {"num_res_blocks", "dropout", "num_classes"}
+        unchecked = {"num_res_blocks", "dropout", "num_classes", "attention_bias", "norm_eps", "asymmetric_padding"}
+        unchecked |= {"scale_shift_norm", "time_scale"}
         check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
         check_resize(self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:
             raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")
-        build_diffusion(**self.diffusion.model_dump())
+        diffusion = self.diffusion
+        if (diffusion.beta_schedule == "given") != (diffusion.betas is not None):
+            raise ValueError("diffusion.betas belongs to diffusion.beta_schedule given, and that to it: set both or neither")
+        if diffusion.betas is not None and len(diffusion.betas) != diffusion.timestep_num:
+            raise ValueError(f"diffusion.betas has {len(diffusion.betas)} of the timestep_num {diffusion.timestep_num}")
+        build_diffusion(**diffusion.model_dump())
         if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
         if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:

@@ -75,11 +75,12 @@ def read_pt(path: Path) -> dict:
 
 
 def _check_tensors(content: object, path: Path) -> None:
-    """RequestError unless all tensors in `content`, however deep, are plain ones, together no larger than the file is.
+    """RequestError unless all tensors in `content`, however deep, are plain ones, together no larger than twice the file.
 
     A tensor may repeat one number as often as it likes (stride 0); then it is as large as it says only once it is copied.
+    Twice, as two names may share their numbers: a network, and the average that holds it (denoising-diffusion-pytorch).
     """
-    rest, seen, total = [content], set(), 0
+    rest, seen, total, size = [content], set(), 0, os.path.getsize(path)
     while rest:
         part = rest.pop()
         if id(part) in seen:  # a list may hold itself
@@ -88,12 +89,13 @@ def _check_tensors(content: object, path: Path) -> None:
         if isinstance(part, Tensor):
             if part.layout != torch.strided or part.device.type != "cpu" or part.is_quantized:
                 raise RequestError(f"{path} is no checkpoint: it holds a tensor that is none of numbers")
-            total += part.numel() * part.element_size()
+            own = part.numel() * part.element_size()
+            total += own if own <= part.untyped_storage().nbytes() else 2 * size + 1
         elif isinstance(part, dict):
             rest.extend(part.values())
         elif isinstance(part, list | tuple | set):
             rest.extend(part)
-    if total > os.path.getsize(path):
+    if total > 2 * size:
         raise RequestError(f"{path} is no checkpoint: its tensors claim to be larger than the file")
 
 
@@ -122,7 +124,7 @@ def read_safetensors(path: Path) -> tuple[State, Settings | None, int, Classes]:
             if "settings" in metadata:
                 settings = settings_from_json(metadata["settings"], path)
                 check_shapes(settings, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, path)  # noqa: SIM118
-                classes = classes_from(_json(metadata.get("classes")), settings.model.num_classes, path)
+                classes = classes_from(parsed_json(metadata.get("classes")), settings.model.num_classes, path)
             if not (step.isascii() and step.isdigit() and len(step) < 20):
                 raise RequestError(f"{path} is no checkpoint of this project: its step is {step[:80]!r}")
             return {name: file.get_tensor(name) for name in file.keys()}, settings, int(step), classes  # noqa: SIM118
@@ -132,7 +134,7 @@ def read_safetensors(path: Path) -> tuple[State, Settings | None, int, Classes]:
         raise RequestError(f"{path} is no whole safetensors file ({error}); take another copy of it") from None
 
 
-def _json(text: str | None) -> object:
+def parsed_json(text: str | None) -> object:
     """What `text` says, or None; what cannot be read is no mapping either."""
     try:
         return None if text is None else json.loads(text)
@@ -156,12 +158,12 @@ def shapes_of(weights: State) -> Shapes:
 
 def check_shapes(settings: Settings, found: Shapes, source: str | Path) -> None:
     """RequestError unless `found` are the tensors of the network that `settings` describe; takes no memory for it."""
-    _compare(parameter_shapes(settings.model_arguments()), found, source)
+    compare_shapes(parameter_shapes(settings.model_arguments()), found, source)
 
 
 def load_weights(model: nn.Module, weights: State, source: str | Path) -> None:
     """Loads all of `weights` or nothing. RequestError names the first tensors that differ, or hold no finite numbers."""
-    _compare(shapes_of(model.state_dict()), shapes_of(weights), source)
+    compare_shapes(shapes_of(model.state_dict()), shapes_of(weights), source)
     for name, tensor in weights.items():
         if tensor.dtype not in WEIGHT_TYPES:
             kind = str(tensor.dtype).removeprefix("torch.")
@@ -203,7 +205,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: object, source: str 
             values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def _compare(expected: Shapes, found: Shapes, source: str | Path) -> None:
+def compare_shapes(expected: Shapes, found: Shapes, source: str | Path) -> None:
+    """RequestError, naming the first tensors that differ, unless `found` is `expected`."""
     if expected == found:
         return
     names = [name for name in expected | found if expected.get(name) != found.get(name)]

@@ -215,7 +215,7 @@ def test_facts_are_those_of_the_embedded_files(dataset):
 def test_a_set_makes_batches_without_a_warning(dataset):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        images, labels, _ = dataset(source="mnist_mini", data_path=None).load("test")
+        images, labels = dataset(source="mnist_mini", data_path=None).load("test")[:2]
         for resident_bytes in (None, 0):
             Batches(images, 16, 0, True, CPU, labels=labels, resident_bytes=resident_bytes)[3]
         data_figures(images)

@@ -94,7 +94,7 @@ def test_flowers_have_labels_where_their_file_is(flowers):
         data().load(require_labels=True)
     assert all(word in message(error) for word in ("imagelabels.mat", "robots.ox.ac.uk", str(folder)))
     (folder / "imagelabels.mat").write_bytes(content)
-    images, labels, _ = data().load()
+    images, labels = data().load()[:2]
     assert is_labels(labels, [76, 0, 101]) and np.abs(images[:, 0, 4, 4].astype(int) - [60, 120, 180]).max() <= 1
     assert is_labels(data().load(require_labels=True).labels, [76, 0, 101])
     (folder / "imagelabels.mat").write_bytes(content + b"?")
@@ -141,7 +141,7 @@ def test_a_subfolder_is_a_class(dataset, folder):
     (folder / ".hidden").mkdir()
     solid(0).save(folder / ".hidden" / "a.png")
     data = dataset(class_from_folder=True)
-    images, labels, names = data.load(require_labels=True)
+    images, labels, names = data.load(require_labels=True)[:3]
     assert names == ("Zebra", "cat", "dog") == data.class_names() and data.num_classes() == 3 and data.count() == 4
     assert is_labels(labels, [0, 1, 2, 2]) and images[:, 0, 0, 0].tolist() == [120, 40, 80, 80]
     plain = dataset()
@@ -183,7 +183,7 @@ def test_a_skipped_picture_takes_its_label_along(dataset, folder, monkeypatch):
             solid(number % 7, mode="L").save(place / f"{number}.png")
     data = dataset(class_from_folder=True, skip_unreadable=True)
     for _ in range(2):  # as decoded, and as the cache has it
-        images, labels, names = data.load()
+        images, labels, names = data.load()[:3]
         assert len(images) == len(labels) == 13 and len(names) == 7
         assert is_labels(labels, images[:, 0, 0, 0])
 

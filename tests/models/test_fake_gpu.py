@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from diffusion import GaussianDiffusion, Guidance, SampleInfo, build_diffusion, sample, samplers
-from models import build_model, unet
+from models import blocks, build_model
 from sampling.inpainting import resample
 from sampling.network import Known, sampling_network
 from tests.processes import ROOT
@@ -58,7 +58,7 @@ def strides(monkeypatch):
         seen.extend(x.stride(-1) for x in (q, k, v))
         return v.contiguous()
 
-    monkeypatch.setattr(unet, "attention", attention)
+    monkeypatch.setattr(blocks, "attention", attention)
     return seen
 
 

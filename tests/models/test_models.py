@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from models import UNet, build_model
-from models.unet import AttentionBlock, Dropout, ResidualBlock, timestep_embedding
+from models.blocks import AttentionBlock, Dropout, ResidualBlock
+from models.unet import timestep_embedding
 
 SMALL = {
     "image_size": 16,

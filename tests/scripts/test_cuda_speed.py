@@ -95,7 +95,7 @@ def test_attention_runs_in_a_fused_kernel(channels_last):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_the_normalisation_is_float32s_rounded(dtype, channels_last):
-    from models.unet import GroupNorm
+    from models.blocks import GroupNorm
 
     norm = GroupNorm(4, 16).to(CUDA)
     norm.weight.data.normal_()

@@ -24,7 +24,7 @@ def test_a_training_leaves_the_files_it_names(trained):
     folder, output = trained
     found = files(folder)
     assert [name for name in found if not name.startswith("tensorboard/")] == [
-        "config.yaml", "log.jsonl", "model.safetensors", "samples/step_000020.png", "trainer_state.pt",
+        "README.md", "config.yaml", "log.jsonl", "model.safetensors", "samples/step_000020.png", "trainer_state.pt",
     ]  # fmt: skip
     assert any(name.startswith("tensorboard/events") for name in found)
     for name in ("model.safetensors", "trainer_state.pt", "log.jsonl", "samples/step_000020.png"):

@@ -93,7 +93,7 @@ def train(with_graphs, *, accumulate=1, self_condition=False, steps=4):
     trainer.optimizer, trainer.ema = torch.optim.Adam(trainer.model.parameters(), lr=1e-2), EMA(trainer.model, 0.9)
     if with_graphs:
         call, reasons = captured(trainer.model)
-        trial_step(trainer.model, "fp32", CPU, -(-10 // accumulate), 10, 8)
+        trial_step(trainer.model, "fp32", CPU, -(-10 // accumulate), 10, (8, 8))
     diffusion = build_diffusion(timestep_num=1000, beta_schedule="cosine", self_condition=self_condition)
     images = torch.randint(0, 256, (steps, 10, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     batches = [(each, None) for each in images]
@@ -226,7 +226,7 @@ def test_a_capture_that_fails_leaves_the_network_as_it_is_written(on_cuda, monke
 def test_a_trial_that_fails_is_said_before_the_training_begins(on_cuda, monkeypatch, capsys):
     monkeypatch.setattr(compiling, "CudaRecorder", lambda device: Failing(RuntimeError("no graphs here")))
     model = network(dropout=0.2)
-    assert not compile_in_place(model, "auto", CUDA, 10, try_out=lambda: trial_step(model, "fp32", CPU, 2, 4, 8))
+    assert not compile_in_place(model, "auto", CUDA, 10, try_out=lambda: trial_step(model, "fp32", CPU, 2, 4, (8, 8)))
     assert "Not captured, so slower: no graphs here." in capsys.readouterr().out
 
 
