@@ -6,18 +6,24 @@ Batches           batch k of a training run, uint8 on the device, with its label
 to_float          uint8 -> [-1, 1], and to_uint8 back: the only two places that know of either range
 """
 
-from datasets.batches import Batch, Batches
-from datasets.facts import FACTS, SourceFacts
-from datasets.load import ImageDataset, LabelledImages
-from datasets.pixels import to_float, to_uint8
+import importlib
 
-__all__ = [
-    "FACTS",
-    "Batch",
-    "Batches",
-    "ImageDataset",
-    "LabelledImages",
-    "SourceFacts",
-    "to_float",
-    "to_uint8",
-]
+# Looked up when they are asked for: the processes that decode pictures, and `python -m datasets --help`, load no torch.
+_HOMES = {
+    "FACTS": "facts",
+    "SourceFacts": "facts",
+    "Batch": "batches",
+    "Batches": "batches",
+    "ImageDataset": "load",
+    "LabelledImages": "load",
+    "to_float": "pixels",
+    "to_uint8": "pixels",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"datasets.{_HOMES[name]}"), name)

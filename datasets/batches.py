@@ -12,12 +12,15 @@ from datasets.crops import crop, draw_places
 from utils.device import upload
 from utils.seeds import generator
 
+MAPPED_BYTES = 2**30  # from here on the CPU reads the mapped file: copying it would take seconds, and its memory twice
+
 
 def resident_limit(device: torch.device) -> int:
     """How many bytes of pictures may stay on the device: a quarter of a GPU's free memory, or of the machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
-    return psutil.virtual_memory().total // 4
+    limit = psutil.virtual_memory().total // 4
+    return min(limit, MAPPED_BYTES) if device.type == "cpu" else limit
 
 
 class Batch(NamedTuple):

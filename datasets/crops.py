@@ -11,20 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.shaping import HEAD
 from utils.files import atomic_write, exclusive
 from utils.seeds import generator
 
-HEAD = 4  # bytes
 CHUNK_BYTES = 2**26  # of slots that are cropped at once
-
-
-def pack(pixels: np.ndarray, stored: tuple[int, ...]) -> np.ndarray:
-    """uint8 (C, H, W) -> its slot, uint8 `stored`, which is (HEAD + C * room,)."""
-    channels, height, width = pixels.shape
-    slot = np.zeros(stored, np.uint8)
-    slot[:HEAD] = *divmod(height, 256), *divmod(width, 256)
-    slot[HEAD:].reshape(channels, -1)[:, : height * width] = pixels.reshape(channels, -1)
-    return slot
 
 
 def draw_places(count: int, source: torch.Generator) -> Tensor:

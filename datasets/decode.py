@@ -1,10 +1,12 @@
 """One picture, from a file or an array -> uint8 of one shape: upright, on white, grey or RGB; see datasets/shaping.py."""
 
+import io
 import os
 import struct
 import threading
 import zlib
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
@@ -55,14 +57,13 @@ class UnreadablePictureError(Exception):
     """A file that cannot be decoded. Its message is one line: the reason, without the path."""
 
 
-def decode_file(path: str, shaping: Shaping) -> np.ndarray:
-    """The picture in the file at `path`, the first where it holds several: uint8 `shaping.stored`.
+def decode_file(file: str | bytes, shaping: Shaping) -> np.ndarray:
+    """The picture in a file, its path or its content, the first where it holds several: uint8 `shaping.stored`.
 
     Raises UnreadablePictureError.
     """
     try:
-        check_file_size(path)
-        with Image.open(path, formats=READ_FORMATS) as picture:
+        with open_picture(file) as picture:
             # Pillow itself refuses only at twice this limit, and below that warns without a path.
             if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
                 raise UnreadablePictureError(f"{picture.width} x {picture.height} pixels may be a decompression bomb")
@@ -75,33 +76,48 @@ def decode_file(path: str, shaping: Shaping) -> np.ndarray:
     except UnreadablePictureError:
         raise
     except (*TELLING, *SPEECHLESS) as error:
-        raise UnreadablePictureError(why_unreadable(error, path)) from error
+        raise UnreadablePictureError(why_unreadable(error, file)) from error
 
 
-def size_of_file(path: str) -> tuple[int, int] | None:
-    """Width and height of the picture in the file at `path`, of which only the head is read; None where it has none.
+class Head(NamedTuple):
+    """What the beginning of a picture's file says: `mode` is Pillow's word for its channels."""
+
+    width: int
+    height: int
+    mode: str
+
+
+def head_of_file(file: str | bytes) -> Head | None:
+    """The head of the picture in a file, its path or its first bytes; None where it has none.
 
     A JPEG's as it is shown: of other formats the whole file might be read to know which side is up.
     """
     try:
-        check_file_size(path)
-        with Image.open(path, formats=READ_FORMATS) as picture:
+        with open_picture(file) as picture:
             is_turned = picture.format == "JPEG" and picture.getexif().get(ExifTags.Base.Orientation) in TURNED
-            return picture.size[::-1] if is_turned else picture.size
+            return Head(*(picture.size[::-1] if is_turned else picture.size), picture.mode)
     except (UnreadablePictureError, *TELLING, *SPEECHLESS):  # which it was is said when the picture is decoded
         return None
 
 
-def check_file_size(path: str) -> None:
-    """Raises UnreadablePictureError where the file is larger than any picture that would be decoded."""
-    size = os.stat(path).st_size
+def size_of_file(file: str | bytes) -> tuple[int, int] | None:
+    """Width and height of the picture in a file, as `head_of_file`."""
+    head = head_of_file(file)
+    return None if head is None else (head.width, head.height)
+
+
+def open_picture(file: str | bytes) -> Image.Image:
+    """The picture in a file, its head read. UnreadablePictureError where the file is larger than any that is decoded."""
+    size = os.stat(file).st_size if isinstance(file, str) else len(file)
     if size > LARGEST_FILE:
         raise UnreadablePictureError(f"a file of {size / 2**30:.1f} GiB; a picture has at most {LARGEST_FILE // 2**30}")
+    return Image.open(file if isinstance(file, str) else io.BytesIO(file), formats=READ_FORMATS)
 
 
-def why_unreadable(error: Exception, path: str) -> str:
+def why_unreadable(error: Exception, file: str | bytes) -> str:
     """The reason in words, on one line: what a decoder raises may be as little as KeyError(101)."""
-    text = " ".join(str(error).replace(repr(path), "the file").split())
+    named = str(error).replace(repr(file), "the file") if isinstance(file, str) else str(error)
+    text = " ".join(named.split())
     if isinstance(error, UnidentifiedImageError):
         return f"cannot identify it as a picture; {', '.join(READ_FORMATS)} are read"
     if isinstance(error, EOFError):

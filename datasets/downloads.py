@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from datasets.facts import FACTS
-from datasets.picture_set import Archive, Items, PictureSet
+from datasets.picture_set import Archive, ArrayPictures, Items, PathPictures, PictureSet
 from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.files import exclusive, folder_made
@@ -41,7 +41,8 @@ def find_mnist(source: str, data_path: str | None, split: str) -> PictureSet:
     files = sorted(name for archive in archives for name in archive.files)
     root = torchvision_root(data_path)
     read = partial(read_mnist, facts.torchvision, root, split)
-    return PictureSet(source, source, root, split, files, read, facts.class_names, True, tuple(archives))
+    number = facts.splits[split]
+    return PictureSet(source, source, root, split, files, number, read, facts.class_names, True, tuple(archives))
 
 
 def read_mnist(class_name: str, root: str, split: str) -> Items:
@@ -51,7 +52,7 @@ def read_mnist(class_name: str, root: str, split: str) -> Items:
     known = getattr(torchvision.datasets, class_name)
     try:
         content = known(root, train=split == "train")
-        return Items(content.data.numpy(), content.targets.numpy().astype(np.int64))
+        return Items(ArrayPictures(content.data.numpy()), content.targets.numpy().astype(np.int64))
     # torchvision keeps no checksum of the unpacked files and reads them trustingly; a bad header fails anywhere.
     except (AssertionError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise RequestError(
@@ -67,9 +68,9 @@ def find_cifar10(data_path: str | None, split: str) -> PictureSet:
     names = [name for name, _ in CIFAR10.train_list + CIFAR10.test_list] + [CIFAR10.meta["filename"]]
     files = sorted(f"{CIFAR10.base_folder}/{name}" for name in names)
     archive = Archive(CIFAR10.filename, (CIFAR10.url,), CIFAR10.tgz_md5, ".", files)
-    root, class_names = torchvision_root(data_path), FACTS["cifar10"].class_names
-    read = partial(read_cifar10, root, split)
-    return PictureSet("cifar10", "cifar10", root, split, files, read, class_names, True, (archive,))
+    root, facts = torchvision_root(data_path), FACTS["cifar10"]
+    read, number = partial(read_cifar10, root, split), facts.splits[split]
+    return PictureSet("cifar10", "cifar10", root, split, files, number, read, facts.class_names, True, (archive,))
 
 
 def read_cifar10(root: str, split: str) -> Items:
@@ -87,7 +88,7 @@ def read_cifar10(root: str, split: str) -> Items:
             f"to true, or put {CIFAR10.filename} from {CIFAR10.url} into {root}"
         )
     content = CIFAR10(root, train=split == "train")
-    return Items(content.data, np.array(content.targets, np.int64))
+    return Items(ArrayPictures(content.data), np.array(content.targets, np.int64))
 
 
 def find_flower102(data_path: str | None, split: str, require_labels: bool) -> PictureSet:
@@ -114,15 +115,15 @@ def find_flower102(data_path: str | None, split: str, require_labels: bool) -> P
     files = [*jpegs, labels.path] if has_labels else jpegs
     read = partial(read_flower102, root, jpegs, labels if has_labels else None)
     archives += (labels,) if has_labels else ()
-    class_names = FACTS["flower102"].class_names
-    return PictureSet("flower102", "flower102", root, split, files, read, class_names, has_labels, archives)
+    names = FACTS["flower102"].class_names
+    return PictureSet("flower102", "flower102", root, split, files, len(jpegs), read, names, has_labels, archives)
 
 
 def read_flower102(root: str, jpegs: list[str], label_file: Archive | None) -> Items:
-    """The paths of the pictures and, from the label file, their classes. RequestError if its checksum is wrong."""
-    paths = [os.path.join(root, name) for name in jpegs]
+    """The pictures and, from the label file, their classes. RequestError if its checksum is wrong."""
+    pictures = PathPictures(root, jpegs)
     if label_file is None:
-        return Items(paths, None)
+        return Items(pictures, None)
     from scipy.io import loadmat
     from torchvision.datasets.utils import check_integrity
 
@@ -131,7 +132,7 @@ def read_flower102(root: str, jpegs: list[str], label_file: Archive | None) -> I
         raise RequestError(
             f"{path} is damaged (wrong checksum); delete it, or get {label_file.urls[0]} and put it there"
         )
-    return Items(paths, loadmat(path, variable_names=["labels"])["labels"].reshape(-1).astype(np.int64) - 1)
+    return Items(pictures, loadmat(path, variable_names=["labels"])["labels"].reshape(-1).astype(np.int64) - 1)
 
 
 def require_files(pictures: PictureSet, download: bool) -> None:

@@ -4,63 +4,80 @@ import os
 import re
 import stat
 from collections import Counter, deque
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from datasets.decode import EXTENSIONS, FORMATS
-from datasets.picture_set import Items, PictureSet
+from datasets.edm_labels import LABEL_FILE, LARGEST, numbered, read_labels
+from datasets.picture_set import Items, PathPictures, PictureSet
 from utils.errors import RequestError, one_line
 
 LONGEST_ENDING = 10  # with the dot; longer ones are parts of names
+NO_CLASSES = (
+    "set data.class_from_folder to true, by which each of its subfolders is a class, or put EDM's dataset.json into it"
+)
 UNSUPPORTED = {ending for endings in FORMATS.values() for ending in endings} - set(EXTENSIONS)
 
 
 class Listing(NamedTuple):
-    """What is below a folder: the pictures, sorted, relative to it, with slashes; and of the rest how many of each kind."""
+    """What is below a folder: the pictures, sorted, relative to it, with slashes; of the rest how many of each kind, and which
+    of those are parquet files."""
 
     pictures: list[str]
     left_out: Counter[str]
+    parquet: list[str]
 
 
 def find_folder(
-    data_path: str | None, split: str, class_from_folder: bool = False, require_labels: bool = False
+    root: str, listing: Listing, split: str, class_from_folder: bool = False, require_labels: bool = False
 ) -> PictureSet:
-    """Every picture below `data_path`, sorted by path; see `list_folder`.
+    """Every picture below `root`, an absolute path, sorted by path: the `listing` of `list_folder`.
 
-    With `class_from_folder` each folder directly below it that holds pictures, at any depth, is a class of its name.
-    Raises RequestError: no such folder, no folder, nothing in it, no picture in it, no classes.
+    With `class_from_folder` each folder directly below it that holds pictures, at any depth, is a class of its name; else
+    EDM's dataset.json gives the classes, if there is one. Raises RequestError: no picture in it, no classes.
     """
-    root = find_root(data_path)
-    if require_labels and not class_from_folder:
-        raise RequestError(
-            f"the pictures of {root} have no classes: set data.class_from_folder to true, by which each of its "
-            "subfolders is a class"
-        )
-    pictures, left_out = list_folder(root)
+    pictures, left_out, _ = listing
     if not pictures:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in left_out.most_common(6))
-        found = f"holds only other files ({kinds})" if left_out else "is an empty folder"
-        raise RequestError(f"data.data_path: {root} {found}; pictures end in {', '.join(EXTENSIONS)}")
-    class_folders = folder_classes(root, pictures) if class_from_folder else ()
-    class_names = tuple(map(one_line, class_folders))  # they are printed, and travel in checkpoints
-    cache_name = re.sub(r"[^A-Za-z0-9-]+", "-", os.path.basename(root)).strip("-") or "folder"
-    read = partial(read_folder, root, pictures, class_folders)
-    return PictureSet("folder", cache_name, root, split, pictures, read, class_names, class_from_folder)
+        raise RequestError(f"data.data_path: {root} {found_words(left_out)}; pictures end in {', '.join(EXTENSIONS)}")
+    labels, class_names, files, label_file = None, (), pictures, os.path.join(root, LABEL_FILE)
+    if class_from_folder:
+        class_names = folder_classes(root, pictures)
+    elif os.path.isfile(label_file):
+        labels = labels_of_file(label_file, os.stat(label_file).st_mtime_ns, tuple(pictures))
+    if labels is not None:
+        class_names, files = numbered(labels), sorted([*pictures, LABEL_FILE])
+        left_out = left_out - Counter({".json": 1})
+    if require_labels and not class_names:
+        raise RequestError(f"the pictures of {root} have no classes: {NO_CLASSES}")
+    read = partial(read_folder, root, pictures, class_names if class_from_folder else (), labels)
+    return PictureSet(
+        "folder",
+        cache_name_of(root),
+        root,
+        split,
+        files,
+        len(pictures),
+        read,
+        tuple(map(one_line, class_names)),  # they are printed, and travel in checkpoints
+        bool(class_names),
+        left_out=dict(left_out.most_common()),
+    )
 
 
-def find_root(data_path: str | None) -> str:
-    """The folder's absolute path. RequestError where there is no such folder."""
-    if data_path is None:
-        raise RequestError("a data set of pictures in a folder needs data.data_path")
-    root = os.path.realpath(os.path.expanduser(data_path))
-    if not os.path.isdir(root):
-        problem = "is a file, not a folder of pictures" if os.path.exists(root) else "does not exist"
-        raise RequestError(f"data.data_path: {root} {problem}")
-    return root
+def cache_name_of(path: str) -> str:
+    """A word for the names of files, from a folder's or a file's own name."""
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", os.path.basename(path).split(".")[0] or os.path.basename(path)).strip("-")
+    return name or "folder"
+
+
+def found_words(left_out: Mapping[str, int]) -> str:
+    """What is to be said of a place without pictures."""
+    kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(left_out).most_common(6))
+    return f"holds only other files ({kinds})" if left_out else "is an empty folder"
 
 
 def folder_classes(root: str, pictures: list[str]) -> tuple[str, ...]:
@@ -74,13 +91,21 @@ def folder_classes(root: str, pictures: list[str]) -> tuple[str, ...]:
     return tuple(sorted({name.split("/")[0] for name in pictures}))
 
 
-def read_folder(root: str, pictures: list[str], class_folders: tuple[str, ...]) -> Items:
-    """The paths of the pictures and, where there are classes, the number of each one's folder."""
-    paths = [os.path.normpath(os.path.join(root, name)) for name in pictures]
-    if not class_folders:
-        return Items(paths, None)
-    numbers = {name: number for number, name in enumerate(class_folders)}
-    return Items(paths, np.array([numbers[name.split("/")[0]] for name in pictures], np.int64))
+@lru_cache(maxsize=1)
+def labels_of_file(path: str, changed: int, pictures: tuple[str, ...]) -> np.ndarray | None:
+    """The labels in a dataset.json of that time: a training asks for them several times. See `read_labels`."""
+    if os.path.getsize(path) > LARGEST:
+        raise RequestError(f"{path} is larger than {LARGEST:,} bytes: it is something else; move it away")
+    with open(path, "rb") as file:
+        return read_labels(file.read(), pictures, path)
+
+
+def read_folder(root: str, pictures: list[str], class_folders: tuple[str, ...], labels: np.ndarray | None) -> Items:
+    """The pictures and, where there are classes, the number of each one's folder, or the `labels` that are known already."""
+    if class_folders:
+        numbers = {name: number for number, name in enumerate(class_folders)}
+        labels = np.array([numbers[name.split("/")[0]] for name in pictures], np.int64)
+    return Items(PathPictures(root, pictures), labels)
 
 
 def list_folder(root: str) -> Listing:
@@ -89,16 +114,19 @@ def list_folder(root: str) -> Listing:
     Links to files are followed; one that leads nowhere counts as a picture, which is unreadable, rather than as none.
     Hidden files and folders are left out (macOS writes ._x.jpg). Links to folders: see `walk_folders`.
     """
-    pictures, left_out = [], Counter()
+    pictures, left_out, parquet = [], Counter(), []
     for folder, names in walk_folders(root, left_out):
+        below = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        below = "" if below == "./" else below
         for name in names:
-            path = os.path.join(folder, name)
-            kind = kind_left_out(path)
+            kind = kind_left_out(os.path.join(folder, name))
             if kind is None:
-                pictures.append(os.path.relpath(path, root).replace(os.sep, "/"))
-            else:
-                left_out[kind] += 1
-    return Listing(sorted(pictures), left_out)
+                pictures.append(below + name)
+                continue
+            left_out[kind] += 1
+            if kind == ".parquet":
+                parquet.append(below + name)
+    return Listing(sorted(pictures), left_out, sorted(parquet))
 
 
 def walk_folders(root: str, left_out: Counter[str]) -> Iterator[tuple[str, list[str]]]:
@@ -140,11 +168,16 @@ def walk_folders(root: str, left_out: Counter[str]) -> Iterator[tuple[str, list[
 def kind_left_out(path: str) -> str | None:
     """What the file is that is no picture to be read; None where it is one."""
     name = os.path.basename(path)
-    ending = os.path.splitext(name)[1].lower()
-    if name.startswith("."):
-        return "hidden"
-    if not is_file(path):
+    if not name.startswith(".") and not is_file(path):
         return "no file"
+    return kind_of_name(name)
+
+
+def kind_of_name(name: str) -> str | None:
+    """What a file of this name, which may have folders, is that is no picture to be read; None where it is one."""
+    ending = os.path.splitext(name)[1].lower()
+    if name.startswith(".") or "/." in name:
+        return "hidden"
     if ending in EXTENSIONS:
         return None
     if ending in UNSUPPORTED:

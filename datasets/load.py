@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets.cache import load_cached
+from datasets.cache import Decoded, load_cached
 from datasets.crops import cropped_once
 from datasets.downloads import check_files, require_files
 from datasets.facts import FACTS
 from datasets.picture_set import PictureSet
 from datasets.shaping import Shaping
-from datasets.sources import find_pictures
-from datasets.survey import Survey, survey_folder
+from datasets.sources import find_pictures, has_split
+from datasets.survey import Survey, survey_pictures
 from utils.shapes import Size, sides
 
 
@@ -34,12 +34,12 @@ class LabelledImages(NamedTuple):
 class ImageDataset:
     """A set of pictures on disk, as the data block of the YAML describes it: all of that block, and nothing else.
 
-    source: one of FACTS. data_path: the folder of pictures ("folder"), the root of the downloads (torchvision's sets; None:
-    data/), or None (the embedded sets). image_size, image_channel: what every picture becomes, N x N pixels or (height, width),
-    1 grey or 3 RGB; crop, resize: how, see `Shaping`.
+    source: one of FACTS. data_path: one's own pictures ("folder": a folder, or one of the files of `datasets.sources.KINDS`),
+    the root of the downloads (torchvision's sets; None: data/), or None (the embedded sets). image_size, image_channel: what
+    every picture becomes, N x N pixels or (height, width), 1 grey or 3 RGB; crop, resize: how, see `Shaping`.
     horizontal_flip: whether a training mirrors half of them. download: fetch what is missing. skip_unreadable: list broken
     pictures instead of refusing them. cache_dir: where the decoded pictures are kept. class_from_folder: each folder
-    directly below data_path is a class ("folder" only).
+    directly below data_path, or in the archive, is a class ("folder" only).
     """
 
     source: str
@@ -73,16 +73,22 @@ class ImageDataset:
         a picture that cannot be read (unless `skip_unreadable`, which lists them on stderr), a cache that cannot be
         written; with `require_labels`, also labels that cannot be had, and what would help.
         """
+        pictures, decoded = self.decode(split, progress, require_labels=require_labels)
+        images, cropped_to = decoded.images, self.shaping.shape if self.crop == "random" else None
+        if cropped_to is not None and cropped:
+            images, cropped_to = cropped_once(images, cropped_to), None
+        return LabelledImages(images, decoded.labels, pictures.class_names, cropped_to)
+
+    def decode(
+        self, split: str = "train", progress: bool = True, *, require_labels: bool = False
+    ) -> tuple[PictureSet, Decoded]:
+        """As `load` with `cropped` False, with what is known of the files, and with the pictures that were skipped."""
         assert self.image_channel in (1, 3), self.image_channel
         assert min(sides(self.image_size)) >= 1, self.image_size
         pictures = self._find(split, require_labels)
         if pictures.archives:
             require_files(pictures, self.download)
-        images, labels = load_cached(pictures, self.shaping, self.skip_unreadable, self.cache_dir, progress)
-        cropped_to = self.shaping.shape if self.crop == "random" else None
-        if cropped_to is not None and cropped:
-            images, cropped_to = cropped_once(images, cropped_to), None
-        return LabelledImages(images, labels, pictures.class_names, cropped_to)
+        return pictures, load_cached(pictures, self.shaping, self.skip_unreadable, self.cache_dir, progress)
 
     def count(self) -> int:
         """The number of training pictures that `load` would find. Decodes, downloads and writes nothing.
@@ -92,17 +98,16 @@ class ImageDataset:
         pictures = self._find("train")
         if pictures.archives and not self.download:
             check_files(pictures)
-        number = FACTS[self.source].splits["train"]
-        return len(pictures.files) if number is None else number
+        return pictures.picture_num
 
     def survey(self) -> Survey:
         """What is left out of the training pictures and what is too small, from names and heads of files alone.
 
         Raises the RequestError of `count`, and counts as it does.
         """
-        pictures, side = self.count(), FACTS[self.source].side
         if self.source == "folder":
-            return survey_folder(self.data_path, self.shaping)
+            return survey_pictures(self._find("train"), self.shaping)
+        pictures, side = self.count(), FACTS[self.source].side
         smaller = pictures if side and self.shaping.enlarges(side, side) else 0
         return Survey(pictures, {}, pictures, smaller, self.shaping.box)
 
@@ -118,8 +123,8 @@ class ImageDataset:
         return len(self.class_names())
 
     def has_split(self, split: str) -> bool:
-        """Whether this set has such a split."""
-        return self.source in FACTS and split in FACTS[self.source].splits
+        """Whether this set has such a split. RequestError where the user's own pictures are not there."""
+        return has_split(self.source, self.data_path, split)
 
     def _find(self, split: str, require_labels: bool = False) -> PictureSet:
         return find_pictures(
@@ -128,4 +133,5 @@ class ImageDataset:
             split,
             class_from_folder=self.class_from_folder,
             require_labels=require_labels,
+            cache_dir=self.cache_dir,
         )

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from datasets.crops import HEAD, pack
 from utils.shapes import size_text
 
 # A picture longer than this times the box that it is to cover is first cut to that about its centre: a strip of one pixel's
 # height would otherwise be scaled to gigabytes.
 LONGEST = 2
+HEAD = 4  # bytes before the pixels of a picture that is to be cropped later, see datasets/crops.py
 
 
 class Shaping(NamedTuple):
@@ -89,6 +89,15 @@ def shaped(picture: Image.Image, shaping: Shaping) -> np.ndarray:
     # As torchvision's CenterCrop has it.
     top, left = round((picture.height - height) / 2), round((picture.width - width) / 2)
     return _pixels(picture.crop((left, top, left + width, top + height)))
+
+
+def pack(pixels: np.ndarray, stored: tuple[int, ...]) -> np.ndarray:
+    """uint8 (C, H, W) -> its slot, uint8 `stored`, which is (HEAD + C * room,)."""
+    channels, height, width = pixels.shape
+    slot = np.zeros(stored, np.uint8)
+    slot[:HEAD] = *divmod(height, 256), *divmod(width, 256)
+    slot[HEAD:].reshape(channels, -1)[:, : height * width] = pixels.reshape(channels, -1)
+    return slot
 
 
 def _pixels(picture: Image.Image) -> np.ndarray:

@@ -1,32 +1,31 @@
 """What a training is told of its pictures before they are decoded: how many, what is left out, and which are too small."""
 
-import os
 import warnings
 from typing import NamedTuple
 
-from PIL import Image
-
-from datasets.decode import size_of_file
-from datasets.folders import find_root, list_folder
+from datasets.decoding import head_of, quiet_pillow
+from datasets.picture_set import PictureSet
 from datasets.shaping import Shaping
 from utils.errors import counted
 
-LOOKED_AT = 2000  # pictures of a folder whose heads are read, evenly spread
+LOOKED_AT = 2000  # pictures whose heads are read, evenly spread
+HEAD_BYTES = 2**18  # of a file, where they are copied: enough for the thumbnail and the colour profile before a JPEG's size
 
 
 class Survey(NamedTuple):
-    """Of `pictures` training pictures: files of the folder that are left out, by kind; of `looked_at` of the pictures those
-    that are smaller than `box`, (height, width), and so would be enlarged."""
+    """Of `pictures` training pictures: files beside them that are left out, by kind; of `looked_at` of the pictures those
+    that are smaller than `box`, (height, width), and so would be enlarged; and what else is to be said of the files."""
 
     pictures: int
     left_out: dict[str, int]
     looked_at: int
     smaller: int
     box: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What there is to say, without line breaks: nothing, or a line of each kind."""
-        lines = []
+        lines = list(self.notes)
         if self.left_out:
             kinds = [f"{number:,} {kind}" for kind, number in self.left_out.items()]
             more = f" and {len(kinds) - 8} kinds more" if len(kinds) > 8 else ""
@@ -40,14 +39,14 @@ class Survey(NamedTuple):
         return lines
 
 
-def survey_folder(data_path: str | None, shaping: Shaping) -> Survey:
-    """Of a folder of the user's own. RequestError where there is none."""
-    root = find_root(data_path)
-    pictures, left_out = list_folder(root)
-    some = pictures[:: max(1, -(-len(pictures) // LOOKED_AT))]
+def survey_pictures(pictures: PictureSet, shaping: Shaping) -> Survey:
+    """Of pictures of the user's own."""
+    files = pictures.read().pictures
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        sizes = [size_of_file(os.path.join(root, name)) for name in some]
-    smaller = sum(size is not None and shaping.enlarges(size[1], size[0]) for size in sizes)
-    return Survey(len(pictures), dict(left_out.most_common()), len(some), smaller, shaping.box)
+        quiet_pillow()
+        heads = [head_of(item) for item in files.some(LOOKED_AT, HEAD_BYTES)]
+    smaller = sum(head is not None and shaping.enlarges(head.height, head.width) for head in heads)
+    looked_at, picture_num = len(heads), pictures.picture_num
+    if not files.is_encoded:  # an array, of which the first is looked at: they are of one size
+        looked_at, smaller = picture_num, smaller * picture_num
+    return Survey(picture_num, dict(pictures.left_out), looked_at, smaller, shaping.box, pictures.notes)

@@ -114,7 +114,7 @@ OPTIONS = {
         choices=("auto", "yes", "no"),
     ),
     "data_name": Option("take the real pictures from another entry of --config", "NAME"),
-    "data_path": Option("take the real pictures from this folder (or find the data set there)", "PATH"),
+    "data_path": Option("take the real pictures from this folder or file (or find the data set there)", "PATH"),
     "config": Option("where --data_name is looked up (config.yaml)", "FILE"),
     "interpolate_mode": Option(
         "what is mixed: noised pictures, with lerp's straight or slerp's noise; or latents (slerp)",

@@ -1,4 +1,4 @@
-"""What train_solver.py can be told on the command line. Loads no torch: --help answers at once."""
+"""What train_solver.py and `python -m datasets` can be told on the command line. Loads no torch: --help answers at once."""
 
 import argparse
 
@@ -27,4 +27,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")
     parser.add_argument("--dry_run", action="store_true", help="print what would be done, and stop")
+    return parser.parse_args()
+
+
+def parse_data_args() -> argparse.Namespace:
+    """As `parse_args`, for `python -m datasets`."""
+    parser = Arguments("Shows what is in a data set: python -m datasets Mnist_Mini", takes_settings=True)
+    parser.prog, parser.usage = "-m datasets", "python -m datasets NAME [options]"
+    parser.add_argument("data_name", metavar="NAME", help="an entry of Train_Data in --config")
+    parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
+    parser.add_argument("--data_path", metavar="PATH", help="look at these pictures instead of the entry's")
+    parser.add_argument("--split", choices=["train", "test"], default="train", help="which pictures (train)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a setting, as in data.image_size=64; may be given several times",
+    )
+    parser.add_argument("--save_dir", default="results", metavar="DIR", help="where the contact sheet goes (results)")
     return parser.parse_args()

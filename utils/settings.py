@@ -34,10 +34,11 @@ class DataSettings(Block):
     """To `datasets.ImageDataset`, whole."""
 
     source: Literal["folder", "mnist_mini", "emoji", "mnist", "fashion_mnist", "cifar10", "flower102"] = Field(
-        "folder", description="Where the pictures come from; folder: every picture below data_path."
+        "folder", description="Where the pictures come from; folder: the folder or file that data_path names."
     )
     data_path: PathText | None = Field(
-        None, description="The folder of pictures, or where a downloaded set lies or will lie."
+        None,
+        description="A folder of pictures, a zip, tar, npz, npy or parquet file; or where a downloaded set lies or will lie.",
     )
     image_size: ImageSize = Field(32, description="In pixels: N, the side of square pictures, or [HEIGHT, WIDTH].")
     image_channel: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
@@ -54,7 +55,7 @@ class DataSettings(Block):
     download: bool = Field(True, description="Fetch a missing torchvision set; false reads what is there.")
     skip_unreadable: bool = Field(False, description="Skip and list broken pictures of a folder, instead of stopping.")
     cache_dir: PathText = Field("data/cache", description="Where the decoded pictures are kept.")
-    class_from_folder: bool = Field(False, description="Each folder directly below data_path is a class of its name.")
+    class_from_folder: bool = Field(False, description="Each folder directly below data_path, or in that archive, is a class.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -274,7 +275,7 @@ class Settings(Blocks):
         if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
             raise ValueError("train.timestep_logit_normal: the standard deviation, its second number, must be above 0")
         if self.data.source == "folder" and self.data.data_path is None:
-            raise ValueError("data.data_path is missing: the folder of pictures")
+            raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
         return self
 
     def model_arguments(self) -> dict[str, object]:

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import datasets.cache
-import datasets.decode
-import datasets.downloads
+import datasets.build
+import datasets.decoding
 from tests.pictures import BLUE, RED, cache_files, message, solid
 from utils.errors import RequestError
 from utils.files import exclusive
@@ -21,13 +20,13 @@ from utils.files import exclusive
 
 def test_the_cache_is_rebuilt_iff_files_size_or_channels_change(load, folder, tmp_path, monkeypatch):
     decoded = []
-    decode_file = datasets.cache.decode_file
+    decode_file = datasets.decoding.decode_file
 
     def counting(path, *shape):
         decoded.append(os.path.basename(path))
         return decode_file(path, *shape)
 
-    monkeypatch.setattr(datasets.cache, "decode_file", counting)
+    monkeypatch.setattr(datasets.decoding, "decode_file", counting)
 
     def decodes(**options) -> int:
         decoded.clear()
@@ -69,25 +68,34 @@ def test_folders_do_not_share_a_cache(load, tmp_path):
     assert len(cache_files(tmp_path)) == 2
 
 
-def test_a_killed_build_leaves_no_cache(folder, tmp_path, load):
-    """SIGKILL in the middle of the second block: nothing that a later run could take for a cache."""
+def test_a_killed_build_is_gone_on_with(folder, tmp_path, load, monkeypatch):
+    """SIGKILL in the fourth block: nothing that could be taken for a cache, and what was done is not decoded again."""
     for number in range(6):
         solid(number, mode="L").save(folder / f"{number}.png")
     script = (
-        "import os, signal, sys, datasets.cache as cache\n"
+        "import os, signal, sys, datasets.build, datasets.decoding as decoding\n"
         "from datasets import ImageDataset\n"
-        "cache.BLOCK_BYTES, whole = 1, cache.decode_file\n"
+        "datasets.build.BLOCK_BYTES, whole = 1, decoding.decode_file\n"
         "def decode(path, *shape):\n"
         "    if path.endswith('3.png'): os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return whole(path, *shape)\n"
-        "cache.decode_file = decode\n"
+        "decoding.decode_file = decode\n"
         "ImageDataset('folder', sys.argv[1], image_size=8, cache_dir=sys.argv[2]).load()\n"
     )
     command = [sys.executable, "-c", script, str(folder), str(tmp_path / "cache")]
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}).returncode == -9
-    assert [path.suffix for path in cache_files(tmp_path)] == [".tmp"]
+    assert sorted(path.suffix for path in cache_files(tmp_path)) == [".journal", ".tmp"]
+    decoded, decode_file = [], datasets.decoding.decode_file
+
+    def counting(path, *shape):
+        decoded.append(os.path.basename(path))
+        return decode_file(path, *shape)
+
+    monkeypatch.setattr(datasets.build, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(datasets.decoding, "decode_file", counting)
     assert load()[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert decoded == ["3.png", "4.png", "5.png"]
     assert [path.suffix for path in cache_files(tmp_path)] == [".npy"]
 
 
@@ -98,7 +106,7 @@ def test_an_interrupted_build_leaves_nothing(folder, tmp_path, load, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(datasets.cache, "decode_file", interrupt)
+        patch.setattr(datasets.decoding, "decode_file", interrupt)
         with pytest.raises(KeyboardInterrupt):
             load()
     assert cache_files(tmp_path) == []
@@ -116,7 +124,7 @@ def test_a_truncated_cache_is_made_anew(folder, tmp_path, load):
 def test_blocks_do_not_change_the_result(folder, load, tmp_path, monkeypatch):
     for number in range(7):
         solid(number, mode="L").save(folder / f"{number}.png")
-    monkeypatch.setattr(datasets.cache, "BLOCK_BYTES", 3 * 8 * 8 * 2)
+    monkeypatch.setattr(datasets.build, "BLOCK_BYTES", 3 * 8 * 8 * 2)
     assert load()[:, 0, 0, 0].tolist() == list(range(7))
 
 

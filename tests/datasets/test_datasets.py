@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-import datasets.cache
 import datasets.decode
+import datasets.decoding
 import datasets.downloads
 from datasets import ImageDataset, to_float, to_uint8
 from datasets.shaping import Shaping

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torchvision.datasets
 
-import datasets.cache
 import datasets.decode
+import datasets.decoding
 import datasets.downloads
 from datasets import ImageDataset
 from tests.pictures import cifar_pixels, digits_of, message, write_cifar10, write_flowers, write_mnist

@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 import torchvision.datasets
 
-import datasets.cache
+import datasets.build
 import datasets.downloads
 from datasets import FACTS
 from tests.pictures import cache_files, message, solid, write_cifar10, write_flowers, write_idx, write_mnist
@@ -173,7 +173,7 @@ def test_a_picture_of_no_class_is_an_error(dataset, folder):
 
 def test_a_skipped_picture_takes_its_label_along(dataset, folder, monkeypatch):
     """A folder's number is the grey of its pictures; every third file is broken."""
-    monkeypatch.setattr(datasets.cache, "BLOCK_BYTES", 3 * 8 * 8 * 4)  # blocks of four
+    monkeypatch.setattr(datasets.build, "BLOCK_BYTES", 3 * 8 * 8 * 4)  # blocks of four
     for number in range(20):
         place = folder / f"class{number % 7}"
         place.mkdir(exist_ok=True)

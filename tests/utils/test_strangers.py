@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-import datasets.cache
+import datasets.decoding
 from datasets import ImageDataset
 from tests.processes import run as script
 from tests.small_training import advance, make_trainer
@@ -175,14 +175,14 @@ def test_a_picture_that_vanishes_while_being_read_is_named(tmp_path, monkeypatch
     folder.mkdir()
     for name in ("a.png", "b.png"):
         Image.new("RGB", (8, 8)).save(folder / name)
-    decode_file = datasets.cache.decode_file
+    decode_file = datasets.decoding.decode_file
 
     def decode_late(path, *shape):
         if path.endswith("b.png"):
             os.unlink(path)
         return decode_file(path, *shape)
 
-    monkeypatch.setattr(datasets.cache, "decode_file", decode_late)
+    monkeypatch.setattr(datasets.decoding, "decode_file", decode_late)
     with pytest.raises(RequestError, match="b.png.*No such file"):
         load(folder)
     assert os.listdir(tmp_path) == ["in"]
