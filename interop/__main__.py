@@ -9,6 +9,7 @@ import sys
 from typing import NamedTuple
 
 from utils.script import Arguments, run_script
+from utils.shapes import size_argument
 
 
 class Command(NamedTuple):
@@ -44,7 +45,7 @@ COMMANDS = {
         {
             "file": {"metavar": "FILE", "help": "a .pt or .safetensors of the older scripts, or of improved-diffusion"},
             "out": {"metavar": "OUT.safetensors", "help": "what to write, and README.md beside it"},
-            "--image_size": {"type": int, "required": True, "metavar": "N", "help": "side of its pictures, in pixels"},
+            "--image_size": {"type": size_argument, "required": True, "metavar": "N|HxW", "help": "of its pictures, in pixels"},
             "--image_channel": {"type": int, "default": 3, "choices": [1, 3], "help": "grey or colour (3)"},
             "--training_timestep_num": {"type": int, "default": 1000, "metavar": "N", "help": "its steps of noise (1000)"},
             "--set": {

@@ -15,6 +15,7 @@ from utils.config import explain, with_overrides
 from utils.errors import RequestError
 from utils.files import check_writable
 from utils.settings import Settings
+from utils.shapes import Size
 from utils.untrusted import State, check_shapes, check_state_dict, read_pt, read_safetensors, shapes_of
 
 FAMILY = "down_blocks.0.0.weight"  # the entrance, as this project and the older scripts call it
@@ -34,7 +35,7 @@ class Found(NamedTuple):
 
 
 def run(
-    file: str, out: str, image_size: int, image_channel: int, training_timestep_num: int, overrides: list[str]
+    file: str, out: str, image_size: Size, image_channel: int, training_timestep_num: int, overrides: list[str]
 ) -> list[Path]:
     """Writes the network of `file` to `out`, and a card beside it.
 

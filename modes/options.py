@@ -1,11 +1,10 @@
 """The options of test_solver.py: what each is called, which values it takes, and to which modes it belongs."""
 
-from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import NamedTuple
 
 from modes import MODES
-from utils.shapes import size_of_text
+from utils.shapes import size_argument
 
 
 class Option(NamedTuple):
@@ -45,7 +44,7 @@ class Option(NamedTuple):
     def _type(self) -> Callable[[str], object]:
         """From a text to the value."""
         if self.is_size:
-            return _size
+            return size_argument
         return int if self.least is not None else float if self.above is not None else str
 
     def out_of_bounds(self, value: object) -> str | None:
@@ -56,13 +55,6 @@ class Option(NamedTuple):
         if self.above is not None and not self.above < value <= self.most:
             return f"above {self.above:g} and at most {self.most}"
         return None
-
-
-def _size(text: str) -> int | list[int]:
-    try:
-        return size_of_text(text)
-    except ValueError:
-        raise ArgumentTypeError(f"neither a whole number nor HEIGHTxWIDTH: {text!r}") from None
 
 
 SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC"

@@ -1,5 +1,6 @@
 """The size of pictures as the settings and the command line write it: N for N x N pixels, or [HEIGHT, WIDTH]."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 Size = int | Sequence[int]
@@ -21,6 +22,14 @@ def size_of_text(text: str) -> int | list[int]:
     numbers = [int(number) for number in text.lower().split("x")]
     height, width = numbers * 2 if len(numbers) == 1 else numbers
     return height if height == width else [height, width]
+
+
+def size_argument(text: str) -> int | list[int]:
+    """`size_of_text` of what the command line was given; ArgumentTypeError, in words, for anything else."""
+    try:
+        return size_of_text(text)
+    except ValueError:
+        raise ArgumentTypeError(f"neither a whole number nor HEIGHTxWIDTH: {text!r}") from None
 
 
 def check_resize(image_size: Size, crop: str, resize: Size | None) -> None:

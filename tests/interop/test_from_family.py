@@ -147,3 +147,15 @@ def test_other_files_are_refused_in_one_line(tmp_path):
     refused(convert(tmp_path / "empty.pt", out, 16, 3, 1000, []), "not those of a network")
     refused(convert(tmp_path / "other.pt", tmp_path / "out.pt", 16, 3, 1000, []), "must end with .safetensors")
     assert not out.exists()
+
+
+def test_a_checkpoint_of_rectangular_pictures(tmp_path):
+    shape, timestep_num, overrides = OPENAI["its defaults"]
+    torch.save(randomised(openai_unet.shapes(*shape)), tmp_path / "model.pt")
+    out = tmp_path / "out.safetensors"
+    done(convert(tmp_path / "model.pt", out, "16x32", shape[4], timestep_num, overrides))
+    network, settings = network_of(out)
+    assert settings.data.image_size == [16, 32]
+    with torch.no_grad():
+        assert network(torch.zeros(1, shape[4], 16, 32), torch.zeros(1, dtype=torch.int64)).shape[2:] == (16, 32)
+    refused(convert(out, out, "16y32", shape[4], timestep_num, overrides), "neither a whole number nor HEIGHTxWIDTH")
