@@ -69,7 +69,7 @@ def judge(differences: Sequence[float], kind: str, margin: float, *, stands: boo
     tost = interval(differences, 1 - 2 * ERROR)
     low, high = tost if kind == "same" else interval(differences, 1 - ERROR)
     verdict = OPEN
-    if first <= low and high <= last and stands:
+    if first < low and high < last and stands:
         verdict = HOLDS
     elif high <= first or last <= low or (kind in DIRECTED and -margin <= tost[0] and tost[1] <= margin):
         verdict = FAILS

@@ -27,9 +27,9 @@ def verdicts(differences: np.ndarray, kind: str, margin: float, members: int = 1
     first, last = region(kind, margin)
     narrow, wide = (float(student.ppf(p, n - 1)) * error for p in (1 - ERROR, 1 - ERROR / 2))
     half = narrow if kind == "same" else wide
-    holds = (mean - half >= first) & (mean + half <= last)
+    holds = (mean - half > first) & (mean + half < last)
     if kind == "improves":
-        holds &= mean + float(student.ppf(1 - ERROR / 2 / members, n - 1)) * error <= 0
+        holds &= mean + float(student.ppf(1 - ERROR / 2 / members, n - 1)) * error < 0
     fails = (mean + half <= first) | (mean - half >= last)
     if kind in DIRECTED:
         fails |= ~holds & (mean - narrow >= -margin) & (mean + narrow <= margin)
@@ -89,8 +89,8 @@ def lines(n: int, members: int, margins: Sequence[float] = (0.5, 1.0, 2.0)) -> l
     return [
         *table,
         "",
-        f"At least one of the {members} `improves` in {corrected:.1%} of studies (without Holm's correction in {plain:.1%}). "
-        f"With {n} trainings, `more` and `less` find an effect of {effect_found('more', n):.1f} sd in 80 % of cases, and "
+        f"At least one of the {members} `improves` in {corrected:.1%} of studies (without Holm's correction in {plain:.1%}).",
+        f"With {n} trainings, `more` and `less` find an effect of {effect_found('more', n):.1f} sd in 80 % of cases, and",
         f"`same` is found with nothing there in 80 % from a margin of {margin_found(n):.1f} sd on.",
     ]
 
