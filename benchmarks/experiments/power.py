@@ -96,6 +96,6 @@ def lines(n: int, members: int, margins: Sequence[float] = (0.5, 1.0, 2.0)) -> l
 
 
 if __name__ == "__main__":
-    from benchmarks.experiments.table import EMBEDDED, TRAININGS, rows_of
+    from benchmarks.experiments.table import DATA, TRAININGS, rows_of
 
-    print("\n".join(lines(TRAININGS, sum(row.kind == "improves" for row in rows_of(EMBEDDED)))))
+    print("\n".join(lines(TRAININGS, sum(row.kind == "improves" for row in rows_of(list(DATA))))))

@@ -1,11 +1,15 @@
 """What was measured, a JSON file a data set: figures by cell and training, and all that they depend on."""
 
+import hashlib
 import json
 from pathlib import Path
 
-from benchmarks.experiments.table import BASE, DATA, PICTURES, SEEDS_APART, TRAININGS, Cell, Row, settings_of
+from benchmarks.experiments.cells import BASE, Cell
+from benchmarks.experiments.table import DATA, PICTURES, SEEDS_APART, TRAININGS, Row, settings_of
+from evaluation import HASH_DIGITS
 from utils.files import atomic_write
 
+ROOT = Path(__file__).resolve().parents[2]
 DIGITS = 6  # significant, of a figure
 
 
@@ -53,14 +57,14 @@ class Record:
 
 def design(data_name: str) -> dict:
     """All that the figures depend on but the variant and the drawing, which name the cells."""
-    return {
-        "data_name": data_name,
-        "steps": DATA[data_name].steps,
-        "settings": settings_of(data_name, BASE),
-        "trainings": TRAININGS,
-        "pictures": PICTURES,
-        "seeds_apart": SEEDS_APART,
-    }
+    data = DATA[data_name]
+    if data.checkpoint is None:
+        of_network = {"steps": data.steps, "settings": settings_of(data_name, BASE)}
+    else:
+        hashed = hashlib.sha256((ROOT / data.checkpoint).read_bytes()).hexdigest()[:HASH_DIGITS]
+        of_network = {"checkpoint": data.checkpoint, "sha256": hashed}
+    sizes = {"trainings": TRAININGS, "pictures": PICTURES, "seeds_apart": SEEDS_APART}
+    return {"data_name": data_name, **of_network, **sizes}
 
 
 def differences(row: Row, record: Record) -> list[float] | None:

@@ -15,9 +15,10 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
+from benchmarks.experiments.cells import Cell  # noqa: E402
 from benchmarks.experiments.record import Record  # noqa: E402
 from benchmarks.experiments.sheets import save_sheet, save_sheets  # noqa: E402
-from benchmarks.experiments.table import DATA, EMBEDDED, TRAININGS, Cell, Row, cells_of, rows_of  # noqa: E402
+from benchmarks.experiments.table import DATA, TRAININGS, Row, cells_of, rows_of  # noqa: E402
 from benchmarks.experiments.trial import Judge, run_folder, train, trial  # noqa: E402
 from benchmarks.side_by_side import machine  # noqa: E402
 
@@ -57,7 +58,7 @@ def run(rows: Sequence[Row], runs: Path, output: Path, trainings: int = TRAINING
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data_names", nargs="+", choices=list(DATA), default=list(EMBEDDED))
+    parser.add_argument("--data_names", nargs="+", choices=list(DATA), default=list(DATA))
     parser.add_argument("--runs", type=Path, default=Path("train_results/experiments"), metavar="DIR")
     parser.add_argument("--output", type=Path, default=Path("docs/experiments"), metavar="DIR")
     args = parser.parse_args()

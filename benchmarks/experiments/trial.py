@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 import train_solver
+from benchmarks.experiments.cells import Cell, Drawing
 from benchmarks.experiments.mistake import wrong_ddpm
-from benchmarks.experiments.table import DATA, PAIRS, PICTURES, SEEDS_APART, Cell, Drawing, settings_of
+from benchmarks.experiments.table import DATA, PAIRS, PICTURES, SEEDS_APART, settings_of
 from datasets import ImageDataset, to_uint8
 from diffusion import SampleInfo
 from evaluation.appearance import CHANNELS, appearance
@@ -34,15 +35,18 @@ COEFFICIENTS = tuple(k / 10 for k in range(11))
 
 
 def run_folder(runs: Path, data_name: str, variant: str, seed: int) -> Path:
-    """Where a training is kept."""
-    return runs / data_name / f"{variant}_{seed}"
+    """Where a training is kept; a checkpoint is a file."""
+    checkpoint = DATA[data_name].checkpoint
+    return Path(checkpoint) if checkpoint else runs / data_name / f"{variant}_{seed}"
 
 
 def train(folder: Path, data_name: str, variant: str, seed: int) -> float:
-    """Trains, or goes on, until all steps are done. The process's seconds that it took; 0 if it was done before.
+    """Trains, or goes on, until all steps are done. The process's seconds that it took; 0 if there was nothing to train.
 
     What it prints is kept in the folder's output.txt. SystemExit if it was stopped.
     """
+    if DATA[data_name].checkpoint is not None:
+        return 0.0
     weights = folder / WEIGHTS_FILE
     if weights.is_file() and load_checkpoint(weights).step >= DATA[data_name].steps:
         return 0.0
@@ -60,8 +64,8 @@ def train(folder: Path, data_name: str, variant: str, seed: int) -> float:
 
 
 def load(folder: Path, drawing: Drawing) -> Trained:
-    """The training's network, as the drawing wants it."""
-    path = folder / (WEIGHTS_FILE if drawing.weights == "ema" else STATE_FILE)
+    """The network of a training's folder, or of a checkpoint, as the drawing wants it."""
+    path = folder if folder.is_file() else folder / (WEIGHTS_FILE if drawing.weights == "ema" else STATE_FILE)
     clip = None if drawing.clip else False
     return load_trained(load_checkpoint(path, drawing.weights), path, pick_device("auto"), clip_denoised=clip)
 
@@ -96,8 +100,8 @@ def between(trained: Trained, drawing: Drawing, seed: int, data_name: str) -> Te
 
 @cache
 def dataset_of(data_name: str) -> ImageDataset:
-    """The pictures of an entry of config.yaml."""
-    return ImageDataset(**load_settings("config.yaml", data_name).data.model_dump())
+    """The pictures of the entry of config.yaml."""
+    return ImageDataset(**load_settings("config.yaml", DATA[data_name].entry or data_name).data.model_dump())
 
 
 class Judge:
