@@ -6,8 +6,9 @@ BASE = "l2_cosine"  # the variant that all others differ from
 
 
 class Drawing(NamedTuple):
-    """How pictures are made of a training. way: `draw`; `one_step`, DDPM with the posterior of one step at strided times; or
-    a mode of interpolation, of real pictures noised for half of the steps (`ddim`: encoded)."""
+    """How pictures are made of a training. way: `draw`; `one_step`, DDPM with the posterior of one step at strided times;
+    `half_way`, what has become of the noise after half of the steps; or a mode of interpolation, of real pictures noised for
+    half of the steps (`ddim`: encoded)."""
 
     sampler: str = "DPMPP_20_0p0"
     weights: str = "ema"

@@ -36,7 +36,19 @@ from benchmarks.experiments.table import (  # noqa: E402
 from utils.files import atomic_write  # noqa: E402
 
 SPEED = ROOT / "benchmarks" / "results" / "faster_cpu.json"
-SHOWN = ("kid", "fid", "confident", "light", "chroma", "edges", "grain", "mean_change", "largest_change", "jump")
+SHOWN = (
+    "kid",
+    "fid",
+    "confident",
+    "light",
+    "chroma",
+    "edges",
+    "grain",
+    "mean_change",
+    "largest_change",
+    "jump",
+    "left",
+)
 
 HEAD = """# The experiments
 
@@ -59,7 +71,8 @@ that stays: `{common}`.
 **The figures.** `kid`: the kernel distance to the training pictures, unbiased for any number of pictures, in the features of
 our digit classifier or of EfficientNet-lite0: it compares rows of one data set, not with papers. `edges`: the mean difference
 of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3 median. `light`: the mean of all
-channels. `jump`: on the way between two pictures, the largest change over the mean change. `fid`, `confident` (digits) and
+channels. `jump`: on the way between two pictures, the largest change over the mean change. `left`: the
+distance of what is shown half-way from the finished picture, as a share of the noise's. `fid`, `confident` (digits) and
 `chroma` (colour) are shown and not judged.
 
 ## The rule

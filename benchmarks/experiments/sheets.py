@@ -29,6 +29,8 @@ def save_sheets(runs: Path, output: Path, data_name: str) -> None:
     """The grids of those sections of which all cells are there."""
     for section in SECTIONS:
         cells = cells_of([row for row in rows_of([data_name]) if row.section == section])
+        if section == "samplers":
+            cells = [cell for cell in cells if cell.drawing.is_drawn]
         if cells and all(sheet_path(runs, data_name, cell).is_file() for cell in cells):
             sheets = [sheet_of(cell, read_png(sheet_path(runs, data_name, cell)), section) for cell in cells]
             save_png(output / f"{data_name}_{section}.png", labelled_grid(sheets, COLUMNS))
@@ -44,5 +46,5 @@ def sheet_of(cell: Cell, picture: Tensor, section: str) -> Sheet:
             str(info.steps),
             picture,
         )
-    words = [cell.drawing.way] * (not cell.drawing.is_drawn) + [cell.variant] * cell.drawing.is_drawn
-    return Sheet(" ".join(words + cell.drawing.otherwise), "", "1", picture)
+    name = cell.variant if cell.drawing.is_drawn else f"{cell.drawing.way}, {info}"
+    return Sheet(" ".join([name, *cell.drawing.otherwise]), "", "1", picture)

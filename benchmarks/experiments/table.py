@@ -19,6 +19,7 @@ TRAININGS = 4  # seeds 0, 1, 2, 3
 PICTURES = 250  # of a training, drawn by one sampler: 1,000 in all
 SEEDS_APART = 1000  # training k draws the pictures of the seeds from k times this on
 PAIRS = 10  # of an interpolation
+HALF = 0.5  # of the distance from noise to picture, that is left after half of the steps
 JUMP = 1.5  # largest over mean change, from which on the way between two pictures has a jump
 FASTER, FASTER_MARGIN = 20.0, 0.02  # times, and the share of it that is of no interest
 
@@ -69,12 +70,12 @@ DATA: dict[str, DataSet] = {
     "Mnist_Mini": DataSet(
         400,
         ("model.base_channels=16",),
-        {"kid": 0.05, "grain": 0.005, "edges": 0.005, "light": 0.01, "jump": 0.3},
+        {"kid": 0.05, "grain": 0.005, "edges": 0.005, "light": 0.01, "jump": 0.3, "left": 0.05},
     ),
     "Emoji": DataSet(
         400,
         ("model.base_channels=16", "model.channel_mult=[1,2]", "model.attention_resolutions=[]"),
-        {"kid": 0.05, "grain": 0.005, "edges": 0.005, "light": 0.01, "jump": 0.3},
+        {"kid": 0.05, "grain": 0.005, "edges": 0.005, "light": 0.01, "jump": 0.3, "left": 0.05},
     ),
     # KID of its pictures, drawn without guidance, is 0.008; of real ones 0.
     SHIPPED: DataSet(0, (), {"kid": 0.01}, entry=GREY, checkpoint="checkpoints/mnist_mini.safetensors"),
@@ -170,17 +171,13 @@ def few_steps(data: str) -> list[Row]:
 
     return [
         row("seed page", "eta 0 and eta 1 differ little (DDIM, 50 steps)", "same", "kid", ddim, by("DDIM_50_1p0")),
-        row(
-            "ours",
-            "The posterior of one step at strided times leaves noise (50 steps)",
-            "more",
-            "grain",
-            by("DDPM_50_0p0", way="one_step"),
-            ddpm,
-        ),
+        row("ours", "The posterior of one step at strided times leaves noise (50 steps)", "more", "grain",
+            by("DDPM_50_0p0", way="one_step"), ddpm),
+        row("seed page", "Steps evenly spaced do little first: half-way, more than half of the way is left", "more", "left",
+            by("DDIM_50_0p0", way="half_way"), HALF),
         row("ours", "UNIPC_10 is no worse than DDIM_50", "no_worse", "kid", by("UNIPC_10_0p0"), ddim),
         row("ours", "UNIPC_5 is no worse than DDIM_50", "no_worse", "kid", by("UNIPC_5_0p0"), ddim),
-    ]
+    ]  # fmt: skip
 
 
 def interpolation(data: str) -> list[Row]:
@@ -210,6 +207,8 @@ def long_chains(data: str) -> list[Row]:
         row("seed page", "DDIM of 50 steps is good already: no worse than DDPM_1000", "no_worse", "kid",
             by("DDIM_50_0p0"), long),
         row("ours", "DPMPP_20 is as good as DDPM_1000", "same", "kid", by("DPMPP_20_0p0"), long),
+        Row(data, "seed page", "DDPM_1000 interpolates more evenly than DDIM_50", "less", "jump",
+            by("DDPM_1000_0p0", way="slerp"), by("DDIM_50_0p0", way="slerp"), "interpolation"),
     ]  # fmt: skip
     if data == GREY:
         rows.append(

@@ -23,6 +23,7 @@ from evaluation.frechet import ReferenceRoot
 from evaluation.measures import CONFIDENT
 from evaluation.reference import Reference, load_reference
 from sampling import Trained, load_trained
+from sampling.drawing import Frames, batches_of, draw
 from sampling.interpolation import changes, interpolate, pick
 from sampling.network import sampling_network
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, load_checkpoint
@@ -98,6 +99,18 @@ def between(trained: Trained, drawing: Drawing, seed: int, data_name: str) -> Te
     )  # fmt: skip
 
 
+def way_of(trained: Trained, drawing: Drawing, seed: int) -> Tensor:
+    """The noise, what half of the steps make of it, and the PICTURES that training `seed` draws: uint8 (3, N, C, H, W)."""
+    seeds, info = range(seed * SEEDS_APART, seed * SEEDS_APART + PICTURES), SampleInfo.parse(drawing.sampler)
+    frames = Frames([0, info.steps // 2, info.steps], PICTURES)
+    for part in batches_of(seeds, trained.batch_size):
+        asked = {"labels": trained.labels_of(part), "num_classes": trained.num_classes}
+        frames.finish(
+            draw(trained.network, trained.diffusion, info, part, trained.shape, trained.device, frames, **asked)
+        )
+    return torch.stack(frames.pictures())
+
+
 @cache
 def dataset_of(data_name: str) -> ImageDataset:
     """The pictures of the entry of config.yaml."""
@@ -156,10 +169,20 @@ def jump_figures(pictures: Tensor) -> Figures:
     return {"mean_change": mean, "largest_change": largest, "jump": largest / mean}
 
 
+def left_half_way(pictures: Tensor) -> Figures:
+    """The distance of what is shown half-way (root mean square) from the finished picture, as a share of the noise's own:
+    (3, N, C, H, W), as of `way_of`."""
+    noise, half, finished = pictures.float()
+    return {"left": ((half - finished).square().mean() / (noise - finished).square().mean()).sqrt().item()}
+
+
 def trial(runs: Path, data_name: str, cell: Cell, seed: int, judge: Judge) -> tuple[Figures, Tensor]:
     """The figures of a cell's pictures of training `seed`, which is done, and the first of them to look at, (N, C, H, W)."""
     drawing = cell.drawing
     trained = load(run_folder(runs, data_name, cell.variant, seed), drawing)
+    if drawing.way == "half_way":
+        pictures = way_of(trained, drawing, seed)
+        return left_half_way(pictures), pictures[:, :6].flatten(0, 1)
     if not drawing.is_drawn:
         pictures = between(trained, drawing, seed, data_name)
         return jump_figures(pictures), pictures[:, :6].flatten(0, 1)

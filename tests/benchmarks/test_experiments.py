@@ -110,6 +110,11 @@ def test_a_jump_is_the_largest_change_over_the_mean_one():
     assert trial.jump_figures(even)["jump"] == pytest.approx(1.0)
 
 
+def test_what_is_left_half_way_is_a_share_of_the_noises_distance():
+    way = torch.tensor([200, 50, 100], dtype=torch.uint8).view(3, 1, 1, 1, 1).expand(3, 4, 3, 2, 2)
+    assert trial.left_half_way(way)["left"] == pytest.approx(0.5)
+
+
 # --- the record and the page
 
 
@@ -193,6 +198,7 @@ def test_the_study_runs_resumes_and_writes_its_page(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(trial, "PICTURES", 66)
     rows = [row for row in ROWS if row.data_name == "Mnist_Mini" and row.section in ("losses", "interpolation")]
     slow = Cell(BASE, Drawing("DDPM_50_0p0", way="one_step"))
+    rows.append(next(row for row in ROWS if row.figure == "left"))
     rows.append(rows[0]._replace(first=slow, second=Cell("p2", Drawing(weights="raw", clip=False)), section="samplers"))
     for _ in range(2):
         run.run(rows, tmp_path / "runs", tmp_path / "docs", trainings=1)
