@@ -8,6 +8,7 @@ import json
 import math
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
 from benchmarks.experiments import power  # noqa: E402
 from benchmarks.experiments.cells import Cell  # noqa: E402
-from benchmarks.experiments.claims import MISSING, Judged, judge, judge_all  # noqa: E402
+from benchmarks.experiments.claims import FAILS, HOLDS, MISSING, OPEN, Judged, judge, judge_all  # noqa: E402
 from benchmarks.experiments.record import Record, differences  # noqa: E402
 from benchmarks.experiments.table import (  # noqa: E402
     COMMON,
@@ -53,7 +54,7 @@ SHOWN = (
 HEAD = """# The experiments
 
 What the page that this project grew from claims, and what we claim, as a study. Each claim's hypothesis, margin, trainings and
-pictures were fixed in [table.py](../benchmarks/experiments/table.py) before anything was run;
+pictures were fixed in [table.py](../benchmarks/experiments/table.py) before it was measured;
 [claims.py](../benchmarks/experiments/claims.py) judges all of them by one rule. This page is written by
 
 ```bash
@@ -94,8 +95,8 @@ How often the rule says "holds" with nothing there (a difference of 0; for `same
 """
 
 
-POWER = """Beside each claim stands its own power: how often such a study would say "holds" if the difference and its sd were
-just those that were found. The variants:"""
+POWER = """Beside each claim stands its own power: how often such a study would say "holds", and how often "does not hold",
+if the difference and its sd were just those that were found. The variants:"""
 
 
 def claims_table(
@@ -126,14 +127,13 @@ def hypothesis(row: Row) -> str:
 
 
 def power_of(kind: str, margin: float, values: Sequence[float], members: int) -> str:
-    """How often such a study would say "holds" if the difference and its sd were just those that were found."""
+    """How often such a study would say "holds", and "does not hold", were the difference and its sd those that were found."""
     sd = statistics.stdev(values)
     if sd == 0:
         return ""
-    chance, _ = power.chance(
-        kind, statistics.fmean(values) / sd, margin / sd, len(values), members=members, repeats=4_000
-    )
-    return f"{chance:.0%}"
+    effect, scaled = statistics.fmean(values) / sd, margin / sd
+    holds, fails = power.chance(kind, effect, scaled, len(values), members=members, repeats=4_000)
+    return f"{holds:.0%}, {fails:.0%}"
 
 
 def figures_table(cells: Sequence[Cell], record: Record) -> list[str]:
@@ -225,7 +225,15 @@ def page(folder: Path) -> str:
         repeats=power.REPEATS,
     )  # fmt: skip
     changes = [f"| `{name}` | {' '.join(f'`{change}`' for change in changed)} |" for name, changed in VARIANTS.items()]
-    lines = [head, *power.lines(TRAININGS, members), ""]
+    counts = Counter(MISSING if found is None else found.verdict for found in judged.values())
+    summary = "; ".join(f"{verdict}: {counts[verdict]}" for verdict in (HOLDS, FAILS, OPEN, MISSING))
+    lines = [
+        head,
+        *power.lines(TRAININGS, members),
+        "",
+        f"**Of {len(rows)} claims** (beside that of speed, below): {summary}.",
+        "",
+    ]
     lines += [POWER, ""]
     lines += ["| variant | changes |", "|---|---|", *changes]
     for name, record in records.items():
