@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
 
+# isort: split
 import torch  # noqa: E402
 
 from benchmarks.side_by_side import parser, take_turns, write_result  # noqa: E402

@@ -65,10 +65,10 @@ def family_error(members: int, n: int, *, seed: int = 0, repeats: int = REPEATS)
     return corrected / repeats, plain / repeats
 
 
-def effect_found(kind: str, n: int, power: float = 0.8, margin: float = 0.0) -> float:
-    """The effect, in standard deviations, from which on a `more` holds in at least the share `power` of cases."""
+def effect_found(n: int, power: float = 0.8) -> float:
+    """The effect, in standard deviations, from which on a `more` holds in the share `power` of cases."""
     effects = np.arange(0.0, 8.0, 0.05)
-    return next(float(e) for e in effects if chance(kind, float(e), margin, n, repeats=4_000)[0] >= power)
+    return next(float(e) for e in effects if chance("more", float(e), 0.0, n, repeats=4_000)[0] >= power)
 
 
 def margin_found(n: int, power: float = 0.8) -> float:
@@ -90,7 +90,7 @@ def lines(n: int, members: int, margins: Sequence[float] = (0.5, 1.0, 2.0)) -> l
         *table,
         "",
         f"At least one of the {members} `improves` in {corrected:.1%} of studies (without Holm's correction in {plain:.1%}).",
-        f"With {n} trainings, `more` and `less` find an effect of {effect_found('more', n):.1f} sd in 80 % of cases, and",
+        f"With {n} trainings, `more` and `less` find an effect of {effect_found(n):.1f} sd in 80 % of cases, and",
         f"`same` is found with nothing there in 80 % from a margin of {margin_found(n):.1f} sd on.",
     ]
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import torch
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
+# isort: split
+import torch  # noqa: E402
 
 from benchmarks.experiments.cells import Cell  # noqa: E402
 from benchmarks.experiments.record import Record  # noqa: E402
@@ -29,9 +30,9 @@ def measure(record: Record, data_name: str, cell: Cell, seed: int, runs: Path) -
     """Trains, draws and measures a cell of one training, unless it was measured before."""
     if record.figures(cell, seed) is not None:
         return
-    record.add_seconds(
-        cell.variant, seed, train(run_folder(runs, data_name, cell.variant, seed), data_name, cell.variant, seed)
-    )
+    seconds = train(run_folder(runs, data_name, cell.variant, seed), data_name, cell.variant, seed)
+    if seconds:
+        record.add_seconds(cell.variant, seed, seconds)
     judge = judge_of(data_name)
     figures, first = trial(runs, data_name, cell, seed, judge)
     if seed == 0:

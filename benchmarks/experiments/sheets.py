@@ -26,13 +26,14 @@ def save_sheet(runs: Path, data_name: str, cell: Cell, pictures: Tensor) -> None
 
 
 def save_sheets(runs: Path, output: Path, data_name: str) -> None:
-    """The grids of those sections of which all cells are there."""
+    """The grids of those sections of which at least two cells are there."""
     for section in SECTIONS:
         cells = cells_of([row for row in rows_of([data_name]) if row.section == section])
         if section == "samplers":
             cells = [cell for cell in cells if cell.drawing.is_drawn]
-        if cells and all(sheet_path(runs, data_name, cell).is_file() for cell in cells):
-            sheets = [sheet_of(cell, read_png(sheet_path(runs, data_name, cell)), section) for cell in cells]
+        there = [cell for cell in cells if sheet_path(runs, data_name, cell).is_file()]
+        if len(there) > 1:
+            sheets = [sheet_of(cell, read_png(sheet_path(runs, data_name, cell)), section) for cell in there]
             save_png(output / f"{data_name}_{section}.png", labelled_grid(sheets, COLUMNS))
 
 

@@ -95,6 +95,6 @@ def test_with_nothing_there_the_family_holds_in_at_most_5_percent():
 def test_the_power_grows_with_the_effect_and_the_trainings():
     found = [power.chance("more", effect, 0.1, n, repeats=5_000)[0] for effect, n in [(0, 4), (1, 4), (2, 4), (2, 8)]]
     assert found == sorted(found) and found[-1] > 0.95
-    assert power.effect_found("more", 4) == pytest.approx(2.0, abs=0.2)  # by tables of the noncentral t: 2.02
+    assert power.effect_found(4) == pytest.approx(2.0, abs=0.2)  # by tables of the noncentral t: 2.02
     many, alone = (power.chance("improves", -2.0, 0.1, 4, members=members, repeats=5_000)[0] for members in (8, 1))
     assert many < alone / 2
