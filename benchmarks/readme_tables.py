@@ -1,4 +1,4 @@
-"""Writes the tables of README.md, README_zh.md and docs/*.md from the records that test_solver.py left:
+"""Writes the tables and numbers of README.md, README_zh.md and docs/*.md from the records that the programs left:
 
     python -m benchmarks.readme_tables
 
@@ -8,38 +8,137 @@ records:
     <!-- from docs/A.json docs/B.json -->                 all figures, a row a record
     <!-- by class from docs/A.json -->                    a row a class that was asked for, and one for all
     <!-- same seeds from docs/A.json docs/B.json -->      the FID of the seeds that all have, beside the last record's
+    <!-- interpolation from docs/experiments/NAME.json -->     the study's interpolations
 
-So a page and a record never say different things: tests/benchmarks/test_readme_tables.py runs this, too.
+Numbers in sentences and in tables that are written by hand are named in NUMBERS. So two pages never say different things of
+one record: tests/benchmarks/test_readme_tables.py runs this, too.
 """
 
 import json
 import re
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evaluation.record import markdown, markdown_by_class
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "README_zh.md", *(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md"))))
-TABLE = re.compile(r"(<!-- (by class |same seeds )?from ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (by class |same seeds |interpolation )?from ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def filled(page: str) -> str:
-    """The text of a page with every table made anew from its records."""
+class Number(NamedTuple):
+    """A number on a page: `place` is a regular expression whose one group it is, `key` where its record has it, with dots.
+
+    What the key leads to is a number, or has a mean with a standard deviation or a standard error. `pattern`: a format.
+    """
+
+    page: str
+    place: str
+    record: str
+    key: str
+    pattern: str
+
+
+DIGITS = "docs/mnist_mini_DPMPP_20_0p0_cfg1p2t200t999_evaluate.json"
+BITS = ("docs/mnist_mini_likelihood.json", "docs/mnist_mini_v_likelihood.json")
+IN_WORDS = {
+    "README.md": (
+        ("Frechet distance is ([^ ]+ ± [^ ]+) where", "figures.fid", ".2f"),
+        ("real ones have ([^ ]+), and", "floor.figures.fid.mean", ".2f"),
+        ("and ([^ ]+ %) are read with confidence", "figures.confident.mean", ".0%"),
+        ("of real ones ([^ ]+ %)", "floor.figures.confident.mean", ".0%"),
+        ("right in ([^ ]+ %) of its cases", "told_apart.accuracy", ".0%"),
+    ),
+    "README_zh.md": (
+        ("Frechet 距离为 ([^ ]+ ± [^ ]+)，", "figures.fid", ".2f"),
+        ("留出真实数字为 ([^ ]+)；", "floor.figures.fid.mean", ".2f"),
+        ("；([^ ]+ %) 的生成数字能以高置信度识别", "figures.confident.mean", ".0%"),
+        ("识别，真实数字为 ([^ ]+ %)", "floor.figures.confident.mean", ".0%"),
+        ("判断正确率为 ([^ ]+ %)（", "told_apart.accuracy", ".0%"),
+    ),
+}
+IN_TABLE = {
+    "docs/results.md": (
+        "bits a dimension, at most",
+        "of them t = 0, the grey values",
+        "of them the steps from T - 1 to 1",
+    ),
+    "docs/results_zh.md": ("每维比特数上界", "其中 t = 0（灰度值）", "其中 T - 1 到 1 各步"),
+}
+OTHER_CELL = r" [^|]* \|"
+BIT_KEYS = ("bits_per_dimension", "bits_per_dimension.decoder", "bits_per_dimension.divergences")
+NUMBERS = (
+    *(Number(page, place, DIGITS, *of) for page, places in IN_WORDS.items() for place, *of in places),
+    *(
+        Number(page, rf"\| {re.escape(title)} \|{OTHER_CELL * column} ([^|]*) \|", record, key, ".3f")
+        for page, titles in IN_TABLE.items()
+        for title, key in zip(titles, BIT_KEYS)
+        for column, record in enumerate(BITS)
+    ),
+)
+
+
+def filled(page: str, name: str = "") -> str:
+    """The text of the page `name` with every table and number made anew from its record.
+
+    ValueError if a number of NUMBERS is not found, or in two places: its sentence was written anew.
+    """
 
     def table(found: re.Match[str]) -> str:
-        records = [json.loads((ROOT / name).read_text(encoding="utf-8")) for name in found[3].split()]
+        records = [read(name) for name in found[3].split()]
         match (found[2] or "").strip():
             case "by class":
                 made = "\n".join(map(class_table, records))
             case "same seeds":
                 made = same_seeds(records)
+            case "interpolation":
+                made = interpolation_table(*records)
             case _:
                 made = markdown(records)
         return f"{found[1]}{made}{found[4]}"
 
-    return TABLE.sub(table, page)
+    page = TABLE.sub(table, page)
+    for number in NUMBERS:
+        if number.page == name:
+            found = list(re.finditer(number.place, page))
+            if len(found) != 1:
+                raise ValueError(f"{name} has {len(found)} places for {number.place!r}, a number of NUMBERS")
+            page = page[: found[0].start(1)] + text_of(number) + page[found[0].end(1) :]
+    return page
+
+
+def read(name: str) -> dict:
+    """A record."""
+    return json.loads((ROOT / name).read_text(encoding="utf-8"))
+
+
+def text_of(number: Number) -> str:
+    """As the page shows it: 0.21 ± 0.11, or 95 %."""
+    value = read(number.record)
+    for word in number.key.split("."):
+        value = value[word]
+    parts = [value]
+    if isinstance(value, dict):
+        error = value["standard_error"] if "standard_error" in value else value["std"]
+        parts = [value["mean"]] + ([] if error is None else [error])
+    return " ± ".join(format(part, number.pattern) for part in parts).replace("%", " %")
+
+
+def interpolation_table(record: dict) -> str:
+    """Markdown: how evenly the study's interpolations change, mean and standard deviation over the trainings."""
+    lines = ["| drawn by | trainings | mean change | largest | largest over mean |", "|---|---|---|---|---|"]
+    for key, trainings in record["cells"].items():
+        runs = list(trainings.values())
+        if "jump" in runs[0]:
+            of = [[run[name] for run in runs] for name in ("mean_change", "largest_change", "jump")]
+            shown = [
+                f"{statistics.fmean(each):.3f}" + (f" ± {statistics.stdev(each):.3f}" if len(each) > 1 else "")
+                for each in of
+            ]
+            lines.append(f"| `{key.split(', ')[1]}` | {len(runs)} | {' | '.join(shown)} |")
+    return "\n".join(lines if len(lines) > 2 else ["Not yet measured: `bash run_experiments.sh`."]) + "\n"
 
 
 def class_table(record: dict[str, Any]) -> str:
@@ -71,7 +170,7 @@ def main() -> None:
     for name in PAGES:
         path = ROOT / name
         before = path.read_text(encoding="utf-8")
-        after = filled(before)
+        after = filled(before, name)
         if after != before:
             path.write_text(after, encoding="utf-8")
             print(f"Wrote: {path}")

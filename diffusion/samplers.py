@@ -218,6 +218,10 @@ def encode(
     Walks `pairs` from the clean end up, each jump with the prediction at its lower end; clean pictures are shown to the
     network as t = 0. Nothing is clipped: a clipped x_0 could not be found again on the way down. More, shorter jumps
     lose less. `callback` is told of each jump before it is taken.
+
+    A clean picture has more signal than x at t = 0: an exact estimate takes the surplus for noise, (1 - s) / sqrt(1 - s^2) x_0
+    with s = sqrt(alpha_bar_0), which is 0.003 x_0 for 1,000 steps of the cosine schedule. To begin at s x_0 instead was found
+    no better: with the shipped mnist_mini_v the noises differ by 0.00015, and digits come back 0.01 dB worse.
     """
     network = _at_int_t(model)
     x = x_0 if x_0.dtype == torch.float64 else x_0.float()

@@ -1,227 +1,254 @@
-"""Writes docs/experiments.md from what the experiments left: python -m benchmarks.experiments.page docs/experiments
+"""Writes docs/experiments.md from the records of the study: python -m benchmarks.experiments.page [--output docs/experiments]
 
-Nothing is drawn or trained here, and every number comes from a file that is named beside it.
+Nothing is drawn or trained here: every number comes from docs/experiments/NAME.json, and every verdict from claims.py.
 """
 
 import argparse
 import json
-import re
+import math
+import statistics
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
 
-from benchmarks.experiments.claims import (  # noqa: E402
-    FAILS,
-    HOLDS,
-    OPEN,
-    Claim,
-    Table,
-    each_off_claims,
-    loss_claims,
-    part_claims,
-    sampler_claims,
-)  # fmt: skip
-from benchmarks.experiments.table import BASE, BOUND_PICTURES, BOUNDS, COMPARISONS, INTERPOLATIONS, of_data  # noqa: E402
-from evaluation.sheets import Sheet, labelled_grid  # noqa: E402
-from utils.config import load_settings  # noqa: E402
+from benchmarks.experiments import power  # noqa: E402
+from benchmarks.experiments.cells import Cell  # noqa: E402
+from benchmarks.experiments.claims import FAILS, HOLDS, MISSING, OPEN, Judged, judge, judge_all  # noqa: E402
+from benchmarks.experiments.record import Record, differences  # noqa: E402
+from benchmarks.experiments.table import (  # noqa: E402
+    COMMON,
+    DATA,
+    FASTER,
+    FASTER_MARGIN,
+    GREY,
+    PICTURES,
+    SECTIONS,
+    SEEDS_APART,
+    TRAININGS,
+    VARIANTS,
+    Row,
+    cells_of,
+    rows_of,
+)
 from utils.files import atomic_write  # noqa: E402
-from utils.pictures import read_png, save_png  # noqa: E402
 
-LOW = 10  # timesteps, of 1,000
-JUMP = 1.5  # largest over mean change, from which on a way between two pictures has one
+SPEED = ROOT / "benchmarks" / "results" / "faster_cpu.json"
+SHOWN = (
+    "kid",
+    "fid",
+    "confident",
+    "light",
+    "chroma",
+    "edges",
+    "grain",
+    "mean_change",
+    "largest_change",
+    "jump",
+    "left",
+)
 
 HEAD = """# The experiments
 
-What the page that this project grew from compares by eye, with figures next to the pictures. This page, its pictures and its
-figures are written by `bash run_experiments.sh`, which trains small networks on equal budgets, and resumes. What is trained
-and compared is one table, [table.py](../benchmarks/experiments/table.py); `DATA_NAMES=Cifar10 STEPS=100000 PICTURES=2500
-JOBS=1 bash run_experiments.sh` runs it on another data set. **Only what is shown here was run**, minutes on a CPU: a verdict
-is one at that budget. All variants predict v unless their name says otherwise (the original page predicts the noise, which
-within minutes gives no digits to compare). The commands stand below the tables. All of it was made by version 0.3, and the
-samplers are those of its checkpoint, checkpoints/mnist_mini.safetensors, which the history holds at commit e2e8b24.
+What the page that this project grew from claims, and what we claim, as a study. Each claim's hypothesis, margin, trainings and
+pictures were fixed in [table.py](../benchmarks/experiments/table.py) before it was measured;
+[claims.py](../benchmarks/experiments/claims.py) judges all of them by one rule. This page is written by
 
-How to read it:
+```bash
+bash run_experiments.sh                      # trains, draws, measures, writes; goes on where it was stopped
+python -m benchmarks.experiments.page        # writes the page again from the records
+```
 
-- FID, KID, precision and recall are of a small digit classifier's features, not of Inception's, and of few pictures: they
-  compare the rows of one table, not with papers, nor with tables of another number of pictures.
-- `confident`: the share of digits that the classifier reads with more than 0.99; blobs can be, too, so look at the pictures.
-- `edges`: the mean difference of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3
-  median. `chroma`: the largest minus the smallest channel. All of values from 0 to 1.
-- `FID infinity`: FID extrapolated to infinitely many drawn pictures (Chong and Forsyth 2020). `told apart`: how often a small
-  network is right about which pictures are drawn and which are held-out real ones; 50 %: it cannot tell.
-- ±: the standard deviation over sets of pictures of different seeds. A difference counts if it exceeds twice its standard
-  deviation, of which that between trainings (of the base and its seeds) is a part; six times, where that is not known.
-- Seconds a picture are those of a machine with other work to do: the network calls are the firm figure.
-- `real`: the data; its FID and the like are the floor: held-out real pictures, measured like drawn ones.
+**What is compared.** Small networks on the embedded pictures, {trainings} trainings of each variant (seeds 0 to {last}),
+{steps} steps of 16 pictures: a verdict is one at that budget. Trainings of one seed begin alike and see the same pictures with
+the same noise. Training k draws {pictures} pictures, of the seeds from {apart:,} k on, {total:,} in all. So each seed gives one
+difference, and the {trainings} differences of a row are independent. All begin from the entry in [config.yaml](../config.yaml)
+(EDM's skip for digits, an estimate of x_0 for emoji; Muon; logit-normal timesteps), with the plain loss and a learning rate
+that stays: `{common}`.
+
+**The figures.** `kid`: the kernel distance to the training pictures, unbiased for any number of pictures, in the features of
+our digit classifier or of EfficientNet-lite0: it compares rows of one data set, not with papers. `edges`: the mean difference
+of neighbouring pixels. `grain`: the root mean square difference of a picture from its 3x3 median. `light`: the mean of all
+channels. `jump`: on the way between two pictures, the largest change over the mean change. `left`: the
+distance of what is shown half-way from the finished picture, as a share of the noise's. `fid`, `confident` (digits) and
+`chroma` (colour) are shown and not judged.
+
+## The rule
+
+Student's t gives the interval of the mean of the differences. A claim is a region of that mean; it **holds** if the interval
+lies inside the region, **does not hold** if it lies outside, and else is **not decided**.
+
+| kind | holds if the difference is | interval |
+|---|---|---|
+| same | within the margin of 0 | 90 %: two one-sided tests (TOST) |
+| no_worse | below the margin | 95 % |
+| less, more | below 0, above 0 | 95 % |
+| improves | below 0, and p stands Holm's correction over all claims of this kind | 95 % |
+
+A `less`, `more` or `improves` does not hold, either, where two one-sided tests find the difference within the margin.
+
+How often the rule says "holds" with nothing there (a difference of 0; for `same` and `no_worse` of just the margin), in
+{repeats:,} simulated studies of {trainings} trainings, the margin in standard deviations (sd) of the differences:
 """
 
 
-def section(title: str, folder: Path, names: list[str], claims: list[Claim], pictures: list[str]) -> list[str]:
-    """A heading, the claims, the pictures and the tables of some comparisons."""
-    lines = [f"\n### {title}\n"]
-    if claims:
-        lines += ["| claim | verdict | figures |", "|---|---|---|"]
-        lines += [f"| {claim.text} | **{claim.verdict}** | {claim.evidence} |" for claim in claims]
-    for picture in pictures:
-        if (folder / picture).is_file():
-            lines += ["", f"![{Path(picture).stem.replace('_', ' ')}](experiments/{folder.name}/{picture})"]
-    for name in names:
-        if (folder / name / "compare_table.md").is_file():
-            lines += ["", (folder / name / "compare_table.md").read_text(encoding="utf-8").strip()]
-            lines += ["", source(folder, name)]
-    return lines
+POWER = """Beside each claim stands its own power: how often such a study would say "holds", and how often "does not hold",
+if the difference and its sd were just those that were found. The variants:"""
 
 
-def source(folder: Path, name: str, output: str = "output.txt") -> str:
-    """Where the numbers come from: the files and the command."""
-    inside = f"experiments/{folder.name}/{name}"
-    command = (folder / name / output).read_text(encoding="utf-8").splitlines()[0].removeprefix("$ ")
-    table = f"[table]({inside}/compare_table.csv), " if (folder / name / "compare_table.csv").is_file() else ""
-    return f"<sub>{table}[output]({inside}/{output}): `{command}`</sub>"
-
-
-def part_grid(folder: Path) -> None:
-    """EMA, P2 and clipping, each off in turn, in one picture; left as it is where a cell is missing: git holds none."""
-    wanted = (
-        ("all three", "all_on", "p2"),
-        ("without EMA", "ema_off", "p2"),
-        ("without P2", "losses", BASE),
-        ("without clipping", "clip_off", "p2"),
-    )
-    sheets = []
-    for label, name, model in wanted:
-        row = next((row for (found, _), row in Table(folder / name).rows.items() if found == model), None)
-        if row is None:
-            return
-        picture = folder / name / "compare_cells" / f"{row['cell']}.png"
-        if not picture.is_file():
-            return
-        sheets.append(Sheet(label, row["sampler"], "1", read_png(picture)))
-    save_png(folder / "each_off.png", labelled_grid(sheets, len(sheets)))
-
-
-def interpolations(folder: Path) -> list[str]:
-    """The smoothness that `--test_mode interpolate` printed, and the smoothest of the pictures."""
-    rows, ratios = [], {}
-    for mode, steps in INTERPOLATIONS:
-        name = f"interpolate/{mode}_{steps}"
-        if not (folder / name / "output.txt").is_file():
-            continue
-        text = (folder / name / "output.txt").read_text(encoding="utf-8")
-        mean, largest = re.search(r"all: mean ([0-9.]+), largest ([0-9.]+)", text).groups()
-        ratios[name] = float(largest) / float(mean)
-        link = f"[output](experiments/{folder.name}/{name}/output.txt)"
-        rows.append(f"| `{mode}` | {steps} | {mean} | {largest} | {ratios[name]:.1f} | {link} |")
-    if not rows:
-        return []
-    smoothest = min(ratios, key=ratios.get)
-    verdict = HOLDS if min(ratios.values()) > JUMP else FAILS if max(ratios.values()) <= JUMP else OPEN
-    said = f"the largest change is {min(ratios.values()):.1f} to {max(ratios.values()):.1f} times the mean one"
-    claim = Claim("What lies between two pictures changes with a jump, not evenly", verdict, said)
-    lines = section("Interpolation", folder, [], [claim], [])
-    lines += [
-        "",
-        "How much a picture differs from the next on the way between two real ones (root mean square, of 0 to 1): the mean",
+def claims_table(
+    rows: Sequence[Row], judged: Sequence[Judged | None], found: Sequence[list[float] | None], members: int
+) -> list[str]:
+    """Markdown: a row a claim."""
+    lines = [
+        "| whose | claim | hypothesis | difference (interval) | sd | p | power | verdict |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    lines += ["over the way, and the largest, both averaged over 10 pairs, with `DDIM_50_0p0`.", ""]
-    lines += ["| mixture | steps of noise | mean | largest | ratio | |", "|---|---|---|---|---|---|", *rows]
-    lines += ["", source(folder, smoothest)]
-    for picture in sorted((folder / smoothest).glob("*_interpolate.png")):
-        lines += [
-            "",
-            f"The one with the smallest ratio:\n\n![{smoothest}](experiments/{folder.name}/{smoothest}/{picture.name})",
-        ]
+    for row, verdict, values in zip(rows, judged, found):
+        cells = [row.whose, row.claim, hypothesis(row)]
+        if verdict is None:
+            cells += ["", "", "", "", MISSING]
+        else:
+            sd = statistics.stdev(values)
+            interval = f"{verdict.mean:+.3g} ({verdict.low:+.3g} to {verdict.high:+.3g})"
+            cells += [interval, f"{sd:.2g}", f"{verdict.p:.2g}", power_of(row.kind, row.margin, values, members)]
+            cells.append(f"**{verdict.verdict}**")
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def bounds(folder: Path) -> list[str]:
-    """Bits a dimension by variant, with the part of the steps of least noise."""
-    rows = []
-    for name in (BASE, *BOUNDS):
-        path = folder / "likelihood" / f"{name}_likelihood.json"
-        if path.is_file():
-            record = json.loads(path.read_text(encoding="utf-8"))
-            figures, strata = record["bits_per_dimension"], record["protocol"]["strata"]
-            low = figures["decoder"] + sum(
-                term * (last - first + 1) for term, (first, last) in zip(figures["terms"], strata) if last < LOW
-            )
-            cells = f"{figures['mean']:.3f} ± {figures['standard_error']:.3f} | {low:.3f}"
-            rows.append(f"| {name} | {cells} | [record](experiments/{folder.name}/likelihood/{path.name}) |")
-    if not rows:
+def hypothesis(row: Row) -> str:
+    """In a cell: the kind, the figure and what is subtracted from what."""
+    second = row.second if isinstance(row.second, float) else f"`{row.second.key}`"
+    return f"{row.kind}, margin {row.margin:g}: {row.figure} of `{row.first.key}` - {second}"
+
+
+def power_of(kind: str, margin: float, values: Sequence[float], members: int) -> str:
+    """How often such a study would say "holds", and "does not hold", were the difference and its sd those that were found."""
+    sd = statistics.stdev(values)
+    if sd == 0:
+        return ""
+    effect, scaled = statistics.fmean(values) / sd, margin / sd
+    holds, fails = power.chance(kind, effect, scaled, len(values), members=members, repeats=4_000)
+    return f"{holds:.0%}, {fails:.0%}"
+
+
+def figures_table(cells: Sequence[Cell], record: Record) -> list[str]:
+    """Markdown: a row a cell, each figure's mean and standard deviation over the trainings."""
+    measured = [cell for cell in cells if record.figures(cell, 0) is not None]
+    runs = {cell: [f for k in range(TRAININGS) if (f := record.figures(cell, k)) is not None] for cell in measured}
+    names = [name for name in SHOWN if any(name in found[0] for found in runs.values())]
+    if not names:
         return []
+    lines = ["| variant, drawing | trainings | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
+    for cell, found in runs.items():
+        shown = [mean_and_std([run[name] for run in found if name in run]) for name in names]
+        lines.append(f"| `{cell.key}` | {len(found)} | {' | '.join(shown)} |")
+    real = record.content["real"]
+    if any(name in real for name in names):
+        lines.append(
+            "| real, held out | | " + " | ".join(f"{real[name]:.3g}" if name in real else "" for name in names) + " |"
+        )
+    return lines
+
+
+def mean_and_std(values: Sequence[float]) -> str:
+    """As in 0.45 ± 0.012; empty where there are none."""
+    if not values:
+        return ""
+    return f"{statistics.fmean(values):.3g}" + (f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else "")
+
+
+def speed_lines() -> list[str]:
+    """The seed page's sentence on speed, by seconds that were measured alone, in turns."""
+    claim = f"DDIM of 50 steps is at least {FASTER:g} times faster than DDPM of 1,000"
+    if not SPEED.is_file():
+        return ["", f"{claim}: {MISSING} (`python benchmarks/faster.py --clock cpu`)."]
+    record = json.loads(SPEED.read_text(encoding="utf-8"))
+    ratios = record["ratios"]
+    found = judge([math.log(each / FASTER) for each in ratios], "more", math.log(1 + FASTER_MARGIN))
+    low, high = (FASTER * math.exp(bound) for bound in (found.low, found.high))
     return [
-        f"\nBits a dimension, at most, of {BOUND_PICTURES} held-out pictures (mean and standard error over them), and how many",
-        f"of them the first {LOW} of the timesteps take, where the noise is less than a few grey values:\n",
-        f"| variant | bits a dimension | of them at t < {LOW} | |\n|---|---|---|---|",
-        *rows,
         "",
-        source(folder, "likelihood", f"{BASE}.txt"),
+        f"**{claim}** (seed page): **{found.verdict}**. {statistics.median(ratios):.1f} times, the median of {len(ratios)} "
+        f"turns (95 % interval of the mean {low:.1f} to {high:.1f}; by the rule, on logarithms, margin {FASTER_MARGIN:.0%}). "
+        f"The two took turns, in the process's own processor seconds, with `{record['model']}`, {record['pictures']} pictures "
+        f"at a time. The calls are 20 times as many. `{record['command']}`, {record['date']}, "
+        f"[record](../benchmarks/results/{SPEED.name}).",
     ]
 
 
-def data_page(folder: Path) -> list[str]:
+def data_lines(name: str, record: Record, folder: Path, judged: dict[Row, Judged | None], members: int) -> list[str]:
     """All that was found with one data set."""
-    data = of_data(folder.name)
-    settings = load_settings(str(ROOT / "config.yaml"), folder.name, data.settings)
-    colour, size = settings.data.image_channel == 3, settings.data.image_size
-    tables = {name: Table(folder / name) for group in COMPARISONS.values() for name in group}  # empty if it was not run
-    mistake = folder / "mistake" / "mistake.json"
-    wrong = json.loads(mistake.read_text(encoding="utf-8"))["figures"] if mistake.is_file() else {}
-    model = Path(data.checkpoint).stem if data.checkpoint else BASE
-    lines = [f"\n## {folder.name}: {size}x{size}, {'colour' if colour else 'grey'}"]
-    if tables["losses"].rows:
-        found = {int(row["step"]) for row in tables["losses"].rows.values() if row.get("step")}
-        if found:
-            steps = ", ".join(f"{count:,}" for count in sorted(found))
-            lines.append(f"\nEach variant was trained for {steps} steps of {settings.train.batch_size} pictures.")
-        claims = loss_claims(tables["losses"], tables["seeds"], colour)
-        pictures = ["losses/compare_grid.png", "seeds/compare_grid.png"]
-        lines += section("L1 and L2, linear and cosine", folder, ["losses", "seeds"], claims, pictures)
-    names = list(COMPARISONS["samplers"])
-    if wrong or any(tables[name].rows for name in names):
-        claims = sampler_claims(*(tables[name] for name in names), model, wrong)
-        pictures = ["few_steps/compare_grid.png", "few_steps/compare_plot.png"]
-        pictures += [f"{name}/compare_grid.png" for name in names[1:]]
-        lines += section(f"Samplers and steps, with `{model}`", folder, names, claims, pictures)
-    if wrong:
-        lines += [
-            "",
-            "Why DDPM of few steps is often noise: the posterior of one step, taken at strided times, removes too little.",
-        ]
-        lines += ["The posterior of the whole jump, which is what `DDPM_50_0p0` takes here, does not.", ""]
-        lines += [
-            f"![the common mistake](experiments/{folder.name}/mistake/mistake.png)",
-            "",
-            source(folder, "mistake"),
-        ]
-    if tables["all_on"].rows:
-        part_grid(folder)
-        names = list(COMPARISONS["each_off"])
-        claims = each_off_claims(tables["losses"], tables["seeds"], *(tables[name] for name in names))
-        lines += section("EMA, P2 and clipping, each off in turn", folder, names, claims, ["each_off.png"])
-    if tables["parts"].rows:
-        names = list(COMPARISONS["parts"])
-        claims = part_claims(tables["losses"], tables["seeds"], *(tables[name] for name in names))
-        lines += section("Other parts", folder, names, claims, ["parts/compare_grid.png"])
-        lines += bounds(folder)
-    return lines + interpolations(folder)
+    rows = [row for row in judged if row.data_name == name]
+    found = {row: differences(row, record) for row in rows}
+    seconds = [value for taken in record.content["seconds"].values() for value in taken.values()]
+    lines = ["", f"## {name}", ""]
+    if DATA[name].checkpoint:
+        lines.append(
+            f"`{DATA[name].checkpoint}`, of which nothing is trained here: what stands for the trainings are {TRAININGS} sets "
+            "of its pictures, of other seeds each, so that a verdict is one on this checkpoint alone."
+        )
+    if seconds:
+        on = record.content["machine"]
+        lines.append(
+            f"{DATA[name].steps} steps a training, with `{' '.join(DATA[name].settings)}`; "
+            f"{statistics.median(seconds):.0f} processor seconds each ({on['device']}, {on['cpu']}, {on['threads']} of "
+            f"{on['cores']} cores). [All figures](experiments/{name}.json)."
+        )
+    for section in dict.fromkeys(row.section for row in rows):
+        some = [row for row in rows if row.section == section]
+        lines += ["", f"### {SECTIONS[section]}", ""]
+        lines += claims_table(some, [judged[row] for row in some], [found[row] for row in some], members)
+        if name == GREY and section == "samplers":
+            lines += speed_lines()
+        if (folder / f"{name}_{section}.png").is_file():
+            lines += ["", f"![{SECTIONS[section]}](experiments/{name}_{section}.png)"]
+        table = figures_table(cells_of(some), record)
+        lines += ["", *table] if table else []
+    return lines
+
+
+def page(folder: Path) -> str:
+    """The whole page, of the records in `folder`."""
+    records, rows = {name: Record(folder / f"{name}.json", name) for name in DATA}, rows_of(list(DATA))
+    judged = dict(
+        zip(rows, judge_all([(row.kind, row.margin, differences(row, records[row.data_name])) for row in rows]))
+    )
+    members = sum(row.kind == "improves" for row in rows)
+    head = HEAD.format(
+        trainings=TRAININGS, last=TRAININGS - 1, pictures=PICTURES, total=TRAININGS * PICTURES, apart=SEEDS_APART,
+        steps=" or ".join(sorted({str(data.steps) for data in DATA.values() if data.steps})), common=" ".join(COMMON[:2]),
+        repeats=power.REPEATS,
+    )  # fmt: skip
+    changes = [f"| `{name}` | {' '.join(f'`{change}`' for change in changed)} |" for name, changed in VARIANTS.items()]
+    counts = Counter(MISSING if found is None else found.verdict for found in judged.values())
+    summary = "; ".join(f"{verdict}: {counts[verdict]}" for verdict in (HOLDS, FAILS, OPEN, MISSING))
+    lines = [
+        head,
+        *power.lines(TRAININGS, members),
+        "",
+        f"**Of {len(rows)} claims** (beside that of speed, below): {summary}.",
+        "",
+    ]
+    lines += [POWER, ""]
+    lines += ["| variant | changes |", "|---|---|", *changes]
+    for name, record in records.items():
+        lines += data_lines(name, record, folder, judged, members)
+    return "\n".join(lines).replace("](experiments/", f"]({folder.name}/") + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("output", type=Path, metavar="FOLDER", help="docs/experiments; the page is written beside it")
-    output = parser.parse_args().output
-    lines = [HEAD]
-    for folder in sorted(
-        (path for path in output.iterdir() if path.is_dir()), key=lambda path: path.name != "Mnist_Mini"
-    ):
-        lines += data_page(folder)
-    page = output.with_name(f"{output.name}.md")
-    with atomic_write(page) as temporary:
-        temporary.write_text("\n".join(lines).replace("](experiments/", f"]({output.name}/") + "\n", encoding="utf-8")
-    print(f"Wrote:   {page.absolute()}")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "experiments", metavar="DIR")
+    folder = parser.parse_args().output
+    path = folder.with_name(f"{folder.name}.md")
+    with atomic_write(path) as temporary:
+        temporary.write_text(page(folder), encoding="utf-8")
+    print(f"Wrote:   {path.absolute()}")
 
 
 if __name__ == "__main__":

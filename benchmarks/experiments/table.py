@@ -1,140 +1,272 @@
-"""What the experiments train: one table of variants, each a change or two to what all have in common.
+"""The study, fixed before it is run: what is trained, what is drawn, and what is claimed of it, a row a claim.
 
-Common to all: v is predicted, the loss is L2, the schedule cosine, timesteps are drawn uniformly and the learning rate stays.
-(The seed page predicts the noise: within minutes on a CPU that gives no digits to compare. It is one of the variants.)
-Everything else, the network above all, is the data set's own entry of config.yaml.
+Every comparison is of trainings. Those of seed k are alike but for what the row compares (first weights, batches and noise
+follow from the seed), and draw the pictures of the same seeds, which no other k draws. So seed k gives one difference, and the
+TRAININGS differences of a row are independent: claims.py says what follows from them.
+
+A margin is the difference that is of no interest. That of KID is a tenth of what a pilot training of digits (seed 100, which is
+no part of the study) was away from the data: 0.58 after 400 steps. On the ways of a pilot of 800 steps, jump was 2.0.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-BASE = "l2_cosine"
+from benchmarks.experiments.cells import BASE, Cell, Drawing
 
-COMMON = [
-    "diffusion.objective=pred_v",
-    "diffusion.loss_type=l2",
-    "diffusion.beta_schedule=cosine",
-    "train.timestep_logit_normal=null",
+TRAINED = GREY, COLOUR = "Mnist_Mini", "Emoji"
+SHIPPED = "Shipped_Digits"
+TRAININGS = 4  # seeds 0, 1, 2, 3
+PICTURES = 250  # of a training, drawn by one sampler: 1,000 in all
+SEEDS_APART = 1000  # training k draws the pictures of the seeds from k times this on
+PAIRS = 10  # of an interpolation
+HALF = 0.5  # of the distance from noise to picture, that is left after half of the steps
+JUMP = 1.5  # largest over mean change, from which on the way between two pictures has a jump
+FASTER, FASTER_MARGIN = 20.0, 0.02  # times, and the share of it that is of no interest
+
+# What all trainings have in common, beside the entry of config.yaml: the learning rate stays (as on the seed page), and the
+# loss is the plain one.
+COMMON = (
     "train.learning_rate_decay=none",
-    # The recipe of the entries before version 0.4, which the page was made by: without classes, by Adam.
-    "model.num_classes=0",
     "diffusion.loss_of_clipped=false",
-    "train.optimizer=adam",
-    "train.timestep_uniform_share=0.0",
+    "train.batch_size=16",
+    "train.sample_every=1000000",
+    "train.save_every=1000000",
+    "train.save_minutes=null",
     "sample.sample_num=16",
     "sample.sample_info=DPMPP_20_0p0",
-]
+)
 
-# Group -> variant -> what it changes. Averaged weights (EMA) and clipping are options of drawing: a variant with P2 has all
-# three, and each of them can be taken away.
-GROUPS: dict[str, dict[str, list[str]]] = {
-    "losses": {
-        BASE: [],
-        "l1_cosine": ["diffusion.loss_type=l1"],
-        "l2_linear": ["diffusion.beta_schedule=linear"],
-        "l1_linear": ["diffusion.loss_type=l1", "diffusion.beta_schedule=linear"],
-    },
-    # The standard deviation between trainings: what a difference between variants has to exceed.
-    "seeds": {f"{BASE}_seed1": ["run.seed=1"]},
-    "all_on": {"p2": ["diffusion.weighting=p2"]},
-    "parts": {
-        "min_snr": ["diffusion.weighting=min_snr"],
-        "pred_noise": ["diffusion.objective=pred_noise"],
-        "pred_x0": ["diffusion.objective=pred_x0"],
-        "self_condition": ["diffusion.self_condition=true"],
-        "learned_variance": ["diffusion.variance=learned"],
-        "logit_normal": ["train.timestep_logit_normal=[0.7, 1.0]"],
-    },
+# What a variant changes.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    BASE: (),
+    "l1_cosine": ("diffusion.loss_type=l1",),
+    "l1_linear": ("diffusion.loss_type=l1", "diffusion.beta_schedule=linear"),
+    "p2": ("diffusion.weighting=p2",),
+    "min_snr": ("diffusion.weighting=min_snr",),
+    "pred_noise": ("diffusion.objective=pred_noise",),
+    "pred_v": ("diffusion.objective=pred_v",),
+    "self_condition": ("diffusion.self_condition=true",),
+    "learned_variance": ("diffusion.variance=learned",),
+    "uniform_timesteps": ("train.timestep_logit_normal=null", "train.timestep_uniform_share=0.0"),
+    "overshooting_allowed": ("diffusion.loss_of_clipped=true",),
 }
-
-# Experiment -> the groups that it trains. The others draw from what is there.
-EXPERIMENTS: dict[str, tuple[str, ...]] = {
-    "losses": ("losses",),
-    "seeds": ("seeds",),
-    "samplers": (),
-    "each_off": ("all_on",),
-    "parts": ("parts",),
-    "interpolate": (),
-}
-
-# What a data set changes for all its variants, the experiments it takes part in, and the checkpoint whose samplers are
-# compared (None: that of the base variant). One that is not named here takes part in all, as config.yaml has it: for a GPU.
-SMALL = ("train.batch_size=16", "train.warmup_steps=100", "train.ema_decay=0.995")
 
 
 class DataSet(NamedTuple):
-    settings: tuple[str, ...] = ()
-    experiments: tuple[str, ...] = tuple(EXPERIMENTS)
+    """The length of a training, what its small size changes, and the margins of its figures.
+
+    With a `checkpoint`, of the entry `entry`, nothing is trained: what stands for the trainings are sets of its pictures, and a
+    verdict is one on this checkpoint alone.
+    """
+
+    steps: int
+    settings: tuple[str, ...]
+    margins: dict[str, float]
+    entry: str | None = None
     checkpoint: str | None = None
 
 
 DATA: dict[str, DataSet] = {
-    "Mnist_Mini": DataSet((*SMALL, "train.learning_rate=3e-3"), checkpoint="checkpoints/mnist_mini.safetensors"),
-    "Emoji": DataSet((*SMALL, "train.learning_rate=1e-3", "model.base_channels=32"), experiments=("losses",)),
+    "Mnist_Mini": DataSet(
+        400,
+        ("model.base_channels=16",),
+        {"kid": 0.05, "grain": 0.005, "edges": 0.005, "light": 0.01, "jump": 0.3, "left": 0.05},
+    ),
+    "Emoji": DataSet(
+        400,
+        ("model.base_channels=16", "model.channel_mult=[1,2]", "model.attention_resolutions=[]"),
+        {"kid": 0.05, "grain": 0.005, "edges": 0.005, "light": 0.01, "jump": 0.3, "left": 0.05},
+    ),
+    # KID of its pictures, drawn without guidance, is 0.008; of real ones 0.
+    SHIPPED: DataSet(0, (), {"kid": 0.01}, entry=GREY, checkpoint="checkpoints/mnist_mini.safetensors"),
 }
 
 
-class Comparison(NamedTuple):
-    """What one `--test_mode compare` is given: samplers, `sets` sets of so many pictures, further options; and its variants, if
-    it is not the checkpoint of the samplers' experiment (none by name: all that the experiment trained)."""
+class Row(NamedTuple):
+    """A claim: the figure of `first` minus that of `second` (a cell, or a number that is compared with) lies where `kind` says.
 
-    samplers: tuple[str, ...]
-    sets: int = 3
-    pictures: float = 1.0
-    variants: tuple[str, ...] | None = None
-    file: str = "model.safetensors"
-    options: tuple[str, ...] = ()
+    same: within the margin of 0. no_worse: below the margin. less, more: below 0, above 0. improves: below 0, and one of the
+    family that Holm's correction is for. whose: "seed page" or "ours".
+    """
+
+    data_name: str
+    whose: str
+    claim: str
+    kind: str
+    figure: str
+    first: Cell
+    second: Cell | float
+    section: str
+
+    @property
+    def margin(self) -> float:
+        """The difference that is of no interest."""
+        return DATA[self.data_name].margins[self.figure]
 
 
-def at_steps(method: str, eta: str, steps: tuple[int, ...]) -> tuple[str, ...]:
-    """One kind of sampler at several numbers of steps."""
-    return tuple(f"{method}_{count}_{eta}" for count in steps)
+# The page's sections: what the files of their pictures are called by, and their titles.
+SECTIONS = {
+    "losses": "L1 and L2, linear and cosine",
+    "each_off": "EMA, P2 and clipping, each off in turn",
+    "samplers": "Samplers and steps",
+    "interpolation": "Interpolation",
+    "parts": "Other parts",
+}
 
 
-def chains(*steps: int) -> tuple[str, ...]:
-    """The seed page's three samplers."""
-    return (*at_steps("DDPM", "0p0", steps), *at_steps("DDIM", "1p0", steps), *at_steps("DDIM", "0p0", steps))
+def cells_of(rows: Sequence[Row]) -> list[Cell]:
+    """All cells of the rows, each once: a row has two, or one that is compared with a number."""
+    return list(dict.fromkeys(cell for row in rows for cell in (row.first, row.second) if isinstance(cell, Cell)))
 
 
-FEW = (5, 8, 10, 15, 20)
-DRAWN_BY = ("DPMPP_20_0p0",)
-FAST = (*at_steps("DPMPP", "0p0", FEW), *at_steps("HEUN", "0p0", FEW), *at_steps("UNIPC", "0p0", FEW))
+def by(sampler: str, **otherwise) -> Cell:
+    """The base variant, drawn by a sampler."""
+    return Cell(BASE, Drawing(sampler, **otherwise))
 
-# Experiment -> the comparisons it consists of. `pictures` times the run's PICTURES: long chains cost too much for all of
-# them on a CPU, and the tables say how many each had.
-COMPARISONS: dict[str, dict[str, Comparison]] = {
-    "losses": {"losses": Comparison(DRAWN_BY, pictures=2, variants=())},
-    "seeds": {"seeds": Comparison(DRAWN_BY, pictures=2, variants=())},
-    "samplers": {
-        "few_steps": Comparison((*FAST, *chains(50)), sets=2),
-        "middle_steps": Comparison(chains(100, 200), sets=1, pictures=0.25),
-        "many_steps": Comparison((*chains(1000), *chains(800), *chains(500)), sets=1, pictures=0.25),
-    },
-    "each_off": {
-        "all_on": Comparison(DRAWN_BY, pictures=2, variants=()),
-        "ema_off": Comparison(
-            DRAWN_BY, pictures=2, variants=("p2",), file="trainer_state.pt", options=("--weights", "raw")
+
+def losses(data: str) -> list[Row]:
+    """L1 and L2, of the seed page's first table."""
+    l2, l1 = Cell(BASE), Cell("l1_cosine")
+    return [
+        Row(data, "seed page", "L2 is sharper, L1 smoother", "more", "edges", l2, l1, "losses"),
+        Row(data, "seed page", "L2 is dirtier than L1", "more", "grain", l2, l1, "losses"),
+    ]
+
+
+def schedules(data: str) -> list[Row]:
+    """Linear and cosine, of the same table."""
+    cosine, linear = Cell("l1_cosine"), Cell("l1_linear")
+
+    def row(*of) -> Row:
+        return Row(data, "seed page", *of, "losses")
+
+    if data == GREY:
+        return [row("On grey pictures linear is as good as cosine", "same", "kid", linear, cosine)]
+    return [
+        row("On colour pictures linear whitens", "more", "light", linear, cosine),
+        row("On colour pictures cosine is better than linear", "improves", "kid", cosine, linear),
+    ]
+
+
+def each_off(data: str) -> list[Row]:
+    """All three are on in p2: averaged weights and clipping are options of drawing."""
+    on, raw = Cell("p2"), Cell("p2", Drawing(weights="raw"))
+
+    def row(claim: str, off: Cell) -> Row:
+        return Row(data, "seed page", claim, "same", "kid", off, on, "each_off")
+
+    return [
+        row("Without EMA there is no clear difference", raw),
+        row("Without P2 there is no clear difference", Cell(BASE)),
+        row("Without clipping there is no clear difference", Cell("p2", Drawing(clip=False))),
+    ]
+
+
+def few_steps(data: str) -> list[Row]:
+    """Samplers of at most 50 steps."""
+    ddim, ddpm = by("DDIM_50_0p0"), by("DDPM_50_0p0")
+
+    def row(*of) -> Row:
+        return Row(data, *of, "samplers")
+
+    return [
+        row("seed page", "eta 0 and eta 1 differ little (DDIM, 50 steps)", "same", "kid", ddim, by("DDIM_50_1p0")),
+        row("ours", "The posterior of one step at strided times leaves noise (50 steps)", "more", "grain",
+            by("DDPM_50_0p0", way="one_step"), ddpm),
+        row("seed page", "Steps evenly spaced do little first: half-way, more than half of the way is left", "more", "left",
+            by("DDIM_50_0p0", way="half_way"), HALF),
+        row("ours", "UNIPC_10 is no worse than DDIM_50", "no_worse", "kid", by("UNIPC_10_0p0"), ddim),
+        row("ours", "UNIPC_5 is no worse than DDIM_50", "no_worse", "kid", by("UNIPC_5_0p0"), ddim),
+    ]  # fmt: skip
+
+
+def interpolation(data: str) -> list[Row]:
+    """Between two real pictures."""
+    slerp = by("DDIM_50_0p0", way="slerp")
+
+    def row(*of) -> Row:
+        return Row(data, *of, "interpolation")
+
+    return [
+        row("seed page", f"Between two pictures there is a jump (largest over mean change above {JUMP:g})", "more", "jump",
+            slerp, JUMP),
+        row("ours", "DDIM's latents jump less than noised pictures", "less", "jump", by("DDIM_50_0p0", way="ddim"), slerp),
+        row("ours", "slerp jumps less than lerp", "less", "jump", slerp, by("DDIM_50_0p0", way="lerp")),
+    ]  # fmt: skip
+
+
+def long_chains(data: str) -> list[Row]:
+    """Chains of up to 1,000 steps: the dear ones."""
+    long = by("DDPM_1000_0p0")
+
+    def row(*of) -> Row:
+        return Row(data, *of, "samplers")
+
+    rows = [
+        row("seed page", "DDPM of 50 steps is nearly pure noise", "more", "grain", by("DDPM_50_0p0"), long),
+        row("seed page", "DDIM of 50 steps is good already: no worse than DDPM_1000", "no_worse", "kid",
+            by("DDIM_50_0p0"), long),
+        row("ours", "DPMPP_20 is as good as DDPM_1000", "same", "kid", by("DPMPP_20_0p0"), long),
+        Row(data, "seed page", "DDPM_1000 interpolates more evenly than DDIM_50", "less", "jump",
+            by("DDPM_1000_0p0", way="slerp"), by("DDIM_50_0p0", way="slerp"), "interpolation"),
+    ]  # fmt: skip
+    if data == GREY:
+        rows.append(
+            row("seed page", "DDPM of 500 steps leaves a veil of noise", "more", "grain", by("DDPM_500_0p0"), long)
+        )
+        rows.append(row("seed page", "DDPM of 200 steps leaves noise", "more", "grain", by("DDPM_200_0p0"), long))
+    return rows
+
+
+def parts(data: str) -> list[Row]:
+    """What else can be switched on, on digits: each on (or the default, beside what it replaced)."""
+    base = Cell(BASE)
+
+    def row(claim: str, on: Cell, off: Cell) -> Row:
+        return Row(data, "ours", claim, "improves", "kid", on, off, "parts")
+
+    if data != GREY:
+        return []
+    return [
+        row("The recipe's estimate of x_0 improves on predicting the noise", base, Cell("pred_noise")),
+        row("The recipe's estimate of x_0 improves on predicting v", base, Cell("pred_v")),
+        row("Logit-normal timesteps improve on uniform ones", base, Cell("uniform_timesteps")),
+        row("Not counting an overshoot improves", Cell("overshooting_allowed"), base),
+        row("Min-SNR weighting improves", Cell("min_snr"), base),
+        row("Self-conditioning improves", Cell("self_condition"), base),
+        row(
+            "A learned variance improves (DDPM_50)",
+            Cell("learned_variance", Drawing("DDPM_50_0p0")),
+            by("DDPM_50_0p0"),
         ),
-        "clip_off": Comparison(DRAWN_BY, pictures=2, variants=("p2",), options=("--clip_denoised", "false")),
-    },
-    "parts": {
-        "parts": Comparison(DRAWN_BY, pictures=2, variants=()),
-        "variance": Comparison(("DDPM_50_0p0",), sets=2, variants=("learned_variance", BASE)),
-    },
-}
-
-# Whose bound on the bits a dimension is taken, beside the base's, once "parts" is trained; and of how many held-out pictures.
-BOUNDS, BOUND_PICTURES = ("min_snr", "pred_noise", "pred_x0", "learned_variance", "logit_normal"), 256
-
-# The interpolations: --interpolate_mode, --interpolate_steps.
-INTERPOLATIONS = (("slerp", 250), ("slerp", 500), ("slerp", 750), ("lerp", 500), ("ddim", 1000))
+    ]
 
 
-def of_data(data_name: str) -> DataSet:
-    """What is asked of a data set."""
-    return DATA.get(data_name, DataSet())
+def of_checkpoint(data: str) -> list[Row]:
+    """Samplers of the digits that ship, without guidance."""
+    ddim, long = (Cell("shipped", Drawing(sampler)) for sampler in ("DDIM_50_0p0", "DDPM_1000_0p0"))
+
+    def row(*of) -> Row:
+        return Row(data, *of, "samplers")
+
+    return [
+        row("seed page", "eta 0 and eta 1 differ little (DDIM, 50 steps)", "same", "kid", ddim,
+            Cell("shipped", Drawing("DDIM_50_1p0"))),
+        row("ours", "DPMPP_20 is as good as DDPM_1000", "same", "kid", Cell("shipped"), long),
+        row("seed page", "DDIM of 50 steps is good already: no worse than DDPM_1000", "no_worse", "kid", ddim, long),
+    ]  # fmt: skip
 
 
-def variants(data_name: str, experiment: str) -> dict[str, list[str]]:
-    """Each variant that an experiment trains on a data set, with all the settings it is given, as KEY=VALUE."""
-    chosen = {name: changes for group in EXPERIMENTS[experiment] for name, changes in GROUPS[group].items()}
-    return {name: [*COMMON, *of_data(data_name).settings, *changes] for name, changes in chosen.items()}
+def rows_of(data_names: Sequence[str]) -> tuple[Row, ...]:
+    """All claims about these data sets, in the order in which they are run."""
+    order = (losses, interpolation, few_steps, schedules, each_off, long_chains)
+    trained = [name for name in data_names if DATA[name].checkpoint is None]
+    rows = [row for name in trained for part in order for row in part(name)]
+    rows += [row for name in trained for row in parts(name)]
+    return (*rows, *(row for name in data_names if name not in trained for row in of_checkpoint(name)))
+
+
+def settings_of(data_name: str, variant: str) -> list[str]:
+    """What a training of a variant is given beside its entry and its seed, as KEY=VALUE."""
+    data = DATA[data_name]
+    return [*COMMON, f"train.max_steps={data.steps}", *data.settings, *VARIANTS[variant]]

@@ -1,100 +1,67 @@
-"""The experiments: their table is sound, their verdicts follow from the figures, and the page says what the files say."""
+"""The study: its table is sound, its figures are what they are called, and its page says what its records say."""
 
-import argparse
-import csv
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from torch_fidelity.metric_kid import kid_features_to_metric
 
-from benchmarks.experiments import page
-from benchmarks.experiments.claims import (
-    FAILS,
-    HOLDS,
-    OPEN,
-    Table,
-    each_off_claims,
-    loss_claims,
-    part_claims,
-    sampler_claims,
-)
+from benchmarks.experiments import page, run, table, trial
+from benchmarks.experiments.cells import BASE, Cell, Drawing
+from benchmarks.experiments.claims import KINDS, MISSING
 from benchmarks.experiments.mistake import wrong_ddpm
-from benchmarks.experiments.run import stages
+from benchmarks.experiments.record import Record, differences
 from benchmarks.experiments.table import (
-    BASE,
-    BOUNDS,
-    COMMON,
-    COMPARISONS,
     DATA,
-    EXPERIMENTS,
-    GROUPS,
-    of_data,
-    variants,
+    SECTIONS,
+    SHIPPED,
+    TRAINED,
+    VARIANTS,
+    cells_of,
+    rows_of,
+    settings_of,
 )
 from diffusion import GaussianDiffusion, SampleInfo, make_betas, sample
 from tests.processes import ROOT
-from utils.config import differences, load_settings
+from utils.config import differences as changed_keys
+from utils.config import load_settings
 
-DATA_NAMES = [*DATA, "Cifar10", "Flower102"]
+DOCS = Path(ROOT) / "docs"
 BLOCKS = ("data", "model", "diffusion", "train", "sample", "run")
+ROWS = rows_of(list(DATA))
 
 
-@pytest.mark.parametrize("data_name", DATA_NAMES)
+@pytest.mark.parametrize("data_name", TRAINED)
 def test_every_variant_is_a_training_that_differs_from_the_base_by_its_own_changes(data_name):
-    base = load_settings("config.yaml", data_name, [*COMMON, *of_data(data_name).settings])
-    for experiment in of_data(data_name).experiments:
-        for name, overrides in variants(data_name, experiment).items():
-            settings = load_settings("config.yaml", data_name, overrides)
-            changes = next(group[name] for group in GROUPS.values() if name in group)
-            changed = [line.split(":")[0] for line in differences(base, settings, BLOCKS)]
-            assert sorted(changed) == sorted(change.split("=")[0] for change in changes), name
-    assert BASE in GROUPS["losses"] and GROUPS["losses"][BASE] == []
+    base = load_settings("config.yaml", data_name, settings_of(data_name, BASE))
+    for name in {cell.variant for cell in cells_of(rows_of([data_name]))}:
+        settings = load_settings("config.yaml", data_name, settings_of(data_name, name))
+        changed = [line.split(":")[0] for line in changed_keys(base, settings, BLOCKS)]
+        assert sorted(changed) == sorted(change.split("=")[0] for change in VARIANTS[name]), name
 
 
-def test_every_comparison_names_variants_that_are_trained_and_samplers_that_exist():
-    trained = {name for group in GROUPS.values() for name in group}
-    assert {name for groups in EXPERIMENTS.values() for name in groups} == set(GROUPS)
-    for comparisons in COMPARISONS.values():
-        for wanted in comparisons.values():
-            assert all(str(SampleInfo.parse(text)) == text for text in wanted.samplers)
-            assert set(wanted.variants or ()) <= trained
+def test_every_row_has_a_hypothesis_and_compares_two_things_that_exist():
+    for row in ROWS:
+        assert row.kind in KINDS and row.margin > 0 and row.section in SECTIONS and row.first != row.second
+        for cell in cells_of([row]):
+            assert cell.variant in VARIANTS if row.data_name in TRAINED else cell.variant == "shipped"
+            assert str(SampleInfo.parse(cell.drawing.sampler)) == cell.drawing.sampler
+    assert len({(row.data_name, row.claim) for row in ROWS}) == len(ROWS)
+    assert {cell.variant for cell in cells_of(rows_of(TRAINED))} == set(VARIANTS)
 
 
-def commands(data_name, chosen):
-    args = argparse.Namespace(runs=Path("runs"), output=Path("out"), steps=400, pictures=80)
-    return stages(data_name, chosen, args)
+def test_trainings_and_pictures_are_enough_to_decide():
+    assert table.TRAININGS >= 4
+    assert table.TRAININGS * table.PICTURES >= 1000  # where chains of 1,000 steps are compared
+    assert table.SEEDS_APART >= table.PICTURES  # no two trainings draw the picture of one seed
 
 
-def test_trainings_come_first_and_comparisons_are_of_what_they_leave():
-    trainings, drawings = commands("Mnist_Mini", list(EXPERIMENTS))
-    left = {f"{words[words.index('--save_dir') + 1]}/model.safetensors" for _, words in trainings}
-    assert len(left) == len(trainings) == sum(len(group) for group in GROUPS.values())
-    for _, words in drawings:
-        for word in words:
-            if word.startswith("runs/"):
-                assert word.replace("trainer_state.pt", "model.safetensors") in left
-    by_name = {str(log.parent): shlex.join(words) for log, words in drawings}
-    assert "--sample_num 20 --repeats 1" in by_name["out/Mnist_Mini/many_steps"]
-    assert "DDPM_1000_0p0" in by_name["out/Mnist_Mini/many_steps"]
-    assert "--weights raw" in by_name["out/Mnist_Mini/ema_off"]
-    assert "--clip_denoised false" in by_name["out/Mnist_Mini/clip_off"]
-    bounds = [log.stem for log, words in drawings if "likelihood" in words]
-    assert bounds == [BASE, *BOUNDS]
-
-
-def test_another_data_set_takes_part_in_everything_with_its_own_base():
-    trainings, drawings = commands("Cifar10", list(EXPERIMENTS))
-    assert len(trainings) == sum(len(group) for group in GROUPS.values())
-    assert any(
-        f"runs/Cifar10/{BASE}/model.safetensors" in words for log, words in drawings if log.parent.name == "few_steps"
-    )
+@pytest.mark.parametrize("data_name", TRAINED)
+def test_the_seed_pages_comparisons_are_there_for_digits_and_for_colour(data_name):
+    sections = {row.section for row in ROWS if row.data_name == data_name and row.whose == "seed page"}
+    assert sections == {"losses", "each_off", "samplers", "interpolation"}
 
 
 def exact_denoiser(diffusion, point):
@@ -125,148 +92,119 @@ def test_the_mistake_is_none_at_every_step_and_leaves_noise_at_few():
     assert (wrong_ddpm(network, diffusion, x_T, 10, noise()) - point).std() > 0.2
 
 
-def write_table(folder, rows):
-    """A compare_table.csv of {(model, sampler): {figure: (mean, std)}}, with the files that stand beside it."""
-    folder.mkdir(parents=True)
-    flat = []
-    for (model, sampler), figures in rows.items():
-        row = {
-            "model": model,
-            "sampler": sampler,
-            "cell": f"{model}_cell",
-            "step": "400" if sampler else "",
-            "network_calls": sampler.split("_")[1] if sampler else "",
-        }
-        for name, (mean, std) in figures.items():
-            row |= {name: mean, f"{name}_std": std}
-        flat.append(row)
-    with (folder / "compare_table.csv").open("w") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in flat for name in row)))
-        writer.writeheader()
-        writer.writerows(flat)
-    (folder / "compare_table.md").write_text(f"| table of {folder.name} |\n|---|\n")
-    (folder / "output.txt").write_text(f"$ python test_solver.py --save_dir {folder.name}\nmore\n")
-    Image.new("RGB", (30, 30)).save(folder / "compare_grid.png")
+def test_the_kernel_distance_is_torch_fidelitys_kid_of_all_pictures_at_once():
+    stream = torch.Generator().manual_seed(0)
+    drawn, real = torch.randn(80, 16, generator=stream), torch.randn(80, 16, generator=stream) + 0.3
+    options = {"kid_subsets": 1, "kid_subset_size": 80, "verbose": False, "rng_seed": 0}
+    expected = kid_features_to_metric(drawn.double(), real.double(), **options)["kernel_inception_distance_mean"]
+    assert trial.kernel_distance(drawn, real) == pytest.approx(expected, rel=1e-9)
+    with_more = trial.kernel_distance(drawn, torch.cat([real, torch.randn(400, 16, generator=stream) + 0.3]))
+    assert with_more == pytest.approx(expected, rel=0.3)  # unbiased: of any number of pictures
 
 
-S = "DPMPP_20_0p0"
+def test_a_jump_is_the_largest_change_over_the_mean_one():
+    way = torch.tensor([0, 0, 0, 60, 60], dtype=torch.uint8).view(5, 1, 1, 1, 1).expand(5, 2, 1, 4, 4)
+    found = trial.jump_figures(way)
+    assert found["jump"] == pytest.approx(4.0) and found["largest_change"] == pytest.approx(60 / 255)
+    even = torch.tensor([0, 20, 40, 60], dtype=torch.uint8).view(4, 1, 1, 1, 1)
+    assert trial.jump_figures(even)["jump"] == pytest.approx(1.0)
 
 
-def fids(folder, **values):
-    figures = {model: {"fid": (mean, 0.1), "grain": (0.07, 0.001)} for model, mean in {**values, "real: X": 1}.items()}
-    write_table(folder, {(model, "" if model == "real: X" else S): row for model, row in figures.items()})
-    return Table(folder)
+def test_what_is_left_half_way_is_a_share_of_the_noises_distance():
+    way = torch.tensor([200, 50, 100], dtype=torch.uint8).view(3, 1, 1, 1, 1).expand(3, 4, 3, 2, 2)
+    assert trial.left_half_way(way)["left"] == pytest.approx(0.5)
 
 
-def verdicts(claims):
-    return {claim.text: claim.verdict for claim in claims}
+# --- the record and the page
 
 
-def test_a_difference_counts_only_beyond_the_deviations_of_sets_and_trainings(tmp_path):
-    losses = fids(tmp_path / "losses", l2_cosine=5.0, l2_linear=5.9, l1_cosine=5.0, l1_linear=8.0)
-    alone = verdicts(loss_claims(losses, Table(tmp_path / "none"), colour=False))
-    assert {text: alone[text] for text in alone if "as good" in text} == {
-        "On grey pictures l1_linear is as good as l1_cosine": FAILS, "On grey pictures l2_linear is as good as l2_cosine": FAILS,
-    }  # 0.9 and 3.0 are beyond 6 * 0.1 * sqrt(2)  # fmt: skip
-    seeds = fids(tmp_path / "seeds", l2_cosine_seed1=5.5, l2_cosine_seed2=6.0)  # trainings lie 0.5 apart
-    known = verdicts(loss_claims(losses, seeds, colour=False))
-    assert {text: known[text] for text in known if "as good" in text} == {
-        "On grey pictures l1_linear is as good as l1_cosine": FAILS,
-        "On grey pictures l2_linear is as good as l2_cosine": HOLDS,
+def fill(folder, rows, value):
+    """Records of all cells of `rows`: value(cell, training), whatever the figure."""
+    figures = {row.figure for row in ROWS}
+    for name in dict.fromkeys(row.data_name for row in rows):
+        record = Record(folder / f"{name}.json", name)
+        record.content["real"] = {"kid": 0.0}
+        record.content["machine"] = {"device": "CPU", "cpu": "any", "threads": 1, "cores": 2}
+        for row in rows:
+            for cell in cells_of([row]) if row.data_name == name else []:
+                record.add_seconds(cell.variant, 0, 1.0)
+                for seed in range(table.TRAININGS):
+                    record.add(cell, seed, dict.fromkeys(figures, value(cell, seed)))
+
+
+def test_a_record_gives_paired_differences_and_none_before_all_trainings_are_there(tmp_path):
+    row = ROWS[0]
+    record = Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")
+    for seed in range(table.TRAININGS):
+        assert differences(row, record) is None
+        record.add(row.first, seed, {"edges": 0.5 + seed})
+        record.add(row.second, seed, {"edges": 0.25 * seed})
+    assert differences(row, Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")) == [0.5, 1.25, 2.0, 2.75]
+
+
+def test_a_checkpoint_is_not_trained_and_figures_of_another_one_are_refused(tmp_path, monkeypatch):
+    folder = trial.run_folder(tmp_path, SHIPPED, "shipped", 3)
+    assert trial.train(folder, SHIPPED, "shipped", 3) == 0.0 and folder.is_file()
+    Record(tmp_path / "a.json", SHIPPED).save()
+    other = DATA[SHIPPED]._replace(checkpoint="checkpoints/mnist_mini_v.safetensors")
+    monkeypatch.setitem(DATA, SHIPPED, other)
+    with pytest.raises(SystemExit, match="another design"):
+        Record(tmp_path / "a.json", SHIPPED)
+
+
+def test_figures_of_another_design_are_refused(tmp_path, monkeypatch):
+    record = Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")
+    record.save()
+    monkeypatch.setitem(DATA, "Mnist_Mini", DATA["Mnist_Mini"]._replace(steps=7))
+    with pytest.raises(SystemExit, match="another design"):
+        Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")
+
+
+def verdicts(text):
+    return {
+        cells[2].strip(): cells[-2].strip(" *") for line in text.splitlines() if len(cells := line.split("|")) == 10
     }
 
 
-def test_washed_out_means_lighter_and_less_colourful(tmp_path):
-    def row(light, chroma, edges, grain):
-        figures = {"red": light, "green": light, "blue": light, "chroma": chroma, "edges": edges, "grain": grain}
-        return {name: (value, 0.01) for name, value in figures.items()}
-
-    models = {"l1_linear": row(0.9, 0.1, 0.1, 0.1), "l1_cosine": row(0.7, 0.3, 0.1, 0.1), "l2_linear": row(0.7, 0.3, 0.2, 0.1),
-              "l2_cosine": row(0.7, 0.3, 0.2, 0.0)}  # fmt: skip
-    write_table(tmp_path / "t", {(m, S): r for m, r in models.items()} | {("real: X", ""): row(0.7, 0.3, 0.15, 0.05)})
-    found = verdicts(loss_claims(Table(tmp_path / "t"), Table(tmp_path / "none"), colour=True))
-    assert [found[text] for text in sorted(found) if "washed out" in text] == [HOLDS, FAILS]
-    assert found["L2 is sharper than L1 (cosine)"] == found["L2 is sharper than L1 (linear)"] == HOLDS
-    assert found["L2 is dirtier than L1 (cosine)"] == FAILS and found["L2 is dirtier than L1 (linear)"] == OPEN
-    models["l2_linear"]["grain"] = (0.2, 0.01)  # four times the data's: noise, of which nothing can be said
-    write_table(
-        tmp_path / "noise", {(m, S): r for m, r in models.items()} | {("real: X", ""): row(0.7, 0.3, 0.15, 0.05)}
-    )
-    unfinished = loss_claims(Table(tmp_path / "noise"), Table(tmp_path / "none"), colour=True)
-    assert set(verdicts(unfinished).values()) == {OPEN} and "still noise" in unfinished[0].evidence
+def test_the_page_judges_what_was_measured_and_says_what_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(page.power, "lines", lambda n, members: [])  # tested elsewhere, and takes seconds
+    folder = tmp_path / "docs" / "experiments"
+    folder.mkdir(parents=True)
+    assert set(verdicts(page.page(folder)).values()) == {"verdict", "---", MISSING}
+    some = [row for row in ROWS if row.section == "losses" and row.data_name == "Mnist_Mini"]
+    base, l1, linear = (Cell(name) for name in (BASE, "l1_cosine", "l1_linear"))
+    level = {base: 0.5, l1: 0.3, linear: 0.301}
+    fill(folder, some, lambda cell, seed: level[cell] + 0.1 * seed + 0.001 * (seed % 2) * (cell == base))
+    digits, emoji = page.page(folder).split("## Emoji")
+    found = verdicts(digits)
+    assert set(verdicts(emoji).values()) <= {"verdict", "---", MISSING}
+    assert found["L2 is sharper, L1 smoother"] == found["L2 is dirtier than L1"] == "holds"
+    assert found["On grey pictures linear is as good as cosine"] == "holds"
+    assert found["Without P2 there is no clear difference"] == MISSING  # one of its two cells is there
 
 
-def chain_table(folder):
-    figures = {"DDPM_50_0p0": (3.0, 0.071, 0.5), "DDIM_50_0p0": (3.1, 0.07, 0.5), "DDIM_50_1p0": (2.0, 0.07, 0.5), "UNIPC_8_0p0": (3.2, 0.07, 0.1),
-               "UNIPC_5_0p0": (9.0, 0.07, 0.1)}  # fmt: skip
-    rows = {("m", sampler): {"fid": (fid, 0.1), "kid": (0.01 * fid, 0.001), "grain": (grain, 0.001), "seconds_a_picture": (s, ""), "confident": (0.7, 0.02)}
-            for sampler, (fid, grain, s) in figures.items()}  # fmt: skip
-    write_table(folder, rows | {("real: X", ""): {"fid": (1, 0.1), "grain": (0.07, ""), "confident": (0.9, 0.01)}})
-    return Table(folder)
-
-
-def test_the_claims_of_the_samplers(tmp_path):
-    few = chain_table(tmp_path / "few")
-    write_table(tmp_path / "many", {("m", "DDPM_1000_0p0"): {"grain": (0.07, ""), "seconds_a_picture": (10.0, "")}})
-    claims = sampler_claims(
-        few,
-        Table(tmp_path / "none"),
-        Table(tmp_path / "many"),
-        "m",
-        {"posterior of one step, 50 steps": {"grain": 0.4}},
-    )
-    found = verdicts(claims)
-    assert found["DDPM of few steps is noise"] == FAILS and "0.4" in claims[0].evidence
-    assert found["DDIM is good at 50 steps (no worse than DDPM at 50)"] == HOLDS
-    assert found["DDIM_50 is at least 20 times faster than DDPM_1000"] == HOLDS
-    assert found["eta makes little difference"] == FAILS
-    assert "UNIPC_8_0p0, 8 calls" in claims[-1].evidence and claims[-1].verdict == HOLDS
-
-
-def test_a_page_shows_what_is_there_and_every_link_of_it_leads_somewhere(tmp_path):
-    output = tmp_path / "docs" / "experiments"
-    folder = output / "Mnist_Mini"
-    losses = fids(folder / "losses", l2_cosine=5.0, l1_cosine=5.0)
-    on, parts = fids(folder / "all_on", p2=6.0), fids(folder / "parts", min_snr=3.0)
-    raw = fids(folder / "ema_off", p2=9.0)
-    none = Table(tmp_path / "none")
-    found = verdicts(each_off_claims(losses, none, on, raw, none) + part_claims(losses, none, parts, none))
-    assert found["Without EMA there is no clear difference"] == FAILS
-    assert found["(ours) Min-SNR weighting improves on l2_cosine"] == HOLDS and "clipping" not in "".join(found)
-    (folder / "interpolate" / "slerp_500").mkdir(parents=True)
-    (folder / "interpolate" / "slerp_500" / "output.txt").write_text(
-        "$ python test_solver.py x\n  all: mean 0.050, largest 0.150 (averaged over pairs)\n"
-    )
-    Image.new("L", (5, 5)).save(folder / "interpolate" / "slerp_500" / "m_interpolate.png")
-    (folder / "likelihood").mkdir()
-    (folder / "likelihood" / f"{BASE}.txt").write_text("$ python test_solver.py --test_mode likelihood\n")
-    bits = {"mean": 4.0, "standard_error": 0.1, "decoder": 1.0, "terms": [0.5, 0.25, 0.125]}
-    record = {"bits_per_dimension": bits, "protocol": {"strata": [[1, 1], [2, 9], [10, 20]]}}
-    (folder / "likelihood" / f"{BASE}_likelihood.json").write_text(json.dumps(record))
-    subprocess.run([sys.executable, page.__file__, str(output)], check=True, cwd=ROOT)
-    text = (tmp_path / "docs" / "experiments.md").read_text()
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("../")]
-    assert links and all((tmp_path / "docs" / link).exists() for link in links)
-    assert "| l2_cosine | 4.000 ± 0.100 | 3.500 |" in text  # of t < 10: the decoder, 0.5, and 0.25 for each of 8 timesteps
-    assert "| `slerp` | 500 | 0.050 | 0.150 | 3.0 |" in text and "table of losses" in text
-    assert "trained for 400 steps" in text and "compare_cells" not in text  # which a fresh clone has not
-    assert "Samplers and steps" not in text and "Emoji" not in text  # what was not run is not claimed
+def test_the_page_is_that_of_its_records():
+    text = (DOCS / "experiments.md").read_text(encoding="utf-8")
+    assert page.page(DOCS / "experiments") == text, "run: python -m benchmarks.experiments.page"
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert links and all((DOCS / link).exists() for link in links)
+    for path in (DOCS / "experiments").glob("*.json"):
+        assert json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 
 @pytest.mark.slow
-def test_the_experiments_run_resume_and_write_their_page(tmp_path):
-    environment = {**os.environ, "PYTHON": sys.executable, "DATA_NAMES": "Mnist_Mini", "EXPERIMENTS": "losses interpolate", "STEPS": "4",
-                   "PICTURES": "33", "JOBS": "2", "RUNS": str(tmp_path / "runs"), "OUTPUT": str(tmp_path / "docs" / "experiments")}  # fmt: skip
+def test_the_study_runs_resumes_and_writes_its_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(DATA, "Mnist_Mini", DATA["Mnist_Mini"]._replace(steps=2))
+    monkeypatch.setattr(trial, "PICTURES", 66)
+    rows = [row for row in ROWS if row.data_name == "Mnist_Mini" and row.section in ("losses", "interpolation")]
+    slow = Cell(BASE, Drawing("DDPM_50_0p0", way="one_step"))
+    rows.append(next(row for row in ROWS if row.figure == "left"))
+    rows.append(rows[0]._replace(first=slow, second=Cell("p2", Drawing(weights="raw", clip=False)), section="samplers"))
     for _ in range(2):
-        process = subprocess.run(
-            ["bash", "run_experiments.sh"], cwd=ROOT, env=environment, capture_output=True, text=True
-        )
-        assert process.returncode == 0, process.stderr
-    folder = tmp_path / "docs" / "experiments" / "Mnist_Mini"
-    assert "of which 4 are there already" in (folder / "losses" / "output.txt").read_text()
-    assert "Nothing left to do" in (tmp_path / "runs" / "Mnist_Mini" / f"{BASE}.txt").read_text()
-    text = (tmp_path / "docs" / "experiments.md").read_text()
-    assert all(
-        word in text
-        for word in ("l1_linear", "slerp_500", "compare_grid.png", "python test_solver.py --test_mode compare")
-    )
+        run.run(rows, tmp_path / "runs", tmp_path / "docs", trainings=1)
+    printed = capsys.readouterr().out.splitlines()
+    assert len([line for line in printed if "training 0" in line]) == len(cells_of(rows))  # the second time nothing
+    assert (tmp_path / "docs" / "Mnist_Mini_losses.png").is_file()
+    found = Record(tmp_path / "docs" / "Mnist_Mini.json", "Mnist_Mini")
+    assert {"kid", "fid", "grain", "edges", "light"} <= set(found.figures(slow, 0))
+    assert "| `ddim" in page.page(tmp_path / "docs") or "ddim DDIM_50_0p0" in page.page(tmp_path / "docs")

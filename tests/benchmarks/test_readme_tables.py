@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from benchmarks.readme_tables import PAGES, ROOT, TABLE, filled, same_seeds
+from benchmarks.readme_tables import NUMBERS, PAGES, ROOT, TABLE, filled, interpolation_table, same_seeds
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_says_what_its_records_say(name):
     page = (ROOT / name).read_text(encoding="utf-8")
-    assert filled(page) == page, "run: python -m benchmarks.readme_tables"
+    assert filled(page, name) == page, "run: python -m benchmarks.readme_tables"
 
 
 def test_a_figure_that_was_changed_by_hand_is_put_right():
@@ -34,3 +34,22 @@ def test_records_are_compared_by_the_seeds_that_they_share():
         same_seeds([few, record("DDPM", [[1, 5]], [2.5])])
     with pytest.raises(ValueError, match="not measured alike"):
         same_seeds([few, record("DDPM", [[0, 4]], [2.5], extractor="another")])
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: f"{number.page} {number.key}")
+def test_a_number_in_a_sentence_is_put_right_and_a_sentence_that_is_gone_is_told(number):
+    page = (ROOT / number.page).read_text(encoding="utf-8")
+    start, end = re.search(number.place, page).span(1)
+    forged = page[:start] + re.sub(r"\d", "9", page[start:end]) + page[end:]
+    assert filled(forged, number.page) == page
+    with pytest.raises(ValueError, match="places"):
+        filled(page.replace(page[start - 5 : end], ""), number.page)
+
+
+def test_the_table_of_interpolations_has_mean_and_deviation_over_the_trainings():
+    runs = [{"mean_change": mean, "largest_change": 2 * mean, "jump": 2.0} for mean in (0.1, 0.2, 0.3)]
+    cells = {"l2_cosine, slerp DDIM_50_0p0": dict(enumerate(runs)), "l2_cosine, DDIM_50_0p0": {"0": {"kid": 1.0}}}
+    assert "| `slerp DDIM_50_0p0` | 3 | 0.200 ± 0.100 | 0.400 ± 0.200 | 2.000 ± 0.000 |" in interpolation_table(
+        {"cells": cells}
+    )
+    assert "Not yet measured" in interpolation_table({"cells": {}})

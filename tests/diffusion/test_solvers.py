@@ -206,6 +206,19 @@ def test_encoding_lands_on_the_closed_form_latent():
     torch.testing.assert_close(found, (x_0 - MEAN) / STD, rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("schedule, share", [("cosine", 0.0032), ("linear", 0.0050)])
+def test_a_clean_picture_is_taken_for_x_at_t_0_and_the_surplus_of_signal_for_noise(schedule, share):
+    """The size of the first jump's error: with one picture as data, the noise of its latent should be 0."""
+    diffusion = GaussianDiffusion(make_betas(schedule, 1000), clip_denoised=False, objective="pred_v")
+    picture = normal(1, 1, 2, 2)
+    found = encode(FiniteOracle(diffusion, picture), diffusion, picture, diffusion.timestep_pairs(50))
+    signal = math.sqrt(diffusion.alpha_bar(999))
+    noise = (found - signal * picture) / math.sqrt(1 - signal**2)
+    s = math.sqrt(diffusion.alpha_bar(0))
+    torch.testing.assert_close(noise, (1 - s) / math.sqrt(1 - s**2) * picture, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(noise, share * picture, rtol=0.02, atol=1e-9)
+
+
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_more_steps_reconstruct_better(schedule):
     diffusion = GaussianDiffusion(make_betas(schedule, 1000), clip_denoised=False, objective="pred_v")

@@ -10,7 +10,7 @@ from training.ema import EMA
 from training.run_log import RunLog
 from utils.files import atomic_write, put_aside
 from utils.pictures import grid, near_square, readable_scale, save_gif, save_png
-from utils.seeds import PictureNoise, derive_seed, generator
+from utils.seeds import FIRST_WIDE_SEED, PictureNoise, derive_seed, generator, stream_key
 
 CPU = torch.device("cpu")
 
@@ -33,15 +33,40 @@ def test_a_generator_is_a_function_of_its_parts():
     assert torch.equal(first, torch.rand(3, generator=generator("cpu", 0, "noise", 7)))
 
 
-def test_a_picture_meets_the_same_noise_in_any_batch():
-    together, alone = PictureNoise([5, 6, 7]), PictureNoise([6])
+@pytest.mark.parametrize("middle", [6, FIRST_WIDE_SEED, 2**40])
+def test_a_picture_meets_the_same_noise_in_any_batch(middle):
+    together, alone = PictureNoise([middle - 1, middle, middle + 1]), PictureNoise([middle])
     for _ in range(3):  # every call goes on in each picture's own stream
         many, one = together(torch.empty(3, 1, 4, 4)), alone(torch.empty(1, 1, 4, 4))
         assert torch.equal(many[1:2], one) and not torch.equal(many[0], many[1])
 
 
-def test_picture_noise_is_standard_normal():
-    noise = PictureNoise(list(range(2000)))(torch.empty(2000, 1, 4, 4))
+@pytest.mark.parametrize("name", ["picture", "first", "second", "likelihood"])
+def test_no_two_of_300_000_seeds_begin_with_the_same_noise(name):
+    keys = {stream_key(name, seed) for seed in range(300_000)}
+    assert len(keys) == 300_000
+    narrow = {derive_seed(name, seed) % 2**32 for seed in range(300_000)}
+    assert len(narrow) < 300_000  # what torch's generator keeps of a seed on the CPU: 10 or 11 pairs would be alike
+
+
+def test_the_key_is_all_of_the_noise_and_its_last_bit_counts():
+    assert derive_seed("picture", 54656) % 2**32 == derive_seed("picture", 95876) % 2**32
+    first, second, third, *_ = PictureNoise([54656, 95876, 54657, 2**63 - 1])(torch.empty(4, 1, 2, 4))
+    assert not torch.equal(first, second) and not torch.equal(first, third)
+    seed = FIRST_WIDE_SEED - 1  # torch takes the low 32 bits, so that the key of 32 is the seed of 63
+    streams = [torch.Generator().manual_seed(key) for key in (stream_key("picture", seed), derive_seed("picture", seed))]
+    torch.testing.assert_close(*(torch.randn(5, generator=stream) for stream in streams), rtol=0, atol=0)
+
+
+def test_the_seeds_that_pictures_were_published_with_keep_their_noise():
+    noise = PictureNoise([FIRST_WIDE_SEED - 1])(torch.empty(1, 1, 2, 2))
+    expected = torch.randn(1, 1, 2, 2, generator=generator("cpu", "picture", FIRST_WIDE_SEED - 1))
+    torch.testing.assert_close(noise, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("first", [0, 10**6])
+def test_picture_noise_is_standard_normal(first):
+    noise = PictureNoise(range(first, first + 2000))(torch.empty(2000, 1, 4, 4))
     assert abs(noise.mean()) < 0.03 and abs(noise.std() - 1) < 0.03
     assert abs(torch.corrcoef(torch.stack([noise[:-1].flatten(), noise[1:].flatten()]))[0, 1]) < 0.03
 
