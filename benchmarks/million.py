@@ -21,13 +21,16 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import psutil
-import torch
-from PIL import Image
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # run as a program, it sees the project's folders
+
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import numpy as np  # noqa: E402
+import psutil  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from benchmarks.side_by_side import parser, write_result  # noqa: E402
 from datasets import Batches, ImageDataset  # noqa: E402

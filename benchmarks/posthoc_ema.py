@@ -20,11 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from benchmarks.paired import MARGINS, MOST  # noqa: E402
 from benchmarks.recipe_ablation import RECIPE, VARIANTS, Evaluation, begin, evaluation_of_digits, settings_of  # noqa: E402
