@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from diffusion.losses import LOSS_TYPES, distance, without_overshoot
 from diffusion.objectives import OBJECTIVES, output_of, read_output
-from diffusion.schedules import half_log_snr, make_betas, timestep_pairs, zero_terminal_snr_betas
+from diffusion.schedules import half_log_snr, timestep_pairs
 from diffusion.variational import discretized_gaussian_log_likelihood, gaussian_kl
-from diffusion.weighting import WEIGHTINGS, loss_weight
+from diffusion.weighting import WEIGHTINGS, WITHOUT_END, loss_weight
 
 ESTIMATES_OF_X_0 = ("pred_x0", "pred_edm")  # trained by the error of x_0
 VARIANCES = ("fixed_small", "fixed_large", "learned")
@@ -39,10 +39,10 @@ class GaussianDiffusion(nn.Module):
     there the coefficients are computed on the CPU. It is not part of the state_dict, and neither `.to` nor `.half` change it.
 
     Args:
-        betas: (T,) variances of the single steps, each in (0, 1), the last also 1; see `make_betas`.
+        betas: (T,) variances of the single steps, each in (0, 1), the last also 1; see `schedule_betas`.
         objective: what the network emits: `pred_noise` (DDPM), `pred_x0`, `pred_v` (Salimans and Ho 2022, Sec. 4 and App. D),
-            or `pred_edm` (Karras et al. 2022, Eq. 7); see `output_of`.
-        sigma_data: of `pred_edm`: the standard deviation of the pixels, in [-1, 1].
+            `pred_flow` (Lipman et al. 2023), or `pred_edm` (Karras et al. 2022, Eq. 7); see `output_of`.
+        sigma_data: of `pred_edm` and of weighting `edm`: the standard deviation of the pixels, in [-1, 1].
         loss_type: the distance between the network's output and `target`, for `pred_edm` between its x_0 and x_0: `l1`, `l2`,
             or `huber`, the pseudo-Huber sqrt(d^2 + c^2) - c (Charbonnier et al. 1997; Song and Dhariwal 2023, Sec. 3.3), with
             c = 0.1.
@@ -54,7 +54,7 @@ class GaussianDiffusion(nn.Module):
         variance: the variance of a DDPM step. `fixed_small`: the posterior's own (beta tilde). `fixed_large`: the beta of
             the jump (DDPM, Sec. 3.2). `learned`: between the two, by a second set of output channels, trained by L_hybrid
             (Nichol and Dhariwal 2021, Eq. 15-16).
-        weighting: how much each timestep counts in the loss, `none`, `p2` or `min_snr`; see `loss_weight`, also for
+        weighting: how much each timestep counts in the loss, `none`, `p2`, `min_snr` or `edm`; see `loss_weight`, also for
             p2_k, p2_gamma and min_snr_gamma.
         self_condition: whether the network is also shown its last estimate of x_0; see `diffusion.self_condition`.
     """
@@ -89,9 +89,9 @@ class GaussianDiffusion(nn.Module):
         if betas.ndim != 1 or not ((betas > 0) & (betas <= 1)).all() or (betas[:-1] == 1).any():
             raise ValueError(f"betas must be a row of numbers in (0, 1), the last also 1, not {betas.min()} to {betas.max()}")
         if betas[-1] == 1 and objective == "pred_noise":
-            raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_x0")
-        if betas[-1] == 1 and weighting != "none":
-            raise ValueError(f"weighting {weighting} gives the last timestep no weight at zero terminal SNR; use none")
+            raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_flow")
+        if betas[-1] == 1 and weighting in WITHOUT_END:
+            raise ValueError(f"weighting {weighting} gives the last timestep no weight at zero terminal SNR; use none or edm")
         if loss_of_clipped and objective not in ESTIMATES_OF_X_0:
             raise ValueError(f"loss_of_clipped needs an objective of {' or '.join(ESTIMATES_OF_X_0)}, not {objective}")
         self.timestep_num = len(betas)
@@ -103,7 +103,9 @@ class GaussianDiffusion(nn.Module):
         self.clip_denoised = clip_denoised
         self.variance = variance
         self.weighting = weighting
-        self.weighting_options = {"p2_k": p2_k, "p2_gamma": p2_gamma, "min_snr_gamma": min_snr_gamma}
+        self.weighting_options = {
+            "p2_k": p2_k, "p2_gamma": p2_gamma, "min_snr_gamma": min_snr_gamma, "sigma_data": sigma_data,
+        }  # fmt: skip
         self.self_condition = self_condition
 
         # Entry t + 1 belongs to timestep t, so that entry 0 is the clean picture's (t = -1): no case for the last step.
@@ -123,9 +125,13 @@ class GaussianDiffusion(nn.Module):
             self._alpha_bar_on[t.device] = self._alpha_bar.to(t.device)
         return self._alpha_bar_on[t.device][t + 1].view(-1, 1, 1, 1)
 
+    def half_log_snr(self, device: torch.device | str = "cpu") -> Tensor:
+        """lambda of each t, (T,) float64, on that device, or on the CPU where it has no float64; see `half_log_snr`."""
+        return half_log_snr(self.alpha_bar(torch.arange(self.timestep_num, device=device)).flatten())
+
     def timestep_pairs(self, steps: int, spacing: str = "uniform") -> list[tuple[int, int]]:
         """The jumps (t, t_prev) of a sampler with so many steps on this schedule; see `timestep_pairs`."""
-        return timestep_pairs(self.timestep_num, steps, spacing, half_log_snr(self._alpha_bar[1:]).tolist())
+        return timestep_pairs(self.timestep_num, steps, spacing, self.half_log_snr().tolist())
 
     def q_sample(self, x_0: Tensor, t: int | Tensor, noise: Tensor) -> Tensor:
         """DDPM Eq. 4: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, all (B, C, H, W)."""
@@ -263,14 +269,6 @@ class GaussianDiffusion(nn.Module):
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), computed in float64 and given in x's precision."""
         alpha_bar = self.alpha_bar(t)
         return _like(alpha_bar**0.5, x), _like((1 - alpha_bar) ** 0.5, x)
-
-
-def build_diffusion(
-    *, timestep_num: int, beta_schedule: str, betas: list[float] | None = None, zero_terminal_snr: bool = False, **options
-) -> GaussianDiffusion:
-    """From the YAML's diffusion block: the betas, and `GaussianDiffusion` with the rest of the block as its `options`."""
-    table = make_betas(beta_schedule, timestep_num) if betas is None else torch.tensor(betas, dtype=torch.float64)
-    return GaussianDiffusion(zero_terminal_snr_betas(table) if zero_terminal_snr else table, **options)
 
 
 def _jump_variances(ab_t: float | Tensor, ab_prev: float | Tensor) -> tuple[float | Tensor, float | Tensor]:

@@ -58,7 +58,7 @@ class Option(NamedTuple):
 
 
 SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC"
-SPACINGS = "uniform, quad, logsnr"
+SPACINGS = "uniform, quad, logsnr, karras"
 
 OPTIONS = {
     # the model

@@ -99,23 +99,26 @@ class ModelSettings(Block):
 class DiffusionSettings(Block):
     """To `diffusion.build_diffusion`."""
 
-    rare: ClassVar[tuple[str, ...]] = ("betas",)
+    rare: ClassVar[tuple[str, ...]] = ("betas", "shift")
 
     timestep_num: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="T, the steps of noise in training."
     )
-    beta_schedule: Literal["linear", "cosine", "sigmoid", "given"] = Field("cosine", description="How the noise grows.")
+    beta_schedule: Literal["linear", "cosine", "sigmoid", "flow", "given"] = Field("cosine", description="How the noise grows.")
     betas: Annotated[list[Number], Field(max_length=100_000)] | None = Field(
         None, description="Of beta_schedule given: the variances of the steps, timestep_num of them."
+    )
+    shift: Annotated[Number, Field(ge=0.01, le=100)] = Field(
+        1.0, description="Multiplies sigma / signal at every t: above 1 for larger pictures (Esser et al. 2024)."
     )
     zero_terminal_snr: bool = Field(
         False, description="Leave nothing of the picture at the last step (Lin et al. 2023)."
     )
-    objective: Literal["pred_noise", "pred_x0", "pred_v", "pred_edm"] = Field(
+    objective: Literal["pred_noise", "pred_x0", "pred_v", "pred_flow", "pred_edm"] = Field(
         "pred_noise", description="What the network predicts."
     )
     sigma_data: Annotated[Number, Field(gt=0, le=10)] = Field(
-        0.5, description="Of objective pred_edm (Karras et al. 2022): the pixels' standard deviation, in [-1, 1]."
+        0.5, description="Of objective pred_edm and weighting edm (Karras et al. 2022): the pixels' standard deviation."
     )
     loss_type: Literal["l1", "l2", "huber"] = Field("l1", description="Distance between prediction and target.")
     loss_of_clipped: bool = Field(
@@ -125,7 +128,7 @@ class DiffusionSettings(Block):
     clipped_above: Annotated[Number, Field(gt=0, le=1)] = Field(
         1.0, description="Of loss_of_clipped: pixels from this value on, of -1 to 1, count as white."
     )
-    weighting: Literal["none", "p2", "min_snr"] = Field(
+    weighting: Literal["none", "p2", "min_snr", "edm"] = Field(
         "none", description="How much each timestep counts in the loss."
     )
     p2_k: Annotated[Number, Field(gt=0)] = Field(1.0, description="Of weighting p2 (Choi et al. 2022).")
@@ -169,8 +172,11 @@ class TrainSettings(Block):
     timestep_logit_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
         None, description="Draw t more often where learning pays: mean and standard deviation of logit(t / T); null: uniformly."
     )
+    timestep_log_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="Instead, EDM's P_mean and P_std: mean and standard deviation of log(sigma / signal); null: not."
+    )
     timestep_uniform_share: Annotated[Number, Field(ge=0, le=1)] = Field(
-        0.0, description="Share of the pictures whose t is drawn uniformly, whatever timestep_logit_normal says."
+        0.0, description="Share of the pictures whose t is drawn uniformly, whatever the two above say."
     )
     grad_clip: Annotated[Number, Field(gt=0)] | None = Field(
         1.0, description="Largest norm of the gradient; null: no limit."
@@ -272,8 +278,12 @@ class Settings(Blocks):
         build_diffusion(**diffusion.model_dump())
         if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
-        if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
-            raise ValueError("train.timestep_logit_normal: the standard deviation, its second number, must be above 0")
+        for name in ("timestep_logit_normal", "timestep_log_normal"):
+            spread = getattr(self.train, name)
+            if spread is not None and spread[1] <= 0:
+                raise ValueError(f"train.{name}: the standard deviation, its second number, must be above 0")
+        if self.train.timestep_logit_normal is not None and self.train.timestep_log_normal is not None:
+            raise ValueError("train.timestep_logit_normal and train.timestep_log_normal exclude each other: set one to null")
         if self.data.source == "folder" and self.data.data_path is None:
             raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
         return self
