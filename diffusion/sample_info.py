@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from diffusion.schedules import SPACINGS
 
-METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC")
+METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC", "EDM")
 RULE = (
     "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0, "
     f"optionally followed by _SPACING ({', '.join(SPACINGS)}) and _cfgSCALE, the scale of guidance, as in _cfg1p5, "
@@ -20,6 +20,8 @@ PATTERN = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 DETERMINISTIC = ("HEUN", "UNIPC")
+WITH_ETA = ("DDIM", "DPMPP", "EDM")
+LOOKS_TWICE = ("HEUN", "EDM")  # in every step but the last
 MAX_SCALE = 100.0
 MAX_RESAMPLINGS = 1000
 
@@ -52,8 +54,8 @@ class Guidance:
 class SampleInfo:
     """A sampler, completely: `method` (one of METHODS), `steps` (1 or more), `eta` (0 to 1), `spacing` of the timesteps.
 
-    `eta` is the share of fresh noise (0: deterministic, 1: as much as DDPM) of DDIM and DPMPP. DDPM ignores it; HEUN and
-    UNIPC know no other than 0. For `spacing` see `timestep_pairs`. `guidance` asks for a network with classes.
+    `eta` is the share of fresh noise (0: deterministic, 1: as much as DDPM) of DDIM and DPMPP, and of EDM's churn.
+    DDPM ignores it; HEUN and UNIPC know no other than 0. For `spacing` see `timestep_pairs`. `guidance` asks for a network with classes.
     `resamplings` is how often each jump is taken where pictures are filled in; elsewhere it is 1. See `sampling.inpainting`.
     """
 
@@ -117,18 +119,19 @@ class SampleInfo:
     def network_calls(self) -> int:
         """How often the network is evaluated for a picture, where no interval leaves some of them unguided.
 
-        HEUN looks twice in every step but the last; guidance doubles. With an interval it is an upper bound, as what is
+        HEUN and EDM look twice in every step but the last; guidance doubles. With an interval it is an upper bound, as what is
         guided depends on the timesteps: `network_calls_on` counts them.
         """
         jumps = (self.steps - 1) * self.resamplings + 1
-        looks = 2 * jumps - 1 if self.method == "HEUN" else jumps
+        looks = 2 * jumps - 1 if self.method in LOOKS_TWICE else jumps
         return looks if self.guidance.scale == 1 else 2 * looks
 
     def network_calls_on(self, pairs: Sequence[tuple[int, int]]) -> int:
-        """How often the network is evaluated for a picture on these jumps (t, t_prev): exactly."""
+        """How often the network is evaluated for a picture on these jumps (t, t_prev): exactly, but where EDM's churn takes a
+        step across the end of an interval."""
         jumps = self.walk(pairs)
         looks = [t for t, _ in jumps]
-        if self.method == "HEUN":
+        if self.method in LOOKS_TWICE:
             looks += [t_prev for _, t_prev in jumps if t_prev >= 0]
         return sum(1 if self.guidance.scale_at(t) == 1 else 2 for t in looks)
 
@@ -140,7 +143,7 @@ class SampleInfo:
     @property
     def label(self) -> str:
         """The sampler without its steps, for people: what a row of a comparison has in common, as in `DDIM eta 0.5 quad`."""
-        eta = [f"eta {self.eta:g}"] if self.method in ("DDIM", "DPMPP") else []
+        eta = [f"eta {self.eta:g}"] if self.method in WITH_ETA else []
         spacing = [] if self.spacing == "uniform" else [self.spacing]
         guidance = [] if self.guidance.scale == 1 else [f"cfg {self.guidance.scale:g}"]
         interval = ["t {}-{}".format(*self.guidance.interval)] if self.guidance.interval else []

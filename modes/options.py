@@ -57,7 +57,7 @@ class Option(NamedTuple):
         return None
 
 
-SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC"
+SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC, EDM"
 SPACINGS = "uniform, quad, logsnr, karras"
 
 OPTIONS = {
