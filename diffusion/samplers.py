@@ -200,7 +200,7 @@ def sample(
     if sample_info.resamplings != 1:
         raise ValueError(f"{sample_info} takes each step {sample_info.resamplings} times, which is for filling in pictures")
     if pairs is None:
-        pairs = diffusion.timestep_pairs(sample_info.steps, sample_info.spacing)
+        pairs = sample_info.pairs_on(diffusion)
     x = x_T if x_T.dtype == torch.float64 else x_T.float()
     sampler = SAMPLERS[sample_info.method]
     return sampler(_at_int_t(model), diffusion, x, pairs, sample_info.eta, noise_like, callback or _no_callback)

@@ -12,7 +12,7 @@ from pydantic import SerializerFunctionWrapHandler as Dump
 
 from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
-from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize
+from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
 from utils.shapes import check_resize, sides
 
 
@@ -209,6 +209,11 @@ class SampleSettings(Block):
     sample_num: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="How many pictures.")
     sample_info: str = Field("DDIM_50_0p0", description="The sampler: METHOD_STEPS_ETA.")
     batch_size: BatchSize = Field(64, description="Pictures drawn at a time.")
+    tuned_times: TunedTimes = Field(
+        {}, description="By sampler, the timesteps of _tuned; written by python -m sampling.schedule."
+    )
+
+    rare: ClassVar[tuple[str, ...]] = ("tuned_times",)
 
 
 class RunSettings(Block):
@@ -270,6 +275,9 @@ class Settings(Blocks):
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:
             raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")
+        info.check_tuned(self.sample.tuned_times)
+        for name, times in self.sample.tuned_times.items():
+            SampleInfo.parse(name).check_times(times, self.diffusion.timestep_num)
         diffusion = self.diffusion
         if (diffusion.beta_schedule == "given") != (diffusion.betas is not None):
             raise ValueError("diffusion.betas belongs to diffusion.beta_schedule given, and that to it: set both or neither")
