@@ -12,6 +12,7 @@ from pydantic import SerializerFunctionWrapHandler as Dump
 
 from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
+from utils.setting_checks import check_given_betas, check_spreads, check_tuned_times
 from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
 from utils.shapes import check_resize, sides
 
@@ -275,23 +276,12 @@ class Settings(Blocks):
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:
             raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")
-        info.check_tuned(self.sample.tuned_times)
-        for name, times in self.sample.tuned_times.items():
-            SampleInfo.parse(name).check_times(times, self.diffusion.timestep_num)
-        diffusion = self.diffusion
-        if (diffusion.beta_schedule == "given") != (diffusion.betas is not None):
-            raise ValueError("diffusion.betas belongs to diffusion.beta_schedule given, and that to it: set both or neither")
-        if diffusion.betas is not None and len(diffusion.betas) != diffusion.timestep_num:
-            raise ValueError(f"diffusion.betas has {len(diffusion.betas)} of the timestep_num {diffusion.timestep_num}")
-        build_diffusion(**diffusion.model_dump())
+        check_tuned_times(info, self.sample.tuned_times, self.diffusion.timestep_num)
+        check_given_betas(self.diffusion.beta_schedule, self.diffusion.betas, self.diffusion.timestep_num)
+        build_diffusion(**self.diffusion.model_dump())
         if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
-        for name in ("timestep_logit_normal", "timestep_log_normal"):
-            spread = getattr(self.train, name)
-            if spread is not None and spread[1] <= 0:
-                raise ValueError(f"train.{name}: the standard deviation, its second number, must be above 0")
-        if self.train.timestep_logit_normal is not None and self.train.timestep_log_normal is not None:
-            raise ValueError("train.timestep_logit_normal and train.timestep_log_normal exclude each other: set one to null")
+        check_spreads(self.train.model_dump(include={"timestep_logit_normal", "timestep_log_normal"}))
         if self.data.source == "folder" and self.data.data_path is None:
             raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
         return self

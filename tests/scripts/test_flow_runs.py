@@ -26,7 +26,7 @@ def test_a_short_training_and_what_it_draws(tmp_path, name):
     overrides, sampler = FORMULATIONS[name]
     done(train(tmp_path / name, "--max_steps", "3", settings=[*TINY, *overrides, "train.log_every=1"]))
     lines = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-    losses = [line["train"]["loss"] for line in lines if "train" in line]
+    losses = [line["loss"] for line in lines if "loss" in line]
     assert len(losses) == 3 and all(0 < loss < 10 for loss in losses)
     settings = load_checkpoint(tmp_path / name / "model.safetensors").settings.diffusion
     assert settings.shift == (2.0 if name == "flow" else 1.0)
