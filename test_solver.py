@@ -22,6 +22,7 @@ samplers:
   cfg: classifier-free guidance, of a network with classes; _cfg1p3t200t999: at timesteps 200 to 999 only
   rN: inpaint takes each step N times (RePaint's jumps back), as in DDIM_50_1p0_r5
   methods: {samplers}; spacings: {spacings}
+  tuned, as a spacing: the timesteps that python -m sampling.schedule MODEL METHOD_STEPS has learned for the checkpoint
 
 examples:
   python test_solver.py --model_path checkpoints/mnist_mini.safetensors --sample_info DDIM_50_0p0 --sample_num 64
@@ -88,7 +89,8 @@ def main(args: argparse.Namespace) -> int:
     fewest = min(model.trained.diffusion.timestep_num for model in models)
     classes = min(model.trained.num_classes for model in models)
     texts = args.sample_info or [models[0].settings.sample.sample_info]
-    samplers = [parse_sampler(text, fewest, classes) for text in texts]
+    tuned = set.intersection(*(set(model.trained.diffusion.tuned_times) for model in models))
+    samplers = [parse_sampler(text, fewest, classes, tuned) for text in texts]
     check_resampling(modes, samplers)
     print(f"Version: {VERSION}")
     for trained, _ in models:

@@ -82,7 +82,8 @@ def main(args: argparse.Namespace) -> int:
         data = dataset.load(require_labels=settings.model.num_classes > 0, cropped=False)
         model = build_network(settings, ranks)
         load_first_weights(model, settings.run.start_from if state is None else None)
-        diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
+        tuned_times = settings.sample.tuned_times
+        diffusion = build_diffusion(**settings.diffusion.model_dump(), tuned_times=tuned_times).to(ranks.device)
         trainer = build_trainer(settings, model, ranks)
         if state is not None:
             trainer.load(state, folder)

@@ -13,16 +13,19 @@ Legend, for every file of this folder and everyone who calls it:
     signal       sqrt(alpha_bar_t); sigma: sqrt(1 - alpha_bar_t) (DPM-Solver's alpha_t and sigma_t)
     lambda       log(signal / sigma), half of the log SNR
     v            signal * noise - sigma * x_0 (Salimans and Ho 2022)
+    u            sigma / (signal + sigma), flow matching's time, whose x_u is x_t / (signal + sigma); see docs/flow.md. EDM's
+                 noise level, which it calls sigma, is sigma / signal = exp(-lambda)
 
 Tables are float64. A sampler's state is float32 at least, whatever the network computes in. Samplers walk an explicit list
 of jumps (t, t_prev); nothing recomputes a previous timestep. After x_0 is clipped, the noise is derived again from it.
 """
 
 from diffusion import self_condition
-from diffusion.gaussian import GaussianDiffusion, Prediction, build_diffusion
+from diffusion.build import build_diffusion
+from diffusion.gaussian import GaussianDiffusion, Prediction
 from diffusion.sample_info import Guidance, SampleInfo
 from diffusion.samplers import SAMPLERS, encode, sample
-from diffusion.schedules import draw_timesteps, make_betas, pairs_from, timestep_pairs
+from diffusion.schedules import draw_timesteps, draw_timesteps_by_sigma, make_betas, pairs_from, timestep_pairs
 
 __all__ = [
     "SAMPLERS",
@@ -32,6 +35,7 @@ __all__ = [
     "SampleInfo",
     "build_diffusion",
     "draw_timesteps",
+    "draw_timesteps_by_sigma",
     "encode",
     "make_betas",
     "pairs_from",

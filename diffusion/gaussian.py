@@ -1,7 +1,7 @@
 """The Gaussian forward process q, its posteriors, and what a network's output says of them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,15 +9,14 @@ from torch import Tensor, nn
 
 from diffusion.losses import LOSS_TYPES, distance, without_overshoot
 from diffusion.objectives import OBJECTIVES, output_of, read_output
-from diffusion.schedules import half_log_snr, make_betas, timestep_pairs, zero_terminal_snr_betas
+from diffusion.precision import WITHOUT_FLOAT64, like, on_device
+from diffusion.schedules import half_log_snr, timestep_pairs
 from diffusion.variational import discretized_gaussian_log_likelihood, gaussian_kl
-from diffusion.weighting import WEIGHTINGS, loss_weight
+from diffusion.weighting import WEIGHTINGS, WITHOUT_END, loss_weight
 
 ESTIMATES_OF_X_0 = ("pred_x0", "pred_edm")  # trained by the error of x_0
 VARIANCES = ("fixed_small", "fixed_large", "learned")
 CLIPS = (True, False, "dynamic")
-
-WITHOUT_FLOAT64 = ("mps",)  # types of devices
 
 THRESHOLD_QUANTILE = 0.995  # dynamic thresholding (Saharia et al. 2022, App. D)
 VLB_WEIGHT = 0.001  # lambda of L_hybrid (Nichol and Dhariwal 2021, Eq. 16)
@@ -39,10 +38,10 @@ class GaussianDiffusion(nn.Module):
     there the coefficients are computed on the CPU. It is not part of the state_dict, and neither `.to` nor `.half` change it.
 
     Args:
-        betas: (T,) variances of the single steps, each in (0, 1), the last also 1; see `make_betas`.
+        betas: (T,) variances of the single steps, each in (0, 1), the last also 1; see `schedule_betas`.
         objective: what the network emits: `pred_noise` (DDPM), `pred_x0`, `pred_v` (Salimans and Ho 2022, Sec. 4 and App. D),
-            or `pred_edm` (Karras et al. 2022, Eq. 7); see `output_of`.
-        sigma_data: of `pred_edm`: the standard deviation of the pixels, in [-1, 1].
+            `pred_flow` (Lipman et al. 2023), or `pred_edm` (Karras et al. 2022, Eq. 7); see `output_of`.
+        sigma_data: of `pred_edm` and of weighting `edm`: the standard deviation of the pixels, in [-1, 1].
         loss_type: the distance between the network's output and `target`, for `pred_edm` between its x_0 and x_0: `l1`, `l2`,
             or `huber`, the pseudo-Huber sqrt(d^2 + c^2) - c (Charbonnier et al. 1997; Song and Dhariwal 2023, Sec. 3.3), with
             c = 0.1.
@@ -54,9 +53,10 @@ class GaussianDiffusion(nn.Module):
         variance: the variance of a DDPM step. `fixed_small`: the posterior's own (beta tilde). `fixed_large`: the beta of
             the jump (DDPM, Sec. 3.2). `learned`: between the two, by a second set of output channels, trained by L_hybrid
             (Nichol and Dhariwal 2021, Eq. 15-16).
-        weighting: how much each timestep counts in the loss, `none`, `p2` or `min_snr`; see `loss_weight`, also for
+        weighting: how much each timestep counts in the loss, `none`, `p2`, `min_snr` or `edm`; see `loss_weight`, also for
             p2_k, p2_gamma and min_snr_gamma.
         self_condition: whether the network is also shown its last estimate of x_0; see `diffusion.self_condition`.
+        tuned_times: the timesteps that were learned for this network, by sampler; see `SampleInfo.pairs_on`.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class GaussianDiffusion(nn.Module):
         p2_gamma: float = 1.0,
         min_snr_gamma: float = 5.0,
         self_condition: bool = False,
+        tuned_times: Mapping[str, Sequence[int]] | None = None,
     ):
         super().__init__()
         for name, value, known in (
@@ -89,9 +90,9 @@ class GaussianDiffusion(nn.Module):
         if betas.ndim != 1 or not ((betas > 0) & (betas <= 1)).all() or (betas[:-1] == 1).any():
             raise ValueError(f"betas must be a row of numbers in (0, 1), the last also 1, not {betas.min()} to {betas.max()}")
         if betas[-1] == 1 and objective == "pred_noise":
-            raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_x0")
-        if betas[-1] == 1 and weighting != "none":
-            raise ValueError(f"weighting {weighting} gives the last timestep no weight at zero terminal SNR; use none")
+            raise ValueError("no x_0 can be read from a noise prediction at zero terminal SNR; use pred_v or pred_flow")
+        if betas[-1] == 1 and weighting in WITHOUT_END:
+            raise ValueError(f"weighting {weighting} gives the last timestep no weight at zero terminal SNR; use none or edm")
         if loss_of_clipped and objective not in ESTIMATES_OF_X_0:
             raise ValueError(f"loss_of_clipped needs an objective of {' or '.join(ESTIMATES_OF_X_0)}, not {objective}")
         self.timestep_num = len(betas)
@@ -103,8 +104,11 @@ class GaussianDiffusion(nn.Module):
         self.clip_denoised = clip_denoised
         self.variance = variance
         self.weighting = weighting
-        self.weighting_options = {"p2_k": p2_k, "p2_gamma": p2_gamma, "min_snr_gamma": min_snr_gamma}
+        self.weighting_options = {
+            "p2_k": p2_k, "p2_gamma": p2_gamma, "min_snr_gamma": min_snr_gamma, "sigma_data": sigma_data,
+        }  # fmt: skip
         self.self_condition = self_condition
+        self.tuned_times = tuned_times or {}
 
         # Entry t + 1 belongs to timestep t, so that entry 0 is the clean picture's (t = -1): no case for the last step.
         alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, dim=0)])
@@ -123,9 +127,13 @@ class GaussianDiffusion(nn.Module):
             self._alpha_bar_on[t.device] = self._alpha_bar.to(t.device)
         return self._alpha_bar_on[t.device][t + 1].view(-1, 1, 1, 1)
 
+    def half_log_snr(self, device: torch.device | str = "cpu") -> Tensor:
+        """lambda of each t, (T,) float64, on that device, or on the CPU where it has no float64; see `half_log_snr`."""
+        return half_log_snr(self.alpha_bar(torch.arange(self.timestep_num, device=device)).flatten())
+
     def timestep_pairs(self, steps: int, spacing: str = "uniform") -> list[tuple[int, int]]:
         """The jumps (t, t_prev) of a sampler with so many steps on this schedule; see `timestep_pairs`."""
-        return timestep_pairs(self.timestep_num, steps, spacing, half_log_snr(self._alpha_bar[1:]).tolist())
+        return timestep_pairs(self.timestep_num, steps, spacing, self.half_log_snr().tolist())
 
     def q_sample(self, x_0: Tensor, t: int | Tensor, noise: Tensor) -> Tensor:
         """DDPM Eq. 4: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise, all (B, C, H, W)."""
@@ -165,7 +173,7 @@ class GaussianDiffusion(nn.Module):
         variance 0. Mean: (B, C, H, W); variance: () or (B, 1, 1, 1).
         """
         _, beta_tilde = _jump_variances(self.alpha_bar(t), self.alpha_bar(t_prev))
-        return self.posterior_mean(x_0, x_t, t, t_prev), _on_device(beta_tilde, x_t)
+        return self.posterior_mean(x_0, x_t, t, t_prev), on_device(beta_tilde, x_t)
 
     def posterior_mean(self, x_0: Tensor, x_t: Tensor, t: int | Tensor, t_prev: int | Tensor) -> Tensor:
         """The mean of `posterior` alone, (B, C, H, W)."""
@@ -173,7 +181,7 @@ class GaussianDiffusion(nn.Module):
         beta, _ = _jump_variances(ab_t, ab_prev)
         x_0_weight = ab_prev**0.5 * beta / (1 - ab_t)
         x_t_weight = (ab_t / ab_prev) ** 0.5 * (1 - ab_prev) / (1 - ab_t)
-        return _like(x_0_weight, x_t) * x_0 + _like(x_t_weight, x_t) * x_t
+        return like(x_0_weight, x_t) * x_0 + like(x_t_weight, x_t) * x_t
 
     def log_variance(self, model_output: Tensor, t: int | Tensor, t_prev: int | Tensor) -> Tensor:
         """The log variance with which a DDPM step takes the jump, by `variance`: (), (B, 1, 1, 1) or (B, C, H, W).
@@ -193,8 +201,8 @@ class GaussianDiffusion(nn.Module):
             small, large = torch.where(last, floor, beta_tilde).log(), beta.log()
             large_or_last = torch.where(last, small, large)
         if self.variance != "learned":
-            return _on_device(small if self.variance == "fixed_small" else large_or_last, model_output)
-        small, large = _on_device(small, model_output), _on_device(large, model_output)
+            return on_device(small if self.variance == "fixed_small" else large_or_last, model_output)
+        small, large = on_device(small, model_output), on_device(large, model_output)
         _, fraction = self.split(model_output)  # -1 for beta tilde, 1 for beta
         return large * (1 + fraction) / 2 + small * (1 - fraction) / 2
 
@@ -237,7 +245,7 @@ class GaussianDiffusion(nn.Module):
         losses = distance(estimate, target, self.loss_type).flatten(1).mean(dim=1)
         if self.weighting != "none":
             snr = self.alpha_bar(t).flatten() / (1 - self.alpha_bar(t).flatten())
-            losses = losses * _like(loss_weight(self.weighting, self.objective, snr, **self.weighting_options), losses)
+            losses = losses * like(loss_weight(self.weighting, self.objective, snr, **self.weighting_options), losses)
         if fraction is not None:
             frozen = torch.cat([emitted.detach(), fraction], dim=1)
             bound = self.bound_terms(frozen, x_0, x_t, t, clip=self.loss_of_clipped)
@@ -262,15 +270,7 @@ class GaussianDiffusion(nn.Module):
     def _signal_and_sigma(self, t: int | Tensor, x: Tensor) -> tuple[float | Tensor, float | Tensor]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), computed in float64 and given in x's precision."""
         alpha_bar = self.alpha_bar(t)
-        return _like(alpha_bar**0.5, x), _like((1 - alpha_bar) ** 0.5, x)
-
-
-def build_diffusion(
-    *, timestep_num: int, beta_schedule: str, betas: list[float] | None = None, zero_terminal_snr: bool = False, **options
-) -> GaussianDiffusion:
-    """From the YAML's diffusion block: the betas, and `GaussianDiffusion` with the rest of the block as its `options`."""
-    table = make_betas(beta_schedule, timestep_num) if betas is None else torch.tensor(betas, dtype=torch.float64)
-    return GaussianDiffusion(zero_terminal_snr_betas(table) if zero_terminal_snr else table, **options)
+        return like(alpha_bar**0.5, x), like((1 - alpha_bar) ** 0.5, x)
 
 
 def _jump_variances(ab_t: float | Tensor, ab_prev: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
@@ -286,14 +286,3 @@ def _dynamic_threshold(x_0: Tensor) -> Tensor:
         sizes = sizes.cpu()  # torch.quantile counts in float64
     s = torch.quantile(sizes, THRESHOLD_QUANTILE, dim=1).clamp(min=1).view(-1, 1, 1, 1).to(x_0.device)
     return x_0.clamp(-s, s) / s
-
-
-def _on_device(value: float | Tensor, x: Tensor) -> Tensor:
-    """A float64 value as a tensor like x; a number is filled in there, rather than copied from the CPU."""
-    return x.new_full((), value) if isinstance(value, float) else _like(value, x)
-
-
-def _like(coefficient: float | Tensor, x: Tensor) -> float | Tensor:
-    """A float64 coefficient in x's precision and on its device (a Python float already takes both)."""
-    # The precision first: the device may have no float64.
-    return coefficient if isinstance(coefficient, float) else coefficient.to(x.dtype).to(x.device)

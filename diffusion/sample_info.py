@@ -1,16 +1,18 @@
 """The one string that names a sampler: METHOD_STEPS_ETA[_SPACING][_cfgSCALE][_rN], as in `DDIM_50_0p0`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from diffusion.gaussian import GaussianDiffusion
 from diffusion.schedules import SPACINGS
 
-METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC")
+TUNED = "tuned"  # beside SPACINGS: the timesteps that were learned for a network, with this sampler
+METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC", "EDM")
 RULE = (
     "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0, "
-    f"optionally followed by _SPACING ({', '.join(SPACINGS)}) and _cfgSCALE, the scale of guidance, as in _cfg1p5, "
+    f"optionally followed by _SPACING ({', '.join(SPACINGS)}, {TUNED}) and _cfgSCALE, the scale of guidance, as in _cfg1p5, "
     "or _cfg1p5t200t800 to guide at timesteps 200 to 800 only; and, to fill in pictures, by _rN, each step N times, as in _r5"
 )
 DECIMALS = 20  # of eta and the scale, at most: their spelling names files
@@ -20,6 +22,8 @@ PATTERN = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 DETERMINISTIC = ("HEUN", "UNIPC")
+WITH_ETA = ("DDIM", "DPMPP", "EDM")
+LOOKS_TWICE = ("HEUN", "EDM")  # in every step but the last
 MAX_SCALE = 100.0
 MAX_RESAMPLINGS = 1000
 
@@ -52,8 +56,9 @@ class Guidance:
 class SampleInfo:
     """A sampler, completely: `method` (one of METHODS), `steps` (1 or more), `eta` (0 to 1), `spacing` of the timesteps.
 
-    `eta` is the share of fresh noise (0: deterministic, 1: as much as DDPM) of DDIM and DPMPP. DDPM ignores it; HEUN and
-    UNIPC know no other than 0. For `spacing` see `timestep_pairs`. `guidance` asks for a network with classes.
+    `eta` is the share of fresh noise (0: deterministic, 1: as much as DDPM) of DDIM and DPMPP, and of EDM's churn.
+    DDPM ignores it; HEUN and UNIPC know no other than 0. For `spacing` see `timestep_pairs`; `tuned`: the timesteps that were
+    learned for the network and this sampler, see `sampling.schedule`. `guidance` asks for a network with classes.
     `resamplings` is how often each jump is taken where pictures are filled in; elsewhere it is 1. See `sampling.inpainting`.
     """
 
@@ -87,7 +92,7 @@ class SampleInfo:
             raise refuse(f"has an eta of {eta}, outside 0p0 to 1p0")
         if eta > 0 and method in DETERMINISTIC:
             raise refuse(f"has an eta of {eta}, and {method} is deterministic: 0p0")
-        if spacing not in SPACINGS:
+        if spacing not in (*SPACINGS, TUNED):
             raise refuse(f"names an unknown spacing, {match[4]}")
         if scale > MAX_SCALE:
             raise refuse(f"has a scale of guidance of {scale:g}, above {MAX_SCALE:g}")
@@ -109,6 +114,32 @@ class SampleInfo:
         if self.guidance.interval and self.guidance.interval[1] >= timestep_num:
             raise ValueError(f"{self} guides at timesteps to {self.guidance.interval[1]}; the last is {timestep_num - 1}")
 
+    @property
+    def tuned_for(self) -> str:
+        """By which name `tuned` timesteps are learned and kept: the sampler with its guidance, as in `DPMPP_6_0p0_cfg1p5`."""
+        return str(replace(self, spacing="uniform", resamplings=1))
+
+    def pairs_on(self, diffusion: GaussianDiffusion) -> list[tuple[int, int]]:
+        """The jumps (t, t_prev) that it takes on the schedule of `diffusion`. ValueError if none were tuned that are to be."""
+        if self.spacing != TUNED:
+            return diffusion.timestep_pairs(self.steps, self.spacing)
+        self.check_tuned(diffusion.tuned_times)
+        times = diffusion.tuned_times[self.tuned_for]
+        return list(zip(times, [*times[1:], -1]))
+
+    def check_tuned(self, tuned: Collection[str]) -> None:
+        """ValueError, in one line, if it asks for tuned timesteps that are not among those of the samplers `tuned`."""
+        if self.spacing == TUNED and self.tuned_for not in tuned:
+            there = f"there are those of {', '.join(sorted(tuned))}" if tuned else "there are none"
+            raise ValueError(f"{self}: no timesteps were tuned for {self.tuned_for}; {there}; see python -m sampling.schedule")
+
+    def check_times(self, times: Sequence[int], timestep_num: int) -> None:
+        """ValueError unless `times` are timesteps that it can take: one a step, falling from `timestep_num` - 1."""
+        falling = all(t > following for t, following in zip(times, [*times[1:], -1]))
+        if not falling or len(times) != self.steps or times[0] != timestep_num - 1:
+            wanted = f"{self.steps} numbers that fall from {timestep_num - 1} to 0 or more"
+            raise ValueError(f"the tuned times of {self} must be {wanted}")
+
     def walk(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """The jumps in the order in which they are taken: each `resamplings` times, but once the last, which ends clean."""
         return [(t, t_prev) for t, t_prev in pairs for _ in range(self.resamplings if t_prev >= 0 else 1)]
@@ -117,18 +148,19 @@ class SampleInfo:
     def network_calls(self) -> int:
         """How often the network is evaluated for a picture, where no interval leaves some of them unguided.
 
-        HEUN looks twice in every step but the last; guidance doubles. With an interval it is an upper bound, as what is
+        HEUN and EDM look twice in every step but the last; guidance doubles. With an interval it is an upper bound, as what is
         guided depends on the timesteps: `network_calls_on` counts them.
         """
         jumps = (self.steps - 1) * self.resamplings + 1
-        looks = 2 * jumps - 1 if self.method == "HEUN" else jumps
+        looks = 2 * jumps - 1 if self.method in LOOKS_TWICE else jumps
         return looks if self.guidance.scale == 1 else 2 * looks
 
     def network_calls_on(self, pairs: Sequence[tuple[int, int]]) -> int:
-        """How often the network is evaluated for a picture on these jumps (t, t_prev): exactly."""
+        """How often the network is evaluated for a picture on these jumps (t, t_prev): exactly, but where EDM's churn takes a
+        step across the end of an interval."""
         jumps = self.walk(pairs)
         looks = [t for t, _ in jumps]
-        if self.method == "HEUN":
+        if self.method in LOOKS_TWICE:
             looks += [t_prev for _, t_prev in jumps if t_prev >= 0]
         return sum(1 if self.guidance.scale_at(t) == 1 else 2 for t in looks)
 
@@ -140,7 +172,7 @@ class SampleInfo:
     @property
     def label(self) -> str:
         """The sampler without its steps, for people: what a row of a comparison has in common, as in `DDIM eta 0.5 quad`."""
-        eta = [f"eta {self.eta:g}"] if self.method in ("DDIM", "DPMPP") else []
+        eta = [f"eta {self.eta:g}"] if self.method in WITH_ETA else []
         spacing = [] if self.spacing == "uniform" else [self.spacing]
         guidance = [] if self.guidance.scale == 1 else [f"cfg {self.guidance.scale:g}"]
         interval = ["t {}-{}".format(*self.guidance.interval)] if self.guidance.interval else []

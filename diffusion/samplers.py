@@ -12,6 +12,7 @@ Each walks a list of jumps (t, t_prev) and has the same arguments:
 
 The solvers of higher order count in lambda = log(signal / sigma), in which the probability-flow ODE is, for a constant
 prediction of x_0, solved exactly by DDIM's step; see `ode_step`. Each ends with that step, as lambda is infinite at t = -1.
+EDM counts in sigma / signal, see `diffusion.edm`.
 """
 
 import math
@@ -20,6 +21,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from diffusion.edm import edm
 from diffusion.gaussian import GaussianDiffusion, Prediction
 from diffusion.sample_info import SampleInfo
 from diffusion.schedules import LEAST_HALF_LOG_SNR
@@ -171,7 +173,7 @@ def ode_step(diffusion: GaussianDiffusion, x: Tensor, x_0: Tensor, t: int, t_pre
     return ratio * x + (_signal(diffusion, t_prev) - ratio * _signal(diffusion, t)) * x_0
 
 
-SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPMPP": dpmpp, "HEUN": heun, "UNIPC": unipc}
+SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPMPP": dpmpp, "HEUN": heun, "UNIPC": unipc, "EDM": edm}
 
 
 @torch.no_grad()
@@ -198,7 +200,7 @@ def sample(
     if sample_info.resamplings != 1:
         raise ValueError(f"{sample_info} takes each step {sample_info.resamplings} times, which is for filling in pictures")
     if pairs is None:
-        pairs = diffusion.timestep_pairs(sample_info.steps, sample_info.spacing)
+        pairs = sample_info.pairs_on(diffusion)
     x = x_T if x_T.dtype == torch.float64 else x_T.float()
     sampler = SAMPLERS[sample_info.method]
     return sampler(_at_int_t(model), diffusion, x, pairs, sample_info.eta, noise_like, callback or _no_callback)

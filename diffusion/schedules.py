@@ -43,21 +43,57 @@ def sigmoid_betas(timestep_num: int, start: float = -3.0, end: float = 3.0, tau:
     return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=MAX_BETA)
 
 
-SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas, "sigmoid": sigmoid_betas}
+def flow_betas(timestep_num: int, max_beta: float = MAX_BETA) -> Tensor:
+    """Betas of flow matching's straight path x_u = (1 - u) x_0 + u noise, u = (t + 1) / T (Lipman et al. 2023, Eq. 22; Liu et
+    al. 2023). Returns (T,) float64.
+
+    Scaled to unit variance, as x_t = x_u / sqrt((1 - u)^2 + u^2), it is a schedule whose log SNR is 2 log((1 - u) / u). At
+    u = 1 nothing is left of the picture: a `max_beta` of 1 keeps that.
+    """
+    u = torch.arange(timestep_num + 1, dtype=torch.float64) / timestep_num
+    alpha_bar = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)
+    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
+
+
+SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas, "sigmoid": sigmoid_betas, "flow": flow_betas}
 
 
 def make_betas(name: str, timestep_num: int, **options: float) -> Tensor:
     """The variance schedule `name` for T = `timestep_num` steps: (T,) float64, each in (0, 1).
 
     `options` are the named schedule's own arguments (`linear_betas`: beta_start, beta_end; `cosine_betas`: offset;
-    `sigmoid_betas`: start, end, tau); one that it does not have is a TypeError. ValueError for an unknown name or a T
-    below 1.
+    `sigmoid_betas`: start, end, tau; `flow_betas`: max_beta); one that it does not have is a TypeError. ValueError for an
+    unknown name or a T below 1.
     """
     if name not in SCHEDULES:
         raise ValueError(f"beta_schedule {name!r} is not known; the known ones are {', '.join(SCHEDULES)}")
     if timestep_num < 1:
         raise ValueError(f"timestep_num must be at least 1, not {timestep_num}")
     return SCHEDULES[name](timestep_num, **options)
+
+
+def schedule_betas(name: str, timestep_num: int, shift: float = 1.0, zero_terminal_snr: bool = False) -> Tensor:
+    """The schedule that the YAML's diffusion block describes: (T,) float64, each in (0, 1), the last also 1.
+
+    See `make_betas`, `shifted_betas` and `zero_terminal_snr_betas`. `flow` needs no change for zero terminal SNR: its last beta
+    is 1 unless it is clipped, and every other timestep stays where it is.
+    """
+    options = {"max_beta": 1.0} if zero_terminal_snr and name == "flow" else {}
+    betas = shifted_betas(make_betas(name, timestep_num, **options), shift)
+    return zero_terminal_snr_betas(betas) if zero_terminal_snr else betas
+
+
+def shifted_betas(betas: Tensor, shift: float) -> Tensor:
+    """`betas`, (T,), with sigma / signal multiplied by `shift` at every t: the log SNR falls by 2 log(shift).
+
+    A larger picture says the same with more pixels, and takes more noise to lose as much (Hoogeboom et al. 2023, Sec. 3.1). For
+    `flow` it is u -> shift u / (1 + (shift - 1) u) (Esser et al. 2024, Eq. 23).
+    """
+    if shift == 1:
+        return betas
+    alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, dim=0)])
+    alpha_bar = alpha_bar / (alpha_bar + shift**2 * (1 - alpha_bar))
+    return 1 - alpha_bar[1:] / alpha_bar[:-1]
 
 
 def zero_terminal_snr_betas(betas: Tensor) -> Tensor:
@@ -86,7 +122,10 @@ def half_log_snr(alpha_bar: Tensor) -> Tensor:
     return 0.5 * (alpha_bar.log() - (1 - alpha_bar).log()).clamp(min=2 * LEAST_HALF_LOG_SNR)
 
 
-SPACINGS = ("uniform", "quad", "logsnr")
+SPACINGS = ("uniform", "quad", "logsnr", "karras")
+
+# EDM's noise levels (Karras et al. 2022, Table 1), for pixels in [-1, 1], and how they are spaced.
+SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0
 
 
 def timestep_pairs(
@@ -101,6 +140,9 @@ def timestep_pairs(
     quad: t grows with the square, so that jumps are short near the clean end (DDIM, App. D.2).
     logsnr: t at equal distances of log SNR, from T-1 to 0 (DPM-Solver, Sec. 3.4); needs lambda of each t,
         `half_log_snrs`, (T,); see `GaussianDiffusion.timestep_pairs`.
+    karras: t nearest to EDM's noise levels sigma / signal = exp(-lambda), evenly spaced in their seventh root from 80, or the
+        largest that the schedule has, to 0.002, or the smallest (Karras et al. 2022, Eq. 5); needs `half_log_snrs`, too. The
+        first is T-1 all the same: above 80 there is as good as noise alone.
     Where two of them would be the same integer, the higher ones move up.
 
     ValueError unless 1 <= S <= T and the spacing is known.
@@ -115,6 +157,9 @@ def timestep_pairs(
     elif spacing == "logsnr":
         assert half_log_snrs is not None and len(half_log_snrs) == timestep_num
         wanted = _equally_spaced(half_log_snrs, steps)
+    elif spacing == "karras":
+        assert half_log_snrs is not None and len(half_log_snrs) == timestep_num
+        wanted = [*_karras_spaced(half_log_snrs, steps)[:-1], timestep_num - 1]
     else:
         raise ValueError(f"spacing {spacing!r} is not known; the known ones are {', '.join(SPACINGS)}")
     times = [-1]
@@ -131,6 +176,16 @@ def _equally_spaced(values: Sequence[float], count: int) -> list[int]:
         return [len(values) - 1]
     targets = [values[0] + (values[-1] - values[0]) * k / (count - 1) for k in range(count)]
     return [min(range(len(values)), key=lambda i: abs(values[i] - target)) for target in targets]
+
+
+def _karras_spaced(half_log_snrs: Sequence[float], count: int) -> list[int]:
+    """Positions, from the first to the last, at which the falling `half_log_snrs` come nearest to EDM's levels."""
+    if count == 1:
+        return [len(half_log_snrs) - 1]
+    least = max(SIGMA_MIN, math.exp(-half_log_snrs[0])) ** (1 / RHO)
+    most = min(SIGMA_MAX, math.exp(-half_log_snrs[-1])) ** (1 / RHO)
+    targets = [-RHO * math.log(least + (most - least) * k / (count - 1)) for k in range(count)]
+    return [min(range(len(half_log_snrs)), key=lambda i: abs(half_log_snrs[i] - target)) for target in targets]
 
 
 def draw_timesteps(
@@ -155,6 +210,25 @@ def draw_timesteps(
         chosen, anywhere = torch.rand(2, count, generator=generator, device=device)
         u = torch.where(chosen < uniform_share, anywhere, u)
     return (u * timestep_num).long().clamp(max=timestep_num - 1)
+
+
+def draw_timesteps_by_sigma(
+    half_log_snrs: Tensor, count: int, log_normal: Sequence[float], generator: torch.Generator, uniform_share: float = 0.0
+) -> Tensor:
+    """The timesteps of a training batch by EDM's distribution, (count,) int64 in [0, T-1], on the generator's device.
+
+    log(sigma / signal) is drawn from N(P_mean, P_std^2), `log_normal` (Karras et al. 2022, Table 1), and the t taken at which
+    the schedule comes nearest; what lies beyond its ends is drawn to them. half_log_snrs: lambda of each t, (T,).
+    `uniform_share`: as in `draw_timesteps`.
+    """
+    (mean, std), device = log_normal, generator.device
+    log_sigma = mean + std * torch.randn(count, generator=generator, device=device)
+    between = -(half_log_snrs[1:] + half_log_snrs[:-1]) / 2  # t and t + 1 are equally near to between[t]
+    t = torch.bucketize(log_sigma, between.float().to(device))
+    if uniform_share > 0:
+        chosen, anywhere = torch.rand(2, count, generator=generator, device=device)
+        t = torch.where(chosen < uniform_share, (anywhere * len(half_log_snrs)).long().clamp(max=len(half_log_snrs) - 1), t)
+    return t
 
 
 def pairs_from(start: int, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ class Drawn(NamedTuple):
 
 def network_calls(trained: Trained, info: SampleInfo) -> int:
     """How often the network is evaluated for a picture."""
-    return info.network_calls_on(trained.diffusion.timestep_pairs(info.steps, info.spacing))
+    return info.network_calls_on(info.pairs_on(trained.diffusion))
 
 
 def draw_pictures(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from diffusion import make_betas
+from diffusion.build import diffusion_betas
 from diffusion.schedules import MAX_BETA, SCHEDULES
 from utils.errors import RequestError
 from utils.settings import DiffusionSettings
@@ -54,6 +55,11 @@ def scheduler_config(diffusion: DiffusionSettings, source: str) -> dict[str, obj
 
     RequestError, naming the setting of the file `source`, if none of its configurations is.
     """
+    if diffusion.objective == "pred_flow":
+        raise RequestError(
+            f"{source}: diffusion.objective pred_flow cannot be expressed in diffusers: its network is shown x_t, and that of "
+            "FlowMatchEulerDiscreteScheduler x_t / (signal + sigma)"
+        )
     # With a sigma_data of 1, EDM's output is -v: the network's last layer is negated.
     objective = "pred_v" if diffusion.objective == "pred_edm" and diffusion.sigma_data == 1 else diffusion.objective
     if objective not in PREDICTION_TYPES:
@@ -82,11 +88,14 @@ def scheduler_config(diffusion: DiffusionSettings, source: str) -> dict[str, obj
 def _named_schedule(diffusion: DiffusionSettings) -> dict[str, object]:
     """The betas by their schedule's name, where diffusers has the same one, or else one by one."""
     start, end = 0.1 / diffusion.timestep_num, 20 / diffusion.timestep_num
-    if diffusion.beta_schedule == "linear" and end <= MAX_BETA:
+    named = diffusion.shift == 1
+    if named and diffusion.beta_schedule == "linear" and end <= MAX_BETA:
         return {"beta_schedule": "linear", "beta_start": start, "beta_end": end}
-    if diffusion.beta_schedule == "cosine":
+    if named and diffusion.beta_schedule == "cosine":
         return {"beta_schedule": "squaredcos_cap_v2"}
-    return {"trained_betas": diffusion.betas or make_betas(diffusion.beta_schedule, diffusion.timestep_num).tolist()}
+    keys = {"timestep_num", "beta_schedule", "betas", "shift", "zero_terminal_snr"}
+    block = {"betas": None, "shift": 1.0} | diffusion.model_dump(include=keys)  # both are left out where they are off
+    return {"trained_betas": diffusion_betas(**block).tolist()}
 
 
 def diffusion_block(config: SchedulerConfig, class_name: object, learned: bool, source: str) -> dict[str, object]:

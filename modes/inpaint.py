@@ -54,7 +54,7 @@ def run(
     print(f"Output:  {path}", flush=True)
     pictures, labels = pictures_of(trained, real_data(model.settings, data_name, data_path, config), picture, seeds)
     total = RESULTS * count
-    jumps = sampler.walk(trained.diffusion.timestep_pairs(sampler.steps, sampler.spacing))
+    jumps = sampler.walk(sampler.pairs_on(trained.diffusion))
     with progress_bar(total * len(jumps), "step") as bar:
         results = inpaint(
             trained.network, trained.diffusion, sampler, pictures.repeat(RESULTS, 1, 1, 1), masks.repeat(RESULTS, 1, 1, 1),

@@ -88,7 +88,7 @@ def run(
 
 def steps_in_all(diffusion: GaussianDiffusion, sampler: SampleInfo, mode: str, steps: int, pair_num: int, num: int) -> int:
     """The samplers' steps for `num` pictures of each of `pair_num` pairs, begun at `steps` of noise."""
-    jumps = pairs_from(steps - 1, diffusion.timestep_pairs(sampler.steps, sampler.spacing))
+    jumps = pairs_from(steps - 1, sampler.pairs_on(diffusion))
     return len(jumps) * pair_num * (num + 2 * (mode == "ddim"))  # ddim encodes both ends as well
 
 

@@ -57,8 +57,8 @@ class Option(NamedTuple):
         return None
 
 
-SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC"
-SPACINGS = "uniform, quad, logsnr"
+SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC, EDM"
+SPACINGS = "uniform, quad, logsnr, karras"
 
 OPTIONS = {
     # the model

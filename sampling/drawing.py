@@ -51,7 +51,7 @@ def progress_moments(diffusion: GaussianDiffusion, info: SampleInfo, columns: in
     equal parts of the angle's way from the first t to 0. (At fixed fractions of the steps, linspace(0, 1, n) ** 0.3, with the
     cosine schedule a third of all the change lay in the first of 15 jumps.)
     """
-    pairs = diffusion.timestep_pairs(info.steps, info.spacing)
+    pairs = info.pairs_on(diffusion)
     signal = torch.tensor([diffusion.alpha_bar(t) for t, _ in pairs] + [1.0], dtype=torch.float64).sqrt()
     angle = signal.clamp(0, 1).acos()  # (steps + 1,), falling to 0
     if len(angle) <= columns:

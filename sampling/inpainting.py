@@ -81,7 +81,7 @@ def resample(
     state after the step: the network sees the same, and solvers that remember earlier steps (DPMPP, UNIPC) stay what they are.
     Where there are resamplings they take each jump alone, as of first order: what they remembered, the jump back has changed.
     """
-    pairs = diffusion.timestep_pairs(info.steps, info.spacing)
+    pairs = info.pairs_on(diffusion)
     once = replace(info, resamplings=1)
     if info.resamplings == 1:
         return sample(network, diffusion, x_T, once, noise_like=noise_like, pairs=pairs, callback=callback)
@@ -110,7 +110,7 @@ def steps_of_noise(strength: float, timestep_num: int) -> int:
 def edit_pairs(diffusion: GaussianDiffusion, info: SampleInfo, strength: float) -> list[tuple[int, int]]:
     """The jumps of `info` that lie below `strength` of the noise, the first one from there."""
     start = steps_of_noise(strength, diffusion.timestep_num) - 1
-    return pairs_from(start, diffusion.timestep_pairs(info.steps, info.spacing))
+    return pairs_from(start, info.pairs_on(diffusion))
 
 
 def edit(

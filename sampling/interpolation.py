@@ -70,7 +70,7 @@ def interpolate(
     and of the second pictures, each (pairs,); what lies between is drawn as of the class of the nearer end.
     """
     start = noise_steps - 1
-    pairs = pairs_from(start, diffusion.timestep_pairs(info.steps, info.spacing))
+    pairs = pairs_from(start, info.pairs_on(diffusion))
     pictures = (to_float(first.to(device)), to_float(second.to(device)))  # each (pairs, C, H, W)
     classes = (None, None) if labels is None else tuple(side.to(device) for side in labels)
 
@@ -157,7 +157,7 @@ def reconstruct(
     pictures: uint8 (N, C, H, W); labels: theirs, (N,), for a network of `num_classes`. Returns the pictures again, uint8 on
     the CPU, and their latents x_T, float on the device.
     """
-    pairs = diffusion.timestep_pairs(info.steps, info.spacing)
+    pairs = info.pairs_on(diffusion)
 
     def callback(index, t, t_prev, x_t, prediction):
         advance(len(x_t))

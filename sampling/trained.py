@@ -1,7 +1,7 @@
 """A trained model, ready to draw from: what the modes of test_solver.py and the benchmarks work with."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,7 +110,8 @@ def load_trained(
         *([] if asked_for == "auto" else [precision]),
         *([] if class_label is None else [f"class_{file_word(class_label)}"]),
     ]
-    asked = [] if class_label is None else [class_label]
+    tuned_times = settings.sample.tuned_times
+    asked = [*([] if class_label is None else [class_label]), *([tuned_times] if tuned_times else [])]
     return Trained(
         path=Path(path).absolute(),
         data_name=settings.data_name,
@@ -120,7 +121,7 @@ def load_trained(
         class_label=class_label,
         model=model,
         network=_on_few_threads(at_precision(model, precision, device), model, device),
-        diffusion=build_diffusion(**options).to(device),
+        diffusion=build_diffusion(**options, tuned_times=tuned_times).to(device),
         weights=checkpoint.weights,
         step=checkpoint.step,
         digest=digest([checkpoint.state_dict, arguments, options, *asked]),
@@ -143,12 +144,13 @@ def _on_few_threads(network: Network, model: UNet, device: torch.device) -> Netw
     return call
 
 
-def parse_sampler(text: str, timestep_num: int, num_classes: int = 0) -> SampleInfo:
-    """The sampler that `text` names. RequestError if it cannot be read, has more steps than the training, or guides a network
-    without classes."""
+def parse_sampler(text: str, timestep_num: int, num_classes: int = 0, tuned: Collection[str] = ()) -> SampleInfo:
+    """The sampler that `text` names. RequestError if it cannot be read, has more steps than the training, guides a network
+    without classes, or asks for timesteps that were not learned: `tuned` are the samplers for which some were."""
     try:
         info = SampleInfo.parse(text)
         info.check_fits(timestep_num, num_classes)
+        info.check_tuned(tuned)
     except ValueError as error:
         raise RequestError(f"--sample_info: {error}") from None
     return info

@@ -4,9 +4,10 @@ import math
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from datasets import Batches, to_float
-from diffusion import GaussianDiffusion, draw_timesteps
+from diffusion import GaussianDiffusion, draw_timesteps, draw_timesteps_by_sigma
 from sampling.network import Network, training_network
 from training.labels import drop_labels
 from training.state import TrainerState
@@ -18,8 +19,9 @@ class StepOptions(NamedTuple):
     """What a step takes from the settings.
 
     seed: everything random follows from it. batch_size: B, of all ranks together. accumulate: the parts in which a rank
-    works its rows of the batch. grad_clip: the largest norm of the gradient (None: no limit). timestep_logit_normal: see
-    and timestep_uniform_share: see `draw_timesteps`. num_classes, label_dropout: of the network, and see `drop_labels`.
+    works its rows of the batch. grad_clip: the largest norm of the gradient (None: no limit). timestep_logit_normal
+    and timestep_uniform_share: see `draw_timesteps`; timestep_log_normal: see `draw_timesteps_by_sigma`, which replaces it.
+    num_classes, label_dropout: of the network, and see `drop_labels`.
     """
 
     seed: int
@@ -27,6 +29,7 @@ class StepOptions(NamedTuple):
     accumulate: int = 1
     grad_clip: float | None = None
     timestep_logit_normal: tuple[float, float] | None = None
+    timestep_log_normal: tuple[float, float] | None = None
     timestep_uniform_share: float = 0.0
     num_classes: int = 0
     label_dropout: float = 0.1
@@ -49,8 +52,7 @@ def train_step(
     stream = generator(ranks.device, seed, "noise", step)
     rows, (images, labels) = ranks.rows(batch_size), batches[step]
     x_0 = to_float(images)  # (R, C, H, W), R of the batch's B pictures
-    spread = options.timestep_logit_normal, stream, options.timestep_uniform_share
-    t = draw_timesteps(batch_size, diffusion.timestep_num, *spread)  # (B,)
+    t = _draw_timesteps(diffusion, options, stream)  # (B,)
     noise = torch.randn((batch_size, *x_0.shape[1:]), generator=stream, device=ranks.device)  # (B, C, H, W)
     shows_estimate = derive_seed(seed, "estimate", step) % 2 == 0
     if options.num_classes:
@@ -76,6 +78,14 @@ def train_step(
     trainer.scaler.step(trainer.optimizer)
     trainer.scaler.update()
     trainer.ema.update(trainer.model, step)
+
+
+def _draw_timesteps(diffusion: GaussianDiffusion, options: StepOptions, stream: torch.Generator) -> Tensor:
+    """The batch's timesteps, (B,), by whichever distribution the options name."""
+    count, share = options.batch_size, options.timestep_uniform_share
+    if options.timestep_log_normal is None:
+        return draw_timesteps(count, diffusion.timestep_num, options.timestep_logit_normal, stream, share)
+    return draw_timesteps_by_sigma(diffusion.half_log_snr(stream.device), count, options.timestep_log_normal, stream, share)
 
 
 def equal_parts(rows: slice, count: int) -> list[tuple[slice, int]]:

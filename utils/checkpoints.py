@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from utils.classes import Classes, classes_from
+from utils.config import explain
 from utils.errors import RequestError
 from utils.files import atomic_write
 from utils.hub_cache import hub_file
@@ -163,3 +165,18 @@ def write_checkpoint(path: Path, weights: State, settings_json: str, step: int, 
         metadata["classes"] = json.dumps(classes._asdict())
     with atomic_write(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, metadata)
+
+
+def add_tuned_times(path: Path, times: dict[str, list[int]], out: Path) -> None:
+    """Writes the model.safetensors `path` to `out`, which may be the same, with these timesteps of samplers among its settings.
+
+    Those that it holds of other samplers stay. RequestError if it carries no settings.
+    """
+    checkpoint = load_checkpoint(path)
+    block = checkpoint.settings.model_dump()
+    block["sample"]["tuned_times"] = checkpoint.settings.sample.tuned_times | times
+    try:
+        settings = Settings.model_validate(block)
+    except ValidationError as error:
+        raise RequestError(f"{path}: {explain(error, {}, str(path))}") from None
+    write_checkpoint(out, checkpoint.state_dict, settings.model_dump_json(), checkpoint.step, checkpoint.classes)

@@ -42,3 +42,6 @@ BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 PathText = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 ImageSize = Annotated[_size(1024), AfterValidator(_one_of_equal_sides)]
 Resize = _size(2048)
+
+# A sampler -> its timesteps.
+TunedTimes = Annotated[dict[str, Annotated[list[int], Field(min_length=1, max_length=1000)]], Field(max_length=1000)]

@@ -12,7 +12,8 @@ from pydantic import SerializerFunctionWrapHandler as Dump
 
 from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
-from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize
+from utils.setting_checks import check_given_betas, check_spreads, check_tuned_times
+from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
 from utils.shapes import check_resize, sides
 
 
@@ -99,23 +100,26 @@ class ModelSettings(Block):
 class DiffusionSettings(Block):
     """To `diffusion.build_diffusion`."""
 
-    rare: ClassVar[tuple[str, ...]] = ("betas",)
+    rare: ClassVar[tuple[str, ...]] = ("betas", "shift")
 
     timestep_num: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="T, the steps of noise in training."
     )
-    beta_schedule: Literal["linear", "cosine", "sigmoid", "given"] = Field("cosine", description="How the noise grows.")
+    beta_schedule: Literal["linear", "cosine", "sigmoid", "flow", "given"] = Field("cosine", description="How the noise grows.")
     betas: Annotated[list[Number], Field(max_length=100_000)] | None = Field(
         None, description="Of beta_schedule given: the variances of the steps, timestep_num of them."
+    )
+    shift: Annotated[Number, Field(ge=0.01, le=100)] = Field(
+        1.0, description="Multiplies sigma / signal at every t: above 1 for larger pictures (Esser et al. 2024)."
     )
     zero_terminal_snr: bool = Field(
         False, description="Leave nothing of the picture at the last step (Lin et al. 2023)."
     )
-    objective: Literal["pred_noise", "pred_x0", "pred_v", "pred_edm"] = Field(
+    objective: Literal["pred_noise", "pred_x0", "pred_v", "pred_flow", "pred_edm"] = Field(
         "pred_noise", description="What the network predicts."
     )
     sigma_data: Annotated[Number, Field(gt=0, le=10)] = Field(
-        0.5, description="Of objective pred_edm (Karras et al. 2022): the pixels' standard deviation, in [-1, 1]."
+        0.5, description="Of objective pred_edm and weighting edm (Karras et al. 2022): the pixels' standard deviation."
     )
     loss_type: Literal["l1", "l2", "huber"] = Field("l1", description="Distance between prediction and target.")
     loss_of_clipped: bool = Field(
@@ -125,7 +129,7 @@ class DiffusionSettings(Block):
     clipped_above: Annotated[Number, Field(gt=0, le=1)] = Field(
         1.0, description="Of loss_of_clipped: pixels from this value on, of -1 to 1, count as white."
     )
-    weighting: Literal["none", "p2", "min_snr"] = Field(
+    weighting: Literal["none", "p2", "min_snr", "edm"] = Field(
         "none", description="How much each timestep counts in the loss."
     )
     p2_k: Annotated[Number, Field(gt=0)] = Field(1.0, description="Of weighting p2 (Choi et al. 2022).")
@@ -169,8 +173,11 @@ class TrainSettings(Block):
     timestep_logit_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
         None, description="Draw t more often where learning pays: mean and standard deviation of logit(t / T); null: uniformly."
     )
+    timestep_log_normal: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="Instead, EDM's P_mean and P_std: mean and standard deviation of log(sigma / signal); null: not."
+    )
     timestep_uniform_share: Annotated[Number, Field(ge=0, le=1)] = Field(
-        0.0, description="Share of the pictures whose t is drawn uniformly, whatever timestep_logit_normal says."
+        0.0, description="Share of the pictures whose t is drawn uniformly, whatever the two above say."
     )
     grad_clip: Annotated[Number, Field(gt=0)] | None = Field(
         1.0, description="Largest norm of the gradient; null: no limit."
@@ -203,6 +210,11 @@ class SampleSettings(Block):
     sample_num: Annotated[int, Field(ge=1, le=1_000_000)] = Field(64, description="How many pictures.")
     sample_info: str = Field("DDIM_50_0p0", description="The sampler: METHOD_STEPS_ETA.")
     batch_size: BatchSize = Field(64, description="Pictures drawn at a time.")
+    tuned_times: TunedTimes = Field(
+        {}, description="By sampler, the timesteps of _tuned; written by python -m sampling.schedule."
+    )
+
+    rare: ClassVar[tuple[str, ...]] = ("tuned_times",)
 
 
 class RunSettings(Block):
@@ -264,16 +276,12 @@ class Settings(Blocks):
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:
             raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")
-        diffusion = self.diffusion
-        if (diffusion.beta_schedule == "given") != (diffusion.betas is not None):
-            raise ValueError("diffusion.betas belongs to diffusion.beta_schedule given, and that to it: set both or neither")
-        if diffusion.betas is not None and len(diffusion.betas) != diffusion.timestep_num:
-            raise ValueError(f"diffusion.betas has {len(diffusion.betas)} of the timestep_num {diffusion.timestep_num}")
-        build_diffusion(**diffusion.model_dump())
+        check_tuned_times(info, self.sample.tuned_times, self.diffusion.timestep_num)
+        check_given_betas(self.diffusion.beta_schedule, self.diffusion.betas, self.diffusion.timestep_num)
+        build_diffusion(**self.diffusion.model_dump())
         if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
-        if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
-            raise ValueError("train.timestep_logit_normal: the standard deviation, its second number, must be above 0")
+        check_spreads(self.train.model_dump(include={"timestep_logit_normal", "timestep_log_normal"}))
         if self.data.source == "folder" and self.data.data_path is None:
             raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
         return self

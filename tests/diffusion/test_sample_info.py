@@ -19,6 +19,7 @@ from sampling.network import sampling_network
         "DPMPP_20_0p0_logsnr",
         "UNIPC_10_0p0",
         "HEUN_18_0p0_quad",
+        "EDM_18_0p5_karras",
         "DDIM_50_1p0_cfg1p5",
         "DPMPP_20_0p0_logsnr_cfg0p0",
         "DDIM_50_0p0_cfg2p0t200t800",
@@ -47,6 +48,7 @@ def test_fields():
     [
         ("DDIM_4_0p0", 4, 4),
         ("HEUN_4_0p0", 7, 7),
+        ("EDM_4_0p0", 7, 7),
         ("DDIM_4_0p0_cfg1p5", 8, 8),
         ("HEUN_4_0p0_cfg1p5", 14, 14),
         ("DDIM_4_0p0_cfg1p5t40t80", 8, 6),  # of t = 99, 74, 49, 24 two lie within
@@ -75,6 +77,7 @@ def test_what_a_picture_costs(text, calls, exactly):
 def test_labels_for_people():
     assert SampleInfo.parse("DDIM_50_0p5_quad_cfg1p5t2t9").label == "DDIM eta 0.5 quad cfg 1.5 t 2-9"
     assert SampleInfo.parse("UNIPC_10_0p0").label == "UNIPC"
+    assert SampleInfo.parse("EDM_18_0p5_karras").label == "EDM eta 0.5 karras"
     assert SampleInfo.parse("DDIM_9_0p0_r3").label == "DDIM eta 0 each step 3 times"
 
 

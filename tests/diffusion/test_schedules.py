@@ -86,7 +86,7 @@ def test_too_many_or_no_steps_are_refused(S):
         timestep_pairs(1000, S)
 
 
-@pytest.mark.parametrize("spacing", ["quad", "logsnr"])
+@pytest.mark.parametrize("spacing", ["quad", "logsnr", "karras"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())

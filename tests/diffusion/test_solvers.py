@@ -38,7 +38,7 @@ def graded(h, lambdas, start, end, short_ends):
     return list(zip(times[:-1], times[1:]))
 
 
-@pytest.mark.parametrize("method, order", [("DDIM", 1), ("DPMPP", 2), ("HEUN", 2), ("UNIPC", UNIPC_ORDER + 1)])
+@pytest.mark.parametrize("method, order", [("DDIM", 1), ("DPMPP", 2), ("HEUN", 2), ("UNIPC", UNIPC_ORDER + 1), ("EDM", 2)])
 def test_the_error_falls_at_the_order_of_the_solver(method, order):
     """The slope of log error over log step, on a chain fine enough (T = 400,000) for any step, between t = 0.9 T and 0.1 T.
 
@@ -90,7 +90,7 @@ def test_the_sde_solver_gives_the_known_mean_and_spread(eta):
 
 
 @pytest.mark.parametrize(
-    "text", ["DPMPP_{}_0p0", "DPMPP_{}_1p0", "HEUN_{}_0p0", "UNIPC_{}_0p0", "DPMPP_{}_0p0_logsnr", "UNIPC_{}_0p0_quad"]
+    "text", ["DPMPP_{}_0p0", "DPMPP_{}_1p0", "HEUN_{}_0p0", "UNIPC_{}_0p0", "EDM_{}_0p0", "EDM_{}_1p0", "DPMPP_{}_0p0_logsnr", "UNIPC_{}_0p0_quad"]
 )
 @pytest.mark.parametrize(
     "schedule, S", [("cosine", 5), ("cosine", 50), ("linear", 20), ("linear", 50), ("sigmoid", 50)]
@@ -160,13 +160,13 @@ def test_heun_costs_two_calls_a_step_and_one_for_the_last():
         calls.append(int(t[0]))
         return wavy(x_t, t)
 
-    for method, expected in (("HEUN", 35), ("UNIPC", 18), ("DPMPP", 18), ("DDIM", 18)):
+    for method, expected in (("HEUN", 35), ("EDM", 35), ("UNIPC", 18), ("DPMPP", 18), ("DDIM", 18)):
         calls.clear()
         sample(counted, diffusion, normal(1, 1, 3, 3), SampleInfo(method, 18, 0.0))
         assert len(calls) == expected and min(calls) >= 0
 
 
-@pytest.mark.parametrize("text", ["DPMPP_7_0p0", "DPMPP_7_1p0", "HEUN_7_0p0", "UNIPC_7_0p0"])
+@pytest.mark.parametrize("text", ["DPMPP_7_0p0", "DPMPP_7_1p0", "HEUN_7_0p0", "UNIPC_7_0p0", "EDM_7_0p0"])
 @pytest.mark.parametrize("clip", [True, "dynamic"])
 def test_clipping_and_callbacks_are_the_same_in_all_of_them(text, clip):
     """Each prediction that is told of is clipped, and its noise leads from its x_0 to x_t; the last x_0 is the picture."""
@@ -182,9 +182,9 @@ def test_clipping_and_callbacks_are_the_same_in_all_of_them(text, clip):
             torch.testing.assert_close(diffusion.q_sample(prediction.x_0, t, prediction.noise), x_t, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", ["DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC"])
+@pytest.mark.parametrize("method", ["DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC", "EDM"])
 @pytest.mark.parametrize("S", [1, 2, 3, 10])
-@pytest.mark.parametrize("spacing", ["uniform", "quad", "logsnr"])
+@pytest.mark.parametrize("spacing", ["uniform", "quad", "logsnr", "karras"])
 def test_zero_terminal_snr_and_tiny_step_counts_give_numbers(method, S, spacing):
     from diffusion.schedules import zero_terminal_snr_betas
 

@@ -100,7 +100,7 @@ def test_a_forward_pass_of_training_casts_each_weight_once(strides):
     assert calls.counts["_to_copy"] - calls.weight_casts <= 10, calls.counts
 
 
-STOCHASTIC = {"DDPM": 0.0, "DDIM": 1.0, "DPMPP": 1.0, "HEUN": 0.0, "UNIPC": 0.0}
+STOCHASTIC = {"DDPM": 0.0, "DDIM": 1.0, "DPMPP": 1.0, "HEUN": 0.0, "UNIPC": 0.0, "EDM": 1.0}
 
 
 @pytest.mark.parametrize("method", STOCHASTIC)

@@ -13,10 +13,10 @@ from utils.config import load_settings
 from utils.errors import RequestError
 
 CHOICES = {
-    "objective": ["pred_noise", "pred_x0", "pred_v", "pred_edm"],
+    "objective": ["pred_noise", "pred_x0", "pred_v", "pred_flow", "pred_edm"],
     "loss_type": ["l1", "l2", "huber"],
-    "weighting": ["none", "p2", "min_snr"],
-    "beta_schedule": ["linear", "cosine", "sigmoid"],
+    "weighting": ["none", "p2", "min_snr", "edm"],
+    "beta_schedule": ["linear", "cosine", "sigmoid", "flow"],
     "zero_terminal_snr": [False, True],
     "self_condition": [False, True],
     "variance": ["fixed_small", "fixed_large", "learned"],
@@ -29,7 +29,7 @@ TINY = ["data.image_size=8", "model.base_channels=8", "model.norm_groups=4", "mo
 
 
 def makes_no_sense(choice):
-    return choice["zero_terminal_snr"] and (choice["objective"] == "pred_noise" or choice["weighting"] != "none")
+    return choice["zero_terminal_snr"] and (choice["objective"] == "pred_noise" or choice["weighting"] in ("p2", "min_snr"))
 
 
 def settings_of(choice):

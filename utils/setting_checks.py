@@ -1,0 +1,30 @@
+"""Settings that do not fit each other, told in one line before any picture is touched."""
+
+from collections.abc import Mapping, Sequence
+
+from diffusion import SampleInfo
+
+
+def check_given_betas(beta_schedule: str, betas: Sequence[float] | None, timestep_num: int) -> None:
+    """ValueError unless betas are given where they are asked for, as many as there are timesteps."""
+    if (beta_schedule == "given") != (betas is not None):
+        raise ValueError("diffusion.betas belongs to diffusion.beta_schedule given, and that to it: set both or neither")
+    if betas is not None and len(betas) != timestep_num:
+        raise ValueError(f"diffusion.betas has {len(betas)} of the timestep_num {timestep_num}")
+
+
+def check_spreads(spreads: Mapping[str, Sequence[float] | None]) -> None:
+    """ValueError for more than one distribution of the timesteps, or one that does not spread; by the names of their keys."""
+    given = [name for name, spread in spreads.items() if spread is not None]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(f'train.{name}' for name in given)} exclude each other: set one to null")
+    for name in given:
+        if spreads[name][1] <= 0:
+            raise ValueError(f"train.{name}: the standard deviation, its second number, must be above 0")
+
+
+def check_tuned_times(sampler: SampleInfo, tuned_times: Mapping[str, Sequence[int]], timestep_num: int) -> None:
+    """ValueError unless the sampler's timesteps are there, if it asks for tuned ones, and all of them can be taken."""
+    sampler.check_tuned(tuned_times)
+    for name, times in tuned_times.items():
+        SampleInfo.parse(name).check_times(times, timestep_num)
