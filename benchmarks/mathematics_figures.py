@@ -130,7 +130,7 @@ def schedules() -> plt.Figure:
         left.plot(range(1000), log_snr, label=name, color=f"C{index}", linewidth=1.5)
     ended = torch.cumprod(1 - zero_terminal_snr_betas(make_betas("linear", 1000)), dim=0)
     left.plot(range(999), 2 * half_log_snr(ended)[:-1], "--", label="linear, zero_terminal_snr", color="C0", linewidth=1)
-    left.set(xlabel="t", ylabel=r"log SNR $= 2\lambda_t$", title="How the schedules add noise, T = 1000", ylim=(-21, 12))
+    left.set(xlabel="t", ylabel=r"log SNR $= 2\lambda_t$", title="How the schedules add noise, T = 1000", ylim=(-21, 15))
     left.legend(frameon=False, fontsize=8, loc="lower left")
     diffusion = exact_diffusion()
     for row, spacing in enumerate(SPACINGS):
