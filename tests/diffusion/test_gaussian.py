@@ -198,7 +198,8 @@ def test_the_objectives_are_translations_of_each_other(objective, weighting, dra
     snr = ab / (1 - ab)
     weight = {"p2": 1 / (1 + snr), "min_snr": torch.minimum(snr, torch.tensor(5.0)) / snr}.get(weighting)
     if weighting == "none":  # each objective has its own error: Salimans and Ho 2022, Sec. 4
-        weight = {"pred_noise": snr / snr, "pred_v": 1 + 1 / snr}.get(objective, 1 / snr)
+        weights = {"pred_noise": snr / snr, "pred_v": 1 + 1 / snr, "pred_flow": (1 + snr.rsqrt()) ** 2}
+        weight = weights.get(objective, 1 / snr)
     found = diffusion.training_losses(network_of(diffusion), x_0, t, noise)
     torch.testing.assert_close(found, weight * of_noise, rtol=1e-7, atol=0)
 
@@ -206,7 +207,7 @@ def test_the_objectives_are_translations_of_each_other(objective, weighting, dra
 def test_weights_are_those_of_the_papers():
     """P2: Choi et al. 2022, Eq. 8, k = 1. Min-SNR: Hang et al. 2023, Sec. 3.4: min(SNR, 5) for x_0, over SNR for the noise, over SNR + 1 for v."""
     snr = torch.tensor([0.1, 1.0, 5.0, 50.0], dtype=torch.float64)
-    options = {"p2_k": 1.0, "p2_gamma": 0.5, "min_snr_gamma": 5.0}
+    options = {"p2_k": 1.0, "p2_gamma": 0.5, "min_snr_gamma": 5.0, "sigma_data": 0.5}
     for weighting, objective, expected in (
         ("p2", "pred_noise", [1 / math.sqrt(1.1), 1 / math.sqrt(2), 1 / math.sqrt(6), 1 / math.sqrt(51)]),
         ("min_snr", "pred_x0", [0.1, 1.0, 5.0, 5.0]),
