@@ -1,0 +1,92 @@
+"""The tabs put together into one page, and how it is served."""
+
+from pathlib import Path
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from page.controls import Page
+from page.draw import DrawTab
+from page.words import I18N, word
+from utils.errors import RequestError
+
+HERE = Path(__file__).parent
+TABS = {"draw": DrawTab}
+PORTS = range(7860, 7900)
+MOST_WAITING = 500  # events in the queue; more are refused
+MOST_VISITORS = 64  # whose pictures are kept at a time
+LARGEST_REQUEST = 2**20  # bytes
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
+# What gradio can serve beside the page, and this page has no use for: whatever reads or writes files, or fetches addresses.
+CLOSED = ("upload", "upload_progress", "file=", "file/", "proxy=", "stream", "component_server", "monitoring")
+
+
+def build(page: Page) -> gr.Blocks:
+    """The page, not yet served."""
+    with gr.Blocks(title="Diffusion models on small pictures", analytics_enabled=False) as root:
+        gr.Markdown(word("headline"), elem_id="headline")
+        with gr.Tabs():
+            for name, tab in TABS.items():
+                with gr.Tab(word(f"tab_{name}"), id=name, elem_id=f"tab_{name}"):
+                    tab(page, root)
+
+        def leave(request: gr.Request) -> None:
+            page.machine.stop_all(request.session_hash)
+
+        root.unload(leave)
+    return root.queue(max_size=MOST_WAITING)
+
+
+def serve(root: gr.Blocks, host: str, port: int | None, auth: tuple[str, str] | None) -> str:
+    """Begins to serve the page, in threads of its own; its address. RequestError where the port is taken."""
+    try:
+        _, address, _ = root.launch(
+            server_name=host,
+            server_port=port,
+            auth=auth,
+            prevent_thread_lock=True,
+            quiet=True,
+            footer_links=[],
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            run_history=False,
+            allowed_paths=[],
+            max_file_size=1,
+            state_session_capacity=MOST_VISITORS,
+            i18n=I18N,
+            theme=gr.themes.Soft(font=FONTS, font_mono=["ui-monospace", "monospace"], primary_hue="indigo", neutral_hue="slate"),
+            css=(HERE / "style.css").read_text(encoding="utf-8"),
+            app_kwargs={"middleware": [Middleware(OnlyWhatIsNeeded)]},
+        )
+    except OSError as error:
+        raise RequestError(f"the page cannot be served at {host}, port {port or 'any'}: {error}") from None
+    return address
+
+
+class OnlyWhatIsNeeded:
+    """Refuses, before gradio sees them, requests for what the page has no use for, and those that are too large."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix("/gradio_api").lstrip("/")
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if path.startswith(CLOSED):
+            await _refuse(send, 404)
+        elif not length.isdigit() or int(length) > LARGEST_REQUEST:
+            await _refuse(send, 413)
+        else:
+            await self.app(scope, receive, send)
+
+
+async def _refuse(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
