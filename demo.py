@@ -1,10 +1,12 @@
-"""Opens a page to play with trained models: draw, compare, go between pictures, repair them, see how it works, watch a training.
+"""Opens a page to play with trained models: drawing, comparing, interpolating, repairing, understanding, watching a training.
 
 Without --model_path it offers every checkpoint in checkpoints/ and train_results/.
 """
 
 import argparse
+import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 from utils.errors import RequestError
@@ -16,7 +18,9 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = Arguments(__doc__)
     parser.add_argument("--model_path", nargs="+", default=[], metavar="FILE", help="offer these checkpoints alone")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: for every machine that reaches this one (127.0.0.1)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0: for every machine that reaches this one (127.0.0.1)"
+    )
     parser.add_argument("--port", type=int, metavar="N", help="(the first free one from 7860 on)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for these")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(auto)")
@@ -27,10 +31,8 @@ if __name__ == "__main__":
     wait_passively()
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
-try:
-    import gradio  # noqa: F401
-except ImportError:
-    raise SystemExit("error: the page needs gradio: python -m pip install -r requirements-demo.txt") from None
+    if find_spec("gradio") is None:
+        sys.exit("error: the page needs gradio: python -m pip install -r requirements-demo.txt")
 
 from page.app import build, serve
 from page.controls import Page

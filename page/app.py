@@ -6,13 +6,25 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from page.between import BetweenTab
+from page.compare import CompareTab
 from page.controls import Page
 from page.draw import DrawTab
+from page.repair import RepairTab
+from page.training import TrainingTab
+from page.understand import UnderstandTab
 from page.words import I18N, word
 from utils.errors import RequestError
 
 HERE = Path(__file__).parent
-TABS = {"draw": DrawTab}
+TABS = {
+    "draw": DrawTab,
+    "compare": CompareTab,
+    "between": BetweenTab,
+    "repair": RepairTab,
+    "understand": UnderstandTab,
+    "training": TrainingTab,
+}
 PORTS = range(7860, 7900)
 MOST_WAITING = 500  # events in the queue; more are refused
 MOST_VISITORS = 64  # whose pictures are kept at a time
@@ -34,6 +46,7 @@ def build(page: Page) -> gr.Blocks:
         def leave(request: gr.Request) -> None:
             page.machine.stop_all(request.session_hash)
 
+        gr.Markdown(word("limits"), elem_id="limits")
         root.unload(leave)
     return root.queue(max_size=MOST_WAITING)
 
@@ -58,7 +71,9 @@ def serve(root: gr.Blocks, host: str, port: int | None, auth: tuple[str, str] | 
             max_file_size=1,
             state_session_capacity=MOST_VISITORS,
             i18n=I18N,
-            theme=gr.themes.Soft(font=FONTS, font_mono=["ui-monospace", "monospace"], primary_hue="indigo", neutral_hue="slate"),
+            theme=gr.themes.Soft(
+                font=FONTS, font_mono=["ui-monospace", "monospace"], primary_hue="indigo", neutral_hue="slate"
+            ),
             css=(HERE / "style.css").read_text(encoding="utf-8"),
             app_kwargs={"middleware": [Middleware(OnlyWhatIsNeeded)]},
         )

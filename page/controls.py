@@ -1,5 +1,6 @@
 """The checkpoint, its sampler as controls and as a string, each of which follows the other; and what an event needs."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -66,8 +67,12 @@ def model_dropdown(page: Page, tab: str) -> gr.Dropdown:
     return gr.Dropdown(names, value=names[0], label=word("model"), elem_id=f"{tab}_model", allow_custom_value=True)
 
 
-def sampler_controls(page: Page, tab: str, *, resamples: bool = False) -> SamplerControls:
-    """The controls of a `tab`, at what its first checkpoint asks for, and their events."""
+def sampler_controls(
+    page: Page, tab: str, *, resamples: bool = False, own: Callable[[object], str] | None = None
+) -> SamplerControls:
+    """The controls of a `tab`, at what its first checkpoint asks for, and their events.
+
+    `own`: a checkpoint's name -> the sampler that the tab begins with, unless it is the checkpoint's default."""
     with gr.Row():
         model = model_dropdown(page, tab)
         precision = gr.Dropdown(list(PRECISIONS), value="auto", label=word("precision"), elem_id=f"{tab}_precision")
@@ -84,7 +89,7 @@ def sampler_controls(page: Page, tab: str, *, resamples: bool = False) -> Sample
             first = gr.Number(None, label=word("guide_first"), precision=0, minimum=0, elem_id=f"{tab}_first")
             last = gr.Number(None, label=word("guide_last"), precision=0, minimum=0, elem_id=f"{tab}_last")
     controls = SamplerControls(model, precision, text, method, steps, eta, spacing, scale, first, last, complaint)
-    own = partial(default_text, page)
+    own = own or partial(default_text, page)
     text.value = own(model.value)
     for part, value in zip(controls.parts, parts_of(page, model.value, text.value)):
         for name, setting in value.items():
@@ -163,9 +168,9 @@ def _resamplings(text: object) -> int:
         return 1
 
 
-def seed_number(tab: str, number: int = 0) -> gr.Number:
+def seed_number(tab: str, number: int = 0, label: str = "seed") -> gr.Number:
     """Which picture is drawn."""
-    return gr.Number(number, label=word("seed"), precision=0, minimum=0, maximum=LARGEST_SEED, elem_id=f"{tab}_seed")
+    return gr.Number(number, label=word(label), precision=0, minimum=0, maximum=LARGEST_SEED, elem_id=f"{tab}_seed")
 
 
 def class_dropdown(tab: str) -> gr.Dropdown:
@@ -173,8 +178,11 @@ def class_dropdown(tab: str) -> gr.Dropdown:
     return gr.Dropdown([("-", "")], value="", label=word("class"), elem_id=f"{tab}_class", allow_custom_value=True)
 
 
-def follow_classes(page: Page, root: gr.Blocks, model: gr.Dropdown, label: gr.Dropdown) -> None:
-    """Has the classes to choose from be those of the checkpoint; hidden where it knows none."""
+def follow_classes(
+    page: Page, root: gr.Blocks, model: gr.Dropdown, label: gr.Dropdown, *, of_picture: bool = False
+) -> None:
+    """Has the classes to choose from be those of the checkpoint; hidden where it knows none. `of_picture`: where none is
+    chosen, it is the picture's own, not the seed's."""
 
     def choices(name: str, request: gr.Request) -> dict:
         try:
@@ -185,6 +193,8 @@ def follow_classes(page: Page, root: gr.Blocks, model: gr.Dropdown, label: gr.Dr
         names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
         known = [(text if text == str(label) else f"{label}: {text}", str(label)) for label, text in enumerate(names)]
         given = [(say("class_by_seed", language), ""), (say("class_all", language), ALL)]
+        if of_picture:
+            given = [(say("class_of_picture", language), "")]
         return gr.update(choices=[*given, *known], value="", visible=trained.num_classes > 0)
 
     gr.on([model.change, root.load], choices, model, label, **AT_ONCE)

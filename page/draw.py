@@ -27,7 +27,11 @@ from page.words import language_of, say, word
 from utils.errors import RequestError
 from utils.pictures import near_square
 
-DOWNLOADS = {"png": ("image/png", "_final.png"), "gif": ("image/gif", "_progress.gif"), "zip": ("application/zip", ".zip")}
+DOWNLOADS = {
+    "png": ("image/png", "_final.png"),
+    "gif": ("image/gif", "_progress.gif"),
+    "zip": ("application/zip", ".zip"),
+}
 SAVE = """(named) => { if (named) { const link = document.createElement('a'); [link.download, link.href] = named.split('|');
   document.body.append(link); link.click(); link.remove(); } return ''; }"""
 
@@ -43,7 +47,12 @@ class DrawTab:
                 with gr.Row():
                     seed = seed_number("draw")
                     count = gr.Number(
-                        16, label=word("count"), precision=0, minimum=1, maximum=page.limits.pictures, elem_id="draw_count"
+                        16,
+                        label=word("count"),
+                        precision=0,
+                        minimum=1,
+                        maximum=page.limits.pictures,
+                        elem_id="draw_count",
                     )
                 label = class_dropdown("draw")
                 with gr.Row():
@@ -81,7 +90,10 @@ class DrawTab:
             yield {self.said: status(say("waiting", language)), self.drawing: drawing, **hidden}
             for taken in self.page.machine.watch(visitor(request, "draw"), drawing.run):
                 at = {"taken": taken + 1, "steps": drawing.info.steps, "t": drawing.pairs[taken][0]}
-                yield {self.said: status(say("step_of", language, **at)), self.view: shown(drawing, drawing.now, language)}
+                yield {
+                    self.said: status(say("step_of", language, **at)),
+                    self.view: shown(drawing, drawing.now, language),
+                }
             yield self.after(drawing, language)
         except Stopped:
             yield self.after(drawing, language)
@@ -92,7 +104,11 @@ class DrawTab:
         """Has the machine end at the next step, and keeps what was seen until then."""
         self.page.machine.stop(visitor(request, "draw"))
         if drawing is None or drawing.finished:
-            return {self.said: status(say("stopped_early", language_of(request)))} if drawing is None else {self.said: gr.skip()}
+            return (
+                {self.said: status(say("stopped_early", language_of(request)))}
+                if drawing is None
+                else {self.said: gr.skip()}
+            )
         return self.after(drawing, language_of(request))
 
     def after(self, drawing: Drawing, language: str) -> dict:
@@ -134,9 +150,7 @@ class DrawTab:
         return {self.said: status(said), self.view: shown(drawing, drawing.frames[place], language)}
 
 
-def plan(
-    page: Page, name: str, precision: str, text: str, seed: object, count: object, label: object
-) -> Drawing:
+def plan(page: Page, name: str, precision: str, text: str, seed: object, count: object, label: object) -> Drawing:
     """The drawing that is asked for. RequestError where it is beyond the limits, or there is no such thing."""
     model = page.offered.load(name, class_asked_for(label), precision)
     info = sampler_within(page.limits, text, model.trained)

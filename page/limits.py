@@ -29,13 +29,6 @@ def whole(value: object, least: int, most: int, name: str) -> int:
     return int(value)
 
 
-def share(value: object, name: str) -> float:
-    """`value` as a number from 0 to 1. RequestError unless it is one."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise RequestError(f"{name}: a number from 0 to 1, please")
-    return float(value)
-
-
 def sampler_within(limits: Limits, text: object, trained: Trained, *, resamples: bool = False) -> SampleInfo:
     """The sampler that `text` names, if so many steps are allowed. RequestError if not, or where it does not fit."""
     if not isinstance(text, str):

@@ -31,7 +31,7 @@ def figure(picture: Tensor, alt: str, caption: str = "", *, columns: int = 1, wi
 
 def side_by_side(*figures: str) -> str:
     """Figures in a row, or beneath each other where there is no room."""
-    return f'<div class="row">{"".join(figures)}</div>'
+    return f'<div class="row{" two" if len(figures) == 2 else ""}">{"".join(figures)}</div>'
 
 
 def status(text: str) -> str:

@@ -47,10 +47,10 @@ class Offered:
             )
 
     def models(self) -> dict[str, Path]:
-        """The checkpoints, by their names."""
+        """The checkpoints, by their names; of those that ship the smallest, which is the quickest, first."""
         found = self.paths or [
             path
-            for path in [*sorted(self.shipped.glob("*.safetensors")), *sorted(self.trained.glob(f"*/{WEIGHTS_FILE}"))]
+            for path in [*sorted(self.shipped.glob("*.safetensors"), key=lambda path: path.stat().st_size), *sorted(self.trained.glob(f"*/{WEIGHTS_FILE}"))]
             if _carries_settings(path)
         ]
         return _by_name(found)
@@ -73,7 +73,9 @@ class Offered:
             if key not in self._kept:
                 model = load_model(path, device=self.device, class_label=class_label, precision=precision)
                 if model.trained.shape[1] > self.limits.side:
-                    raise RequestError(f"{name} draws {model.trained.shape[1]} pixels a side; this page allows {self.limits.side}")
+                    raise RequestError(
+                        f"{name} draws {model.trained.shape[1]} pixels a side; this page allows {self.limits.side}"
+                    )
                 self._kept[key] = model
                 while len(self._kept) > MODELS_KEPT:
                     self._kept.popitem(last=False)
