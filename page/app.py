@@ -71,15 +71,37 @@ def serve(root: gr.Blocks, host: str, port: int | None, auth: tuple[str, str] | 
             max_file_size=1,
             state_session_capacity=MOST_VISITORS,
             i18n=I18N,
-            theme=gr.themes.Soft(
-                font=FONTS, font_mono=["ui-monospace", "monospace"], primary_hue="indigo", neutral_hue="slate"
-            ),
+            theme=theme(),
             css=(HERE / "style.css").read_text(encoding="utf-8"),
             app_kwargs={"middleware": [Middleware(OnlyWhatIsNeeded)]},
         )
     except OSError as error:
         raise RequestError(f"the page cannot be served at {host}, port {port or 'any'}: {error}") from None
     return address
+
+
+def theme() -> gr.themes.Base:
+    """The system's fonts, none of which is fetched; colours that differ enough from their ground."""
+    look = gr.themes.Default(
+        font=FONTS,
+        font_mono=["ui-monospace", "monospace"],
+        primary_hue="indigo",
+        secondary_hue="indigo",
+        neutral_hue="slate",
+    )
+    return look.set(
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_text_color="white",
+        block_label_text_color="*neutral_700",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+    )
 
 
 class OnlyWhatIsNeeded:

@@ -17,7 +17,6 @@ from page.controls import (
     STATE_SECONDS,
     Page,
     SamplerControls,
-    default_text,
     sampler_controls,
     visitor,
 )
@@ -33,6 +32,7 @@ from utils.errors import RequestError
 from utils.pictures import grid
 
 COEFFICIENTS = 11
+STEPS = 50  # of the sampler that the tab begins with
 
 
 class Between(NamedTuple):
@@ -50,12 +50,12 @@ class BetweenTab:
         gr.Markdown(word("between_intro"))
         with gr.Row():
             with gr.Column(min_width=300):
-                controls = sampler_controls(page, "between", own=partial(deterministic_text, page))
+                controls = sampler_controls(page, "between", own=partial(begins_with, page))
             with gr.Column(min_width=300):
                 modes = gr.CheckboxGroup(list(MODES), value=list(MODES), label=word("modes"), elem_id="between_modes")
                 noise = gr.Slider(0.1, 1, 0.5, step=0.05, label=word("noise_share"), elem_id="between_noise")
         with gr.Row():
-            ends = [self.end(page, root, side, controls, number) for side, number in (("first", 0), ("second", 1))]
+            ends = [self.end(page, root, side, controls, number) for side, number in (("first", 14), ("second", 3))]
         with gr.Row():
             go = gr.Button(word("go_between"), variant="primary", elem_id="between_go")
             stop = gr.Button(word("stop"), elem_id="between_stop")
@@ -138,11 +138,9 @@ class BetweenTab:
         return side_by_side(*(figure(each, text, text, widest=180) for each, text in zip(pictures, captions)))
 
 
-def deterministic_text(page: Page, name: object) -> str:
-    """The checkpoint's own sampler if it adds no noise, which ddim needs; else DDIM with as many steps."""
-    text = default_text(page, name)
-    info = SampleInfo.parse(text)
-    return f"DDIM_{info.steps}_0p0" if info.adds_noise else text
+def begins_with(page: Page, name: object) -> str:
+    """A sampler that adds no noise and does not guide, so that a latent leads back to its picture, as ddim needs it."""
+    return f"DDIM_{min(STEPS, page.offered.load(name).trained.diffusion.timestep_num)}_0p0"
 
 
 def checked_modes(modes: object, info: SampleInfo) -> list[str]:

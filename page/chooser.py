@@ -23,7 +23,7 @@ class Chooser:
     def __init__(self, page: Page, root: gr.Blocks, tab: str, controls: SamplerControls, *, number: int, masks: bool):
         self.page, self.tab = page, tab
         self.canvas = canvas(f"{tab}_canvas", masks=masks)
-        with gr.Row():
+        with gr.Row(elem_classes="sources"):
             self.number = seed_number(tab, number, "number_or_seed")
             from_data = gr.Button(word("from_data"), size="sm", elem_id=f"{tab}_from_data")
             by_seed = gr.Button(word("by_seed"), size="sm", elem_id=f"{tab}_by_seed")

@@ -63,7 +63,7 @@ class CompareTab:
             stop = gr.Button(word("stop"), elem_id="compare_stop")
             more = gr.Button(word("more_rows"), elem_id="compare_more")
         self.said = gr.HTML(elem_id="compare_status", min_height=40)
-        self.table = gr.HTML(elem_id="compare_table")
+        self.table = gr.HTML(elem_id="compare_table", apply_default_css=False)
         self.drawings = gr.State(None, time_to_live=STATE_SECONDS)
         follow_classes(page, root, rows[0][1], label)
         outputs = [self.said, self.table, self.drawings]

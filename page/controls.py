@@ -77,7 +77,7 @@ def sampler_controls(
         model = model_dropdown(page, tab)
         precision = gr.Dropdown(list(PRECISIONS), value="auto", label=word("precision"), elem_id=f"{tab}_precision")
     text = gr.Textbox(label=word("sampler"), info=word("sampler_info"), max_lines=1, elem_id=f"{tab}_sampler")
-    complaint = gr.HTML(elem_id=f"{tab}_complaint")
+    complaint = gr.HTML(elem_id=f"{tab}_complaint", elem_classes="complaint")
     with gr.Accordion(word("sampler_parts"), open=False, elem_id=f"{tab}_parts"):
         with gr.Row():
             method = gr.Dropdown(list(METHODS), value="DDIM", label=word("method"), elem_id=f"{tab}_method")

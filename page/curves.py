@@ -54,9 +54,13 @@ def chart(lines: Sequence[Line], title: str, x_label: str) -> str:
             parts.append('<circle class="mark curve{}" cx="{}" cy="{}" r="3"/>'.format(number % COLOURS, *place(mark)))
         if line.peak is not None:
             parts.append('<circle class="peak" cx="{}" cy="{}" r="7"/>'.format(*place(line.peak)))
-    names = "".join(
-        f'<li class="curve{number % COLOURS}{" dashed" if line.dashed else ""}">{escape(line.name)}</li>'
-        for number, line in enumerate(lines)
+    names = (
+        ""
+        if len(lines) == 1
+        else "".join(
+            f'<li class="curve{number % COLOURS}{" dashed" if line.dashed else ""}">{escape(line.name)}</li>'
+            for number, line in enumerate(lines)
+        )
     )
     spoken = escape(f"{title}: {', '.join(_in_words(line) for line in lines if line.points)}")
     return (
@@ -64,6 +68,11 @@ def chart(lines: Sequence[Line], title: str, x_label: str) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">{"".join(parts)}</svg>'
         f'<ul class="legend">{names}</ul></figure>'
     )
+
+
+def charts(*drawn: str) -> str:
+    """Several beside each other, or beneath each other where there is no room."""
+    return f'<div class="row charts">{"".join(drawn)}</div>'
 
 
 def _in_words(line: Line) -> str:

@@ -59,7 +59,7 @@ class DrawTab:
                     draw = gr.Button(word("draw"), variant="primary", elem_id="draw_go")
                     stop = gr.Button(word("stop"), elem_id="draw_stop")
             with gr.Column(scale=3, min_width=300):
-                self.said = gr.HTML(elem_id="draw_status", min_height=40)
+                self.said = gr.HTML(word("hint"), elem_id="draw_status", min_height=40)
                 self.view = gr.HTML(elem_id="draw_view")
                 self.scrub = gr.Slider(0, 1, 0, step=1, label=word("scrub"), visible=False, elem_id="draw_scrub")
                 self.about = gr.HTML(elem_id="draw_about")
@@ -70,9 +70,9 @@ class DrawTab:
 
         follow_classes(page, root, controls.model, label)
         outputs = [self.said, self.view, self.scrub, self.about, self.downloads, self.drawing]
-        event = draw.click(
-            self.run, [*controls.chosen, seed, count, label], outputs, show_progress_on=self.said, **IN_TURN
-        )
+        asked = [*controls.chosen, seed, count, label]
+        go = [draw.click, controls.text.submit, seed.submit, count.submit]
+        event = gr.on(go, self.run, asked, outputs, show_progress_on=self.said, **IN_TURN)
         stop.click(self.stop, self.drawing, outputs, cancels=event, **AT_ONCE)
         self.scrub.input(self.moment, [self.drawing, self.scrub], [self.said, self.view], **AT_ONCE)
         for kind, button in buttons.items():

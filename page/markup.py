@@ -5,7 +5,7 @@ from html import escape
 
 from torch import Tensor
 
-from utils.pictures import GAP, READABLE, write_png
+from utils.pictures import READABLE, write_png
 from utils.plots import data_uri
 
 WIDEST = 560  # pixels that a sheet of pictures takes on a screen that has them
@@ -19,9 +19,13 @@ def picture_uri(picture: Tensor) -> str:
 
 
 def figure(picture: Tensor, alt: str, caption: str = "", *, columns: int = 1, widest: int = WIDEST) -> str:
-    """A picture, enlarged by the browser without smoothing: by a whole factor, so that each of its `columns` can be seen."""
+    """A picture, enlarged by the browser without smoothing: by a whole factor, to `widest` pixels at the most.
+
+    `columns`: of how many it consists; of several, each becomes about twice as wide as it has to be to be seen.
+    """
     width = picture.shape[-1]
-    scale = max(1, min(widest // width, round(2 * READABLE * columns / max(1, width - GAP * columns))))
+    wanted = widest if columns == 1 else min(widest, 2 * READABLE * columns)
+    scale = max(1, round(wanted / width))
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
         f'<figure class="pixels" style="--width:{width * scale}px"><img src="{picture_uri(picture)}" alt="{escape(alt)}" '

@@ -50,7 +50,10 @@ class Offered:
         """The checkpoints, by their names; of those that ship the smallest, which is the quickest, first."""
         found = self.paths or [
             path
-            for path in [*sorted(self.shipped.glob("*.safetensors"), key=lambda path: path.stat().st_size), *sorted(self.trained.glob(f"*/{WEIGHTS_FILE}"))]
+            for path in [
+                *sorted(self.shipped.glob("*.safetensors"), key=lambda path: path.stat().st_size),
+                *sorted(self.trained.glob(f"*/{WEIGHTS_FILE}")),
+            ]
             if _carries_settings(path)
         ]
         return _by_name(found)

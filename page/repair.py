@@ -49,7 +49,7 @@ class RepairTab:
                     seed = gr.Number(0, label=word("seed_of_results"), precision=0, minimum=0, elem_id="repair_seed")
                 strength = gr.Slider(0.05, 1, 0.6, step=0.05, label=word("strength"), elem_id="repair_strength")
             with gr.Column(min_width=300):
-                chooser = Chooser(page, root, "repair_picture", controls, number=7, masks=True)
+                chooser = Chooser(page, root, "repair_picture", controls, number=9, masks=True)
         with gr.Row():
             fill = gr.Button(word("inpaint"), variant="primary", elem_id="repair_inpaint")
             change = gr.Button(word("edit"), variant="primary", elem_id="repair_edit")

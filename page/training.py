@@ -7,7 +7,7 @@ import gradio as gr
 
 from modes.report import LOG_FILE, evenly, grouped_curves, read_log, words_of
 from page.controls import AT_ONCE, Page
-from page.curves import Line, chart
+from page.curves import Line, chart, charts
 from page.markup import facts, problem, status
 from page.words import language_of, say, word
 from utils.errors import RequestError
@@ -98,11 +98,11 @@ def grids(folder: Path, language: str) -> str:
 
 def curves(lines: list[dict], language: str) -> str:
     """A plot for each kind of figure in the log."""
-    charts = []
+    drawn_charts = []
     for title, group in grouped_curves(lines).items():
         drawn = []
         for curve in group:
             points = evenly(list(zip(curve.x, curve.y)), POINTS_MAX)
             drawn.append(Line(curve.label, points, dashed=curve.dashed))
-        charts.append(chart(drawn, title, say("training_step", language)))
-    return f'<h3>{say("curves", language)}</h3><div class="row charts">{"".join(charts)}</div>'
+        drawn_charts.append(chart(drawn, title, say("training_step", language)))
+    return f"<h3>{say('curves', language)}</h3>{charts(*drawn_charts)}"

@@ -9,7 +9,7 @@ import torch
 from datasets import to_float, to_uint8
 from diffusion.schedules import half_log_snr
 from page.controls import AT_ONCE, IN_TURN, STATE_SECONDS, Page, sampler_controls, seed_number, visitor
-from page.curves import Line, chart
+from page.curves import Line, chart, charts
 from page.drawing import Drawing
 from page.limits import LARGEST_SEED, check_work, sampler_within, whole
 from page.machine import Stopped
@@ -32,8 +32,8 @@ class UnderstandTab:
         with gr.Row():
             with gr.Column(min_width=300):
                 gr.Markdown(word("from_noise"))
+                seed = seed_number("understand", label="one_seed")
                 with gr.Row():
-                    seed = seed_number("understand")
                     go = gr.Button(word("follow"), variant="primary", elem_id="understand_go")
                     stop = gr.Button(word("stop"), elem_id="understand_stop")
                 self.said = gr.HTML(elem_id="understand_status", min_height=40)
@@ -168,7 +168,7 @@ def schedule_curves(trained: Trained, steps: list[int], language: str, now: int 
     def log_snr(t: int) -> float:
         return 2 * float(half_log_snr(torch.tensor([diffusion.alpha_bar(t)], dtype=torch.float64))[0])
 
-    return side_by_side(
+    return charts(
         chart([line("alpha_bar", diffusion.alpha_bar)], say("curve_alpha_bar", language, steps=len(steps)), "t"),
         chart([line("log SNR", log_snr)], say("curve_log_snr", language), "t"),
     )

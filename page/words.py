@@ -33,13 +33,15 @@ WORDS = {
     "guide_first": ("Guide from timestep", "引导起始时间步"),
     "guide_last": ("Guide to timestep", "引导结束时间步"),
     "precision": ("Precision", "精度"),
-    "seed": ("Seed of the first picture", "第一张图的种子"),
+    "seed": ("First seed", "起始种子"),
     "count": ("Pictures", "张数"),
     "class": ("Class", "类别"),
     "class_by_seed": ("by the seed", "由种子决定"),
     "class_all": ("all in turn", "依次全部"),
     # doing
     "draw": ("Draw", "作画"),
+    "hint": ("Press Draw, and watch noise become pictures.", "点击“作画”，看噪声变成图像。"),
+    "one_seed": ("Seed", "种子"),
     "stop": ("Stop", "停止"),
     "scrub": ("Denoising, moment by moment", "逐步查看去噪过程"),
     "waiting": ("Waiting for the machine ...", "等待计算机……"),
@@ -72,9 +74,9 @@ WORDS = {
     ),
     "more_rows": ("More rows", "更多行"),
     # pictures to begin with
-    "number_or_seed": ("Number in the data set, or seed", "数据集中的编号，或种子"),
-    "from_data": ("Take it from the data", "取自数据集"),
-    "by_seed": ("Draw it by its seed", "按种子作画"),
+    "number_or_seed": ("Number or seed", "编号或种子"),
+    "from_data": ("From the data", "取自数据集"),
+    "by_seed": ("Drawn by seed", "按种子作画"),
     "canvas_label": (
         "The picture. Draw with the mouse, or with the arrow keys and space.",
         "图像。可用鼠标，或方向键加空格键绘制。",
@@ -167,11 +169,13 @@ WORDS = {
 }
 
 LANGUAGES = ("en", "zh")
+PREFIX = "page_"  # gradio has words of its own
 
 
 def _translations(number: int) -> dict[str, str]:
     limits = WORDS["limits"][number].format(**Limits()._asdict())
-    return {key: texts[number] for key, texts in WORDS.items()} | {"limits": limits}
+    texts = {key: texts[number] for key, texts in WORDS.items()} | {"limits": limits}
+    return {PREFIX + key: text for key, text in texts.items()}
 
 
 I18N = gr.I18n(en=_translations(0), zh=_translations(1), **{"zh-CN": _translations(1), "zh-TW": _translations(1)})
@@ -180,7 +184,7 @@ I18N = gr.I18n(en=_translations(0), zh=_translations(1), **{"zh-CN": _translatio
 def word(key: str):
     """The text of that key, which the browser puts into its language. For texts that nothing is filled into."""
     assert key in WORDS, key
-    return I18N(key)
+    return I18N(PREFIX + key)
 
 
 def language_of(request: gr.Request | None) -> str:
