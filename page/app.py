@@ -30,8 +30,22 @@ MOST_WAITING = 500  # events in the queue; more are refused
 MOST_VISITORS = 64  # whose pictures are kept at a time
 LARGEST_REQUEST = 2**20  # bytes
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
-# What gradio can serve beside the page, and this page has no use for: whatever reads or writes files, or fetches addresses.
-CLOSED = ("upload", "upload_progress", "file=", "file/", "proxy=", "stream", "component_server", "monitoring")
+# What of gradio's server the page needs; all else is refused: uploads, files, addresses to be fetched, links that are saved.
+OPEN = (
+    "",
+    "config",
+    "theme.css",
+    "login",
+    "login_check",
+    "logout",
+    "favicon.ico",
+    "manifest.json",
+    "robots.txt",
+    "user",
+    "token",
+)
+OPEN_API = ("startup-events", "cancel", "reset", "info", "app_id")
+OPEN_BELOW = ("assets/", "static/", "svelte/", "gradio_api/queue/", "gradio_api/run/", "gradio_api/heartbeat/")
 
 
 def build(page: Page) -> gr.Blocks:
@@ -114,9 +128,12 @@ class OnlyWhatIsNeeded:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix("/gradio_api").lstrip("/")
+        path = scope["path"].strip("/")
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if path.startswith(CLOSED):
+        is_open = (
+            path in OPEN or path in [f"gradio_api/{name}" for name in OPEN_API] or f"{path}/".startswith(OPEN_BELOW)
+        )
+        if not is_open:
             await _refuse(send, 404)
         elif not length.isdigit() or int(length) > LARGEST_REQUEST:
             await _refuse(send, 413)

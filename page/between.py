@@ -186,7 +186,7 @@ def strips(found: Between, language: str) -> str:
         figure(grid(way, len(way)), f"{mode}: 0 ... 1", mode, columns=len(way), widest=1100)
         for mode, way in found.ways.items()
     ]
-    return "".join(rows) + chart(
+    return "".join(f'<div class="strip">{row}</div>' for row in rows) + chart(
         [change_line(mode, way) for mode, way in found.ways.items()],
         say("between_changes", language), say("between_axis", language),
     )  # fmt: skip

@@ -28,7 +28,7 @@ def chart(lines: Sequence[Line], title: str, x_label: str) -> str:
     if not points:
         return ""
     x_low, x_high = _bounds([x for x, _ in points])
-    y_low, y_high = _bounds([y for _, y in points])
+    y_low, y_high = _rounded(*_bounds([y for _, y in points]))
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         x = LEFT + (point[0] - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -88,10 +88,21 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """A few round numbers within the bounds."""
+def _rounded(low: float, high: float) -> tuple[float, float]:
+    """The bounds, widened to where a tick is."""
+    step = _step(low, high)
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+def _step(low: float, high: float) -> float:
+    """From one tick to the next: a round number."""
     raw = (high - low) / TICKS
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
-    first = math.ceil(low / step - 1e-9)
-    return [step * number for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """The round numbers within the bounds."""
+    step = _step(low, high)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [step * number for number in range(first, last + 1)]
