@@ -3,33 +3,32 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
 
-T = TypeVar("T")
 Tell = Callable[[object], None]  # what a job calls at each step, with what is to be seen of it
+Job = Callable[[Tell], object]
 
 
 class Stopped(Exception):
     """Raised within a job whose visitor does not want it any more, or is gone."""
 
 
-class _Watched(Generic[T]):
+class _Watched:
     """What a job told last, for the one who watches it."""
 
-    def __init__(self, job: Callable[[Tell], T]):
+    def __init__(self, job: Job):
         self._job = job
         self._changed = threading.Condition()
         self._told: object | None = None
         self._stop = False
         self._done = False
-        self._result: T | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
         """The job, in the machine's thread."""
         try:
-            if not self._stop:
-                self._result = self._job(self._tell)
+            if self._stop:
+                raise Stopped
+            self._job(self._tell)
         except BaseException as error:  # raised again where it is watched
             self._error = error
         with self._changed:
@@ -58,9 +57,6 @@ class _Watched(Generic[T]):
         if self._error is not None:
             raise self._error
 
-    def result(self) -> T | None:
-        return self._result
-
 
 class Machine:
     """Runs jobs one after the other in one thread, so that neither the device nor its memory is shared.
@@ -73,8 +69,8 @@ class Machine:
         self._jobs: dict[str, _Watched] = {}
         self._lock = threading.Lock()
 
-    def watch(self, visitor: str, job: Callable[[Tell], T]) -> Iterator[object]:
-        """Runs `job(tell)` and yields what it tells, the newest each time; its result is the generator's.
+    def watch(self, visitor: str, job: Job) -> Iterator[object]:
+        """Runs `job(tell)` and yields what it tells, the newest each time.
 
         The job's exceptions are raised here. When this generator is closed, or `stop` is called, `tell` raises Stopped.
         """
@@ -91,7 +87,6 @@ class Machine:
             with self._lock:
                 if self._jobs.get(visitor) is watched:
                     del self._jobs[visitor]
-        return watched.result()
 
     def stop(self, visitor: str) -> None:
         """Has the visitor's job, if there is one, end at its next step."""
