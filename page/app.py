@@ -1,5 +1,6 @@
 """The tabs put together into one page, and how it is served."""
 
+import os
 from pathlib import Path
 
 import gradio as gr
@@ -25,9 +26,10 @@ TABS = {
     "understand": UnderstandTab,
     "training": TrainingTab,
 }
-PORTS = range(7860, 7900)
 MOST_WAITING = 500  # events in the queue; more are refused
 MOST_VISITORS = 64  # whose pictures are kept at a time
+# Else gradio keeps figures of the last 10,000 events, and sums them up anew at each event.
+QUIET = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 LARGEST_REQUEST = 2**20  # bytes
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
 # What of gradio's server the page needs; all else is refused: uploads, files, addresses to be fetched, links that are saved.
@@ -50,6 +52,8 @@ OPEN_BELOW = ("assets/", "static/", "svelte/", "gradio_api/queue/", "gradio_api/
 
 def build(page: Page) -> gr.Blocks:
     """The page, not yet served."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     with gr.Blocks(title="Diffusion models on small pictures", analytics_enabled=False) as root:
         gr.Markdown(word("headline"), elem_id="headline")
         with gr.Tabs():
