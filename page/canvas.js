@@ -1,5 +1,5 @@
 // A picture of a few pixels, drawn on with the mouse, a finger or the keyboard. Its value, a JSON text, goes to the server
-// and comes from it: {side, channels, pixels, mask, label}, pixels (RGB or grey, row by row) and mask (0, 1) in base64.
+// and comes from it: {height, width, channels, pixels, mask, label}, pixels (RGB or grey, row by row) and mask (0, 1) in base64.
 const zh = (navigator.language || 'en').startsWith('zh') ? 1 : 0;
 for (const each of element.querySelectorAll('[data-word]')) {
   const text = props.words[each.dataset.word][zh];
@@ -7,19 +7,20 @@ for (const each of element.querySelectorAll('[data-word]')) {
 }
 const canvas = element.querySelector('canvas'), pen = canvas.getContext('2d');
 const tool = () => element.querySelector('input[type=radio]:checked').value;
-let side = 1, channels = 1, pixels = new Uint8Array(1), mask = new Uint8Array(1), label = null, at = null, cursor = [0, 0], timer = null;
+let height = 1, width = 1, channels = 1, pixels = new Uint8Array(1), mask = new Uint8Array(1), label = null, at = null, cursor = [0, 0], timer = null;
 
 const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const encode = (bytes) => { let text = ''; for (const byte of bytes) text += String.fromCharCode(byte); return btoa(text); };
 
 function show() {
-  const cell = Math.max(1, Math.round(336 / side));
-  canvas.width = canvas.height = side * cell;
-  for (let y = 0; y < side; y++) for (let x = 0; x < side; x++) {
-    const i = (y * side + x) * channels, [r, g, b] = [pixels[i], pixels[i + (channels > 1 ? 1 : 0)], pixels[i + (channels > 1 ? 2 : 0)]];
+  const cell = Math.max(1, Math.round(336 / Math.max(height, width)));
+  canvas.width = width * cell; canvas.height = height * cell;
+  canvas.style.aspectRatio = `${width} / ${height}`;
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
+    const i = (y * width + x) * channels, [r, g, b] = [pixels[i], pixels[i + (channels > 1 ? 1 : 0)], pixels[i + (channels > 1 ? 2 : 0)]];
     pen.fillStyle = `rgb(${r},${g},${b})`;
     pen.fillRect(x * cell, y * cell, cell, cell);
-    if (mask[y * side + x]) { pen.fillStyle = 'rgba(235,64,120,0.55)'; pen.fillRect(x * cell, y * cell, cell, cell); }
+    if (mask[y * width + x]) { pen.fillStyle = 'rgba(235,64,120,0.55)'; pen.fillRect(x * cell, y * cell, cell, cell); }
   }
   if (document.activeElement === canvas) {
     pen.strokeStyle = '#4f46e5'; pen.lineWidth = 2;
@@ -27,22 +28,22 @@ function show() {
   }
 }
 function tell() {
-  props.value = JSON.stringify({side, channels, pixels: encode(pixels), mask: encode(mask), label});
+  props.value = JSON.stringify({height, width, channels, pixels: encode(pixels), mask: encode(mask), label});
 }
 function load(text) {
   if (!text) return;
   const given = JSON.parse(text);
-  side = given.side; channels = given.channels; label = given.label;
+  ({height, width, channels, label} = given);
   pixels = decode(given.pixels); mask = decode(given.mask);
   show();
 }
 function dab(x, y) {
-  const width = Number(element.querySelector('.brush').value), low = Math.floor((width - 1) / 2), kind = tool();
+  const brush = Number(element.querySelector('.brush').value), low = Math.floor((brush - 1) / 2), kind = tool();
   const colour = element.querySelector('.colour').value.match(/\w\w/g).map((part) => parseInt(part, 16));
   const grey = Math.round(0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]);
-  for (let v = y - low; v < y - low + width; v++) for (let u = x - low; u < x - low + width; u++) {
-    if (u < 0 || v < 0 || u >= side || v >= side) continue;
-    const i = v * side + u;
+  for (let v = y - low; v < y - low + brush; v++) for (let u = x - low; u < x - low + brush; u++) {
+    if (u < 0 || v < 0 || u >= width || v >= height) continue;
+    const i = v * width + u;
     if (kind === 'mark') mask[i] = 1;
     else if (kind === 'unmark') mask[i] = 0;
     else for (let c = 0; c < channels; c++) pixels[i * channels + c] = channels === 1 ? grey : colour[c];
@@ -56,7 +57,7 @@ function stroke(to) {
 }
 const place = (event) => {
   const box = canvas.getBoundingClientRect();
-  return [Math.floor((event.clientX - box.left) / box.width * side), Math.floor((event.clientY - box.top) / box.height * side)];
+  return [Math.floor((event.clientX - box.left) / box.width * width), Math.floor((event.clientY - box.top) / box.height * height)];
 };
 canvas.addEventListener('pointerdown', (event) => {
   if (event.pointerId > 0) { try { canvas.setPointerCapture(event.pointerId); } catch (refused) { /* a made-up pointer */ } }
@@ -69,7 +70,7 @@ canvas.addEventListener('blur', show);
 canvas.addEventListener('keydown', (event) => {
   const moves = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
   if (event.key in moves) {
-    cursor = cursor.map((value, axis) => Math.min(side - 1, Math.max(0, value + moves[event.key][axis])));
+    cursor = cursor.map((value, axis) => Math.min((axis ? height : width) - 1, Math.max(0, value + moves[event.key][axis])));
     show(); event.preventDefault();
   } else if (event.key === ' ' || event.key === 'Enter') {
     dab(...cursor); show(); event.preventDefault();
@@ -86,15 +87,15 @@ element.querySelector('input[type=file]').addEventListener('change', (event) => 
   const file = event.target.files[0], image = new Image();
   if (!file) return;
   image.onload = () => {  // centre-cropped and made smaller here: the file itself goes nowhere
-    const square = Math.min(image.width, image.height), small = document.createElement('canvas');
-    let width = square;
-    small.width = small.height = side;
+    const scale = Math.max(width / image.width, height / image.height), small = document.createElement('canvas');
+    const [w, h] = [width / scale, height / scale];
+    [small.width, small.height] = [width, height];
     const brush = small.getContext('2d', {willReadFrequently: true});
     brush.imageSmoothingQuality = 'high';
-    brush.fillStyle = '#fff'; brush.fillRect(0, 0, side, side);
-    brush.drawImage(image, (image.width - square) / 2, (image.height - square) / 2, square, width, 0, 0, side, side);
-    const data = brush.getImageData(0, 0, side, side).data;
-    for (let i = 0; i < side * side; i++) {
+    brush.fillStyle = '#fff'; brush.fillRect(0, 0, width, height);
+    brush.drawImage(image, (image.width - w) / 2, (image.height - h) / 2, w, h, 0, 0, width, height);
+    const data = brush.getImageData(0, 0, width, height).data;
+    for (let i = 0; i < width * height; i++) {
       const [r, g, b] = data.slice(4 * i, 4 * i + 3);
       if (channels === 1) pixels[i] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
       else [pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2]] = [r, g, b];

@@ -22,7 +22,7 @@ LARGEST_VALUE = 2**20  # letters
 
 
 class Drawn(NamedTuple):
-    """picture: uint8 (C, S, S); mask: bool (1, S, S), True where it is to be filled in; label: its class, or None."""
+    """picture: uint8 (C, H, W); mask: bool (1, H, W), True where it is to be filled in; label: its class, or None."""
 
     picture: Tensor
     mask: Tensor
@@ -43,14 +43,15 @@ def canvas(elem_id: str, *, masks: bool) -> gr.HTML:
 
 
 def shown(picture: Tensor, label: int | None) -> str:
-    """The canvas's value for a picture, uint8 (C, S, S), nothing of which is marked."""
-    channels, side, _ = picture.shape
+    """The canvas's value for a picture, uint8 (C, H, W), nothing of which is marked."""
+    channels, height, width = picture.shape
     pixels = picture.permute(1, 2, 0).contiguous().numpy().tobytes()
     value = {
-        "side": side,
+        "height": height,
+        "width": width,
         "channels": channels,
         "pixels": _encoded(pixels),
-        "mask": _encoded(bytes(side**2)),
+        "mask": _encoded(bytes(height * width)),
         "label": label,
     }
     return json.dumps(value)
@@ -58,7 +59,7 @@ def shown(picture: Tensor, label: int | None) -> str:
 
 def read(value: object, trained: Trained) -> Drawn:
     """What is on the canvas. RequestError where it is nothing, or not of the size and the classes of the network."""
-    channels, side, _ = trained.shape
+    channels, height, width = trained.shape
     try:
         if not isinstance(value, str) or len(value) > LARGEST_VALUE:
             raise ValueError
@@ -68,12 +69,12 @@ def read(value: object, trained: Trained) -> Drawn:
         label = given["label"]
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         raise RequestError("there is no picture yet: take one from the data, by its seed or from a file") from None
-    if len(pixels) != channels * side**2 or len(mask) != side**2:
-        raise RequestError(f"the picture is not of this checkpoint's size, {side} x {side}: take it anew")
+    if len(pixels) != channels * height * width or len(mask) != height * width:
+        raise RequestError(f"the picture is not of this checkpoint's size, {height} x {width}: take it anew")
     if label is not None and (type(label) is not int or not 0 <= label < max(1, trained.num_classes)):
         raise RequestError("the picture's class is none of this checkpoint's: take it anew")
-    picture = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(side, side, channels).permute(2, 0, 1)
-    marked = torch.frombuffer(bytearray(mask), dtype=torch.uint8).view(1, side, side) > 0
+    picture = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(height, width, channels).permute(2, 0, 1)
+    marked = torch.frombuffer(bytearray(mask), dtype=torch.uint8).view(1, height, width) > 0
     return Drawn(picture.contiguous(), marked, label)
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from datasets import ImageDataset, LabelledImages
+from interop.locate import find_model
 from modes.model import Model, load_model
 from modes.real_data import real_data
 from modes.report import LOG_FILE
@@ -31,7 +32,7 @@ class Offered:
     def __init__(self, shipped: Path, trained: Path, paths: Sequence[str], device: torch.device, limits: Limits):
         self.shipped = shipped
         self.trained = trained
-        self.paths = [Path(path).absolute() for path in paths]
+        self.paths = [Path(find_model(path)).absolute() for path in paths]
         self.device = device
         self.limits = limits
         self._kept: OrderedDict[tuple, Model] = OrderedDict()
@@ -75,9 +76,9 @@ class Offered:
         with self._lock:
             if key not in self._kept:
                 model = load_model(path, device=self.device, class_label=class_label, precision=precision)
-                if model.trained.shape[1] > self.limits.side:
+                if max(model.trained.shape) > self.limits.side:
                     raise RequestError(
-                        f"{name} draws {model.trained.shape[1]} pixels a side; this page allows {self.limits.side}"
+                        f"{name} draws {max(model.trained.shape)} pixels a side; this page allows {self.limits.side}"
                     )
                 self._kept[key] = model
                 while len(self._kept) > MODELS_KEPT:

@@ -8,17 +8,17 @@ from page.limits import Limits
 WORDS = {
     "headline": (
         "# Diffusion models on small pictures\nDraw from trained models, watch noise become pictures, and see how it happens.",
-        "# 小图像上的扩散模型\n用训练好的模型作画，看噪声如何变成图像，并了解其中的原理。",
+        "# 小图像上的扩散模型\n用训练好的模型生成图像，看噪声如何变成图像，并了解其中的原理。",
     ),
     # tabs
-    "tab_draw": ("Draw", "作画"),
+    "tab_draw": ("Draw", "生成"),
     "tab_compare": ("Compare", "比较"),
     "tab_between": ("Between", "插值"),
     "tab_repair": ("Repair and edit", "修补与编辑"),
     "tab_understand": ("Understand", "理解"),
     "tab_training": ("Training", "训练"),
     # controls
-    "model": ("Checkpoint", "模型"),
+    "model": ("Checkpoint", "检查点"),
     "sampler": ("Sampler", "采样器"),
     "sampler_info": (
         "METHOD_STEPS_ETA[_SPACING][_cfgSCALE], as in DDIM_50_0p0; it and the controls follow each other",
@@ -39,8 +39,8 @@ WORDS = {
     "class_by_seed": ("by the seed", "由种子决定"),
     "class_all": ("all in turn", "依次全部"),
     # doing
-    "draw": ("Draw", "作画"),
-    "hint": ("Press Draw, and watch noise become pictures.", "点击“作画”，看噪声变成图像。"),
+    "draw": ("Draw", "生成"),
+    "hint": ("Press Draw, and watch noise become pictures.", "点击“生成”，看噪声变成图像。"),
     "one_seed": ("Seed", "种子"),
     "stop": ("Stop", "停止"),
     "scrub": ("Denoising, moment by moment", "逐步查看去噪过程"),
@@ -60,7 +60,7 @@ WORDS = {
     "calls": ("network calls a picture", "每张图的网络调用次数"),
     "seconds": ("seconds", "秒"),
     "computed_in": ("computed in", "计算精度"),
-    "command": ("The same pictures, by hand:", "用命令行画出同样的图："),
+    "command": ("The same pictures, by hand:", "用命令行生成同样的图："),
     "png": ("PNG of all", "下载 PNG"),
     "gif": ("GIF of the denoising", "下载去噪 GIF"),
     "zip": ("ZIP by seed", "按种子下载 ZIP"),
@@ -70,13 +70,13 @@ WORDS = {
     # compare
     "compare_intro": (
         "The same seeds by several samplers, checkpoints or precisions, one beneath the other. Empty rows are left out.",
-        "用多个采样器、模型或精度画相同的种子，逐行排列。空行会被忽略。",
+        "用多个采样器、检查点或精度生成相同种子的图像，逐行排列。空行会被忽略。",
     ),
     "more_rows": ("More rows", "更多行"),
     # pictures to begin with
     "number_or_seed": ("Number or seed", "编号或种子"),
     "from_data": ("From the data", "取自数据集"),
-    "by_seed": ("Drawn by seed", "按种子作画"),
+    "by_seed": ("Drawn by seed", "按种子生成"),
     "canvas_label": (
         "The picture. Draw with the mouse, or with the arrow keys and space.",
         "图像。可用鼠标，或方向键加空格键绘制。",
@@ -156,10 +156,10 @@ WORDS = {
     "no_lines": ("The run has not written anything yet.", "该训练还没有写出任何内容。"),
     "at_step": ("step {step:,}", "第 {step:,} 步"),
     "warnings": ("Warnings", "警告"),
-    "grids": ("What it drew as it went on", "训练过程中画出的图"),
+    "grids": ("What it drew as it went on", "训练过程中生成的图"),
     "curves": ("Curves", "曲线"),
     "training_step": ("training step", "训练步数"),
-    "nothing_yet": ("Nothing is drawn yet.", "还没有画任何图。"),
+    "nothing_yet": ("Nothing is drawn yet.", "还没有生成任何图。"),
     "limits": (
         "At most {pictures} pictures and {steps:,} steps at a time, and {evaluations:,} pictures × network calls; one visitor "
         "at a time is drawn for, the others wait in turn.",

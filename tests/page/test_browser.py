@@ -244,7 +244,7 @@ def test_a_chinese_phone_sees_one_chinese_column(server):
     page, _ = server
     with person("zh-CN", (390, 844)) as user:
         user.open(page.address)
-        user.wait(lambda: user.text("draw_go") == "作画", "Chinese")
+        user.wait(lambda: user.text("draw_go") == "生成", "Chinese")
         user.type("draw_sampler", "DDIM_2_0p0")
         user.type("draw_count", "1")
         user.click("draw_go")

@@ -57,15 +57,15 @@ def test_pictures_of_another_precision_do_not_disturb_each_other():
     assert [trained.precision for trained in both] == ["fp32", "bf16"]
 
 
-TRAINED = SimpleNamespace(shape=(3, 4, 4), num_classes=2)
+TRAINED = SimpleNamespace(shape=(3, 4, 6), num_classes=2)
 
 
 def test_a_picture_comes_back_from_the_canvas_as_it_went():
-    picture = torch.arange(48, dtype=torch.uint8).view(3, 4, 4)
+    picture = torch.arange(72, dtype=torch.uint8).view(3, 4, 6)
     value = json.loads(shown(picture, 1))
-    value["mask"] = base64.b64encode(bytes([1] + 15 * [0])).decode()
+    value["mask"] = base64.b64encode(bytes(8 * [0] + [1] + 15 * [0])).decode()
     drawn = read(json.dumps(value), TRAINED)
-    assert drawn.picture.equal(picture) and drawn.label == 1 and drawn.mask.nonzero().tolist() == [[0, 0, 0]]
+    assert drawn.picture.equal(picture) and drawn.label == 1 and drawn.mask.nonzero().tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_picture_comes_back_from_the_canvas_as_it_went():
     ],
 )  # fmt: skip
 def test_what_is_no_picture_of_this_network_is_refused(change):
-    value = json.loads(shown(torch.zeros(3, 4, 4, dtype=torch.uint8), None))
+    value = json.loads(shown(torch.zeros(3, 4, 6, dtype=torch.uint8), None))
     for text in (json.dumps(value | change) if change else "[" * 10_000, json.dumps([value]), "", None, 3):
         with pytest.raises(RequestError):
             read(text, TRAINED)
