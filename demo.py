@@ -5,7 +5,6 @@ Without --model_path it offers every checkpoint in checkpoints/ and train_result
 
 import argparse
 import sys
-import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,6 +45,8 @@ def main(args: argparse.Namespace) -> int:
     user, colon, password = (args.auth or "").partition(":")
     if args.auth is not None and not (user and colon and password):
         raise RequestError("--auth is USER:PASSWORD")
+    if args.port is not None and not 0 <= args.port <= 65_535:
+        raise RequestError(f"--port {args.port}: it must be at least 0 and at most 65535")
     device = pick_device(args.device)
     check_device_works(device)
     limits = Limits()
@@ -53,10 +54,10 @@ def main(args: argparse.Namespace) -> int:
     offered = Offered(shipped, Path("train_results").absolute(), args.model_path, device, limits)
     offered.check()
     root = build(Page(offered, Machine(), limits))
-    address = serve(root, args.host, args.port, (user, password) if args.auth else None)
+    served = serve(root, args.host, args.port, (user, password) if args.auth else None)
     print(f"Offers:  {', '.join(offered.models())}, on {device}")
-    print(f"Page:    {address} (Ctrl-C ends it)", flush=True)
-    threading.Event().wait()
+    print(f"Page:    {served.address} (Ctrl-C ends it)", flush=True)
+    served.thread.join()
     return 0
 
 

@@ -1,9 +1,15 @@
 """The tabs put together into one page, and how it is served."""
 
 import os
+import socket
+import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
+import uvicorn
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,6 +32,7 @@ TABS = {
     "understand": UnderstandTab,
     "training": TrainingTab,
 }
+PORTS = range(7860, 7900)
 MOST_WAITING = 500  # events in the queue; more are refused
 MOST_VISITORS = 64  # whose pictures are kept at a time
 # Else gradio keeps figures of the last 10,000 events, and sums them up anew at each event.
@@ -69,33 +76,72 @@ def build(page: Page) -> gr.Blocks:
     return root.queue(max_size=MOST_WAITING)
 
 
-def serve(root: gr.Blocks, host: str, port: int | None, auth: tuple[str, str] | None) -> str:
-    """Begins to serve the page, in threads of its own; its address. RequestError where the port is taken."""
-    try:
-        _, address, _ = root.launch(
-            server_name=host,
-            server_port=port,
-            auth=auth,
-            prevent_thread_lock=True,
-            quiet=True,
-            footer_links=[],
-            share=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            run_history=False,
-            allowed_paths=[],
-            max_file_size=1,
-            state_session_capacity=MOST_VISITORS,
-            i18n=I18N,
-            theme=theme(),
-            css=(HERE / "style.css").read_text(encoding="utf-8"),
-            app_kwargs={"middleware": [Middleware(OnlyWhatIsNeeded)]},
-        )
-    except OSError as error:
-        raise RequestError(f"the page cannot be served at {host}, port {port or 'any'}: {error}") from None
-    return address
+def serve(root: gr.Blocks, host: str, port: int | None, auth: tuple[str, str] | None) -> "Served":
+    """Begins to serve the page, in a thread of its own. RequestError where the host or the port cannot be had."""
+    listening = listen(host, port)
+    port = listening.getsockname()[1]
+    root.state_session_capacity = MOST_VISITORS
+    app = gr.mount_gradio_app(
+        FastAPI(openapi_url=None, middleware=[Middleware(OnlyWhatIsNeeded)]),
+        root,
+        path="/",
+        server_name=host,
+        server_port=port,
+        auth=auth,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=1,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        i18n=I18N,
+        theme=theme(),
+        css=(HERE / "style.css").read_text(encoding="utf-8"),
+    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, args=[[listening]], daemon=True, name="page")
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host
+    return Served(f"http://{shown}:{port}/", server, thread)
+
+
+class Served(NamedTuple):
+    """The page where it is served: `close` ends it."""
+
+    address: str
+    server: uvicorn.Server
+    thread: threading.Thread
+
+    def close(self) -> None:
+        """Serves no more, and waits for it."""
+        self.server.should_exit = True
+        self.thread.join(10)
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket at the port, or at the first free one of `PORTS`. RequestError where there is none, or no such host."""
+    for each in PORTS if port is None else (port,):
+        try:
+            family = socket.getaddrinfo(host, each, type=socket.SOCK_STREAM)[0][0]
+            listening = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                if os.name != "nt":  # where it would let two programs have the same port
+                    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listening.bind((host, each))
+                listening.listen(128)
+            except OSError:
+                listening.close()
+                raise
+            return listening
+        except OSError as error:
+            why = error
+    raise RequestError(
+        f"--host {host} --port {port or f'{PORTS[0]} to {PORTS[-1]}'}: {why.strerror or why}; choose another"
+    )
 
 
 def theme() -> gr.themes.Base:

@@ -39,9 +39,10 @@ class Person:
 
     @staticmethod
     def gone():
-        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+        from selenium.common import exceptions
 
-        return NoSuchElementException, StaleElementReferenceException
+        names = ("NoSuchElement", "StaleElementReference", "ElementClickIntercepted", "ElementNotInteractable")
+        return tuple(getattr(exceptions, f"{name}Exception") for name in names)
 
     def open(self, address, tab=0):
         """The page, its tab of that number."""
@@ -52,19 +53,18 @@ class Person:
         """Goes to the tab of that number."""
         tabs = "[role=tab]"
         self.wait(lambda: len(self.driver.find_elements("css selector", tabs)) > 5, "the page")
-        self.driver.find_elements("css selector", tabs)[number].click()
+        self.wait(lambda: self.driver.find_elements("css selector", tabs)[number].click() or True, f"tab {number}")
 
     def click(self, elem_id, part=""):
         element = self.wait(lambda: self.at(elem_id, part), elem_id)
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        self.wait(lambda: element.is_displayed() and element.is_enabled(), f"{elem_id} to click")
-        element.click()
+        self.wait(lambda: element.click() or True, f"{elem_id} to click")
 
     def type(self, elem_id, text):
         """Replaces what stands in a field."""
-        field = self.wait(lambda: self.at(elem_id, "input, textarea") if elem_id else None, elem_id)
+        field = self.wait(lambda: self.at(elem_id, "input, textarea"), elem_id)
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", field)
-        field.send_keys("\ue009a\ue000" + text)  # control and a
+        self.wait(lambda: field.send_keys("\ue009a\ue000" + text) or True, f"{elem_id} to type in")  # control and a
 
     def slide(self, elem_id, value):
         """Moves a slider."""

@@ -26,10 +26,10 @@ def offered(runs=ROOT / "no_runs", paths=(), limits=None):
 
 @contextmanager
 def served(runs=ROOT / "no_runs", auth=None):
-    """The page at a free port of this machine."""
+    """The page, at a free port of this machine."""
     page = Page(offered(runs), Machine(), Limits())
-    root = build(page)
+    server = serve(build(page), "127.0.0.1", 0, auth)
     try:
-        yield Served(page, serve(root, "127.0.0.1", None, auth))
+        yield Served(page, server.address)
     finally:
-        root.close(verbose=False)
+        server.close()
