@@ -8,7 +8,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from utils.errors import RequestError
 from utils.script import Arguments, run_script
 from utils.threads import wait_passively
 
@@ -20,10 +19,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0: for every machine that reaches this one (127.0.0.1)"
     )
-    parser.add_argument("--port", type=int, metavar="N", help="(the first free one from 7860 on)")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for these")
+    parser.add_argument("--port", type=port_number, metavar="N", help="(the first free one from 7860 on)")
+    parser.add_argument("--auth", type=user_and_password, metavar="USER:PASSWORD", help="ask visitors for these")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(auto)")
     return parser.parse_args()
+
+
+def port_number(text: str) -> int:
+    """0, which is any, to 65535."""
+    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"a number from 0 to 65535, not {text}")
+    return int(text)
+
+
+def user_and_password(text: str) -> tuple[str, str]:
+    """me:secret as ("me", "secret")."""
+    user, _, password = text.partition(":")
+    if not (user and password):
+        raise argparse.ArgumentTypeError("it is USER:PASSWORD, as in me:secret")
+    return user, password
 
 
 if __name__ == "__main__":
@@ -31,7 +45,8 @@ if __name__ == "__main__":
     ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
     if find_spec("gradio") is None:
-        sys.exit("error: the page needs gradio: python -m pip install -r requirements-demo.txt")
+        print("error: the page needs gradio: python -m pip install -r requirements-demo.txt", file=sys.stderr)
+        sys.exit(2)
 
 from page.app import build, serve
 from page.controls import Page
@@ -42,11 +57,6 @@ from utils.device import check_device_works, pick_device
 
 
 def main(args: argparse.Namespace) -> int:
-    user, colon, password = (args.auth or "").partition(":")
-    if args.auth is not None and not (user and colon and password):
-        raise RequestError("--auth is USER:PASSWORD")
-    if args.port is not None and not 0 <= args.port <= 65_535:
-        raise RequestError(f"--port {args.port}: it must be at least 0 and at most 65535")
     device = pick_device(args.device)
     check_device_works(device)
     limits = Limits()
@@ -54,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     offered = Offered(shipped, Path("train_results").absolute(), args.model_path, device, limits)
     offered.check()
     root = build(Page(offered, Machine(), limits))
-    served = serve(root, args.host, args.port, (user, password) if args.auth else None)
+    served = serve(root, args.host, args.port, args.auth)
     print(f"Offers:  {', '.join(offered.models())}, on {device}")
     print(f"Page:    {served.address} (Ctrl-C ends it)", flush=True)
     served.thread.join()

@@ -25,8 +25,8 @@ class Chooser:
         self.canvas = canvas(f"{tab}_canvas", masks=masks)
         with gr.Row(elem_classes="sources"):
             self.number = seed_number(tab, number, "number_or_seed")
-            from_data = gr.Button(word("from_data"), size="sm", elem_id=f"{tab}_from_data")
-            by_seed = gr.Button(word("by_seed"), size="sm", elem_id=f"{tab}_by_seed")
+            from_data = gr.Button(word("from_data"), size="sm", min_width=90, elem_id=f"{tab}_from_data")
+            by_seed = gr.Button(word("by_seed"), size="sm", min_width=90, elem_id=f"{tab}_by_seed")
         self.said = gr.HTML(elem_id=f"{tab}_said")
         outputs = [self.said, self.canvas]
         from_data.click(self.from_data, [controls.model, self.number], outputs, **AT_ONCE)

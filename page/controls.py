@@ -170,7 +170,9 @@ def _resamplings(text: object) -> int:
 
 def seed_number(tab: str, number: int = 0, label: str = "seed") -> gr.Number:
     """Which picture is drawn."""
-    return gr.Number(number, label=word(label), precision=0, minimum=0, maximum=LARGEST_SEED, elem_id=f"{tab}_seed")
+    return gr.Number(
+        number, label=word(label), precision=0, minimum=0, maximum=LARGEST_SEED, min_width=120, elem_id=f"{tab}_seed"
+    )
 
 
 def class_dropdown(tab: str) -> gr.Dropdown:

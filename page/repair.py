@@ -47,7 +47,15 @@ class RepairTab:
                         6, label=word("results"), precision=0, minimum=1, maximum=MOST_RESULTS, elem_id="repair_results"
                     )
                     seed = gr.Number(0, label=word("seed_of_results"), precision=0, minimum=0, elem_id="repair_seed")
-                strength = gr.Slider(0.05, 1, 0.6, step=0.05, label=word("strength"), elem_id="repair_strength")
+                strength = gr.Slider(
+                    0.05,
+                    1,
+                    0.6,
+                    step=0.05,
+                    label=word("strength"),
+                    info=word("strength_info"),
+                    elem_id="repair_strength",
+                )
             with gr.Column(min_width=300):
                 chooser = Chooser(page, root, "repair_picture", controls, number=9, masks=True)
         with gr.Row():

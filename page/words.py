@@ -115,10 +115,8 @@ WORDS = {
     ),
     "results": ("Results", "结果"),
     "seed_of_results": ("Seed of the results", "结果的种子"),
-    "strength": (
-        "Strength of editing: much keeps only the rough shape",
-        "编辑强度：小则保留原图，大则只留轮廓",
-    ),
+    "strength": ("Strength of editing", "编辑强度"),
+    "strength_info": ("little keeps the picture, much keeps only its rough shape", "小则保留原图，大则只保留大致形状"),
     "inpaint": ("Fill in what is marked", "填充标记处"),
     "edit": ("Edit all of it", "编辑整张图"),
     "inpaint_done": ("{count} ways to fill it in.", "{count} 种填充结果。"),

@@ -44,16 +44,16 @@ class Person:
         names = ("NoSuchElement", "StaleElementReference", "ElementClickIntercepted", "ElementNotInteractable")
         return tuple(getattr(exceptions, f"{name}Exception") for name in names)
 
-    def open(self, address, tab=0):
-        """The page, its tab of that number."""
+    def open(self, address):
+        """The page, when it is there."""
         self.driver.get(address)
-        self.tab(tab)
+        self.wait(lambda: self.at("draw_go").is_displayed(), "the page")
 
-    def tab(self, number):
-        """Goes to the tab of that number."""
-        tabs = "[role=tab]"
-        self.wait(lambda: len(self.driver.find_elements("css selector", tabs)) > 5, "the page")
-        self.wait(lambda: self.driver.find_elements("css selector", tabs)[number].click() or True, f"tab {number}")
+    def tab(self, name):
+        """Goes to the tab of that name; on a phone some are in a menu."""
+        self.wait(
+            lambda: self.driver.execute_script("arguments[0].click()", self.at(f"tab_{name}-button")) or True, name
+        )
 
     def click(self, elem_id, part=""):
         element = self.wait(lambda: self.at(elem_id, part), elem_id)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from modes.model import load_model
+from page.app import TABS
 from page.drawing import Drawing
 from sampling import parse_sampler
 from tests.page.browser import needs_chromium, person
@@ -89,7 +90,7 @@ def stop(user, page):
 
 
 def compare(user):
-    user.tab(1)
+    user.tab("compare")
     for number, text in enumerate(("DDIM_2_0p0", "DDIM_3_0p0", "")):
         user.type(f"compare_{number}_sampler", text or "\ue017")
     user.type("compare_count", "2")
@@ -100,7 +101,7 @@ def compare(user):
 
 
 def between(user):
-    user.tab(2)
+    user.tab("between")
     user.type("between_sampler", "DDIM_2_0p0")
     user.wait(lambda: json.loads(canvas_value(user, "between_first_canvas"))["label"] is not None, "a picture")
     user.click("between_go")
@@ -121,7 +122,7 @@ def canvas_value(user, elem_id):
 def repair(user):
     from selenium.webdriver import ActionChains
 
-    user.tab(3)
+    user.tab("repair")
     user.type("repair_sampler", "DDIM_2_0p0")
     user.click("repair_inpaint")
     user.says("repair_status", "mark what is to be filled in first")
@@ -144,7 +145,7 @@ def repair(user):
 
 
 def understand(user):
-    user.tab(4)
+    user.tab("understand")
     user.type("understand_sampler", "DDIM_3_0p0")
     user.click("understand_go")
     user.says("understand_status", "Move the slider")
@@ -159,7 +160,7 @@ def understand(user):
 
 def training(user, runs):
     """Of a run that begins beside the page."""
-    user.tab(5)
+    user.tab("training")
     user.says("training_view", "There is no training here yet")
     (runs / "Digits" / "samples").mkdir(parents=True)
     lines = [{"step": step, "loss": 1 / step, "lr": 1e-3} for step in (100, 200)]
@@ -218,8 +219,9 @@ def test_axe_finds_nothing_serious_in_any_tab(server, dark, language, size):
     page, _ = server
     with person(language, size, dark) as user:
         user.open(page.address)
-        for tab in range(6):
-            show_tab(user, page, tab)
+        for tab in TABS:
+            user.tab(tab)
+            user.wait(lambda tab=tab: user.at(f"tab_{tab}").is_displayed(), tab)
             found = Axe().run(user.driver)["violations"]
             serious = [
                 (each["id"], [node["html"][:200] for node in each["nodes"]])
@@ -227,16 +229,6 @@ def test_axe_finds_nothing_serious_in_any_tab(server, dark, language, size):
                 if each["impact"] in ("serious", "critical")
             ]
             assert serious == [], (tab, serious)
-
-
-def show_tab(user, page, tab):
-    """By the keyboard on a phone, where some tabs are in a menu; else by a click."""
-    user.driver.execute_script(
-        """const tabs = [...document.querySelectorAll('[role=tab]')];
-        tabs[arguments[0]].click();""",
-        tab,
-    )
-    user.wait(lambda: user.driver.execute_script("return document.readyState") == "complete", "the tab")
 
 
 @pytest.mark.slow
