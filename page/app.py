@@ -124,24 +124,24 @@ class Served(NamedTuple):
 
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket at the port, or at the first free one of `PORTS`. RequestError where there is none, or no such host."""
+    try:
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise RequestError(
+            f"--host {host}: {error.strerror or error}; 127.0.0.1 is this machine, 0.0.0.0 all its addresses"
+        ) from None
     for each in PORTS if port is None else (port,):
+        listening = socket.socket(family, socket.SOCK_STREAM)
         try:
-            family = socket.getaddrinfo(host, each, type=socket.SOCK_STREAM)[0][0]
-            listening = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                if os.name != "nt":  # where it would let two programs have the same port
-                    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listening.bind((host, each))
-                listening.listen(128)
-            except OSError:
-                listening.close()
-                raise
+            if os.name != "nt":  # where it would let two programs have the same port
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, each))
+            listening.listen(128)
             return listening
         except OSError as error:
-            why = error
-    raise RequestError(
-        f"--host {host} --port {port or f'{PORTS[0]} to {PORTS[-1]}'}: {why.strerror or why}; choose another"
-    )
+            listening.close()
+            why = error.strerror or error
+    raise RequestError(f"--port {port or f'{PORTS[0]} to {PORTS[-1]}'} at {host}: {why}; choose another --port")
 
 
 def theme() -> gr.themes.Base:

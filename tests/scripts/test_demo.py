@@ -34,7 +34,7 @@ def test_help_loads_no_torch():
     assert process.stdout.splitlines()[-1] == "False False" and "--auth" in process.stdout
 
 
-def test_a_port_that_is_taken_and_a_model_that_is_not_there_are_said():
+def test_a_port_that_is_taken_and_a_host_that_is_not_there_are_said(monkeypatch):
     from page.app import listen
     from utils.errors import RequestError
 
@@ -43,8 +43,13 @@ def test_a_port_that_is_taken_and_a_model_that_is_not_there_are_said():
         taken.listen()
         with pytest.raises(RequestError, match="--port .*choose another"):
             listen("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(RequestError, match="--host no.such.host.invalid"):
-        listen("no.such.host.invalid", None)
+
+    def unknown(*arguments, **options):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(RequestError, match="--host nowhere: Name or service"):
+        listen("nowhere", None)
 
 
 @pytest.mark.slow
