@@ -1,4 +1,4 @@
-# Sourced by run_train.sh, run_test.sh and tests/run.sh: sets PYTHON to an interpreter that meets the requirements files
+# Sourced by run_train.sh, run_test.sh, run_demo.sh and tests/run.sh: sets PYTHON to an interpreter that meets the requirements files
 # that are its arguments, the first of them requirements.txt.
 #
 # The interpreter at hand (PYTHON, or python3) is used if it meets requirements.txt: as it is if it meets the others too;

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -65,12 +66,17 @@ def _column_of_text(labels: Sequence[str], row_height: int) -> Tensor:
 
 def save_png(path: Path, picture: Tensor, texts: Mapping[str, str] | None = None) -> Path:
     """Writes one picture, grey or RGB by its channels, and in it the `texts`, each by its key; returns `path`."""
+    with atomic_write(path) as temporary:
+        write_png(temporary, picture, texts)
+    return path
+
+
+def write_png(file: Path | BinaryIO, picture: Tensor, texts: Mapping[str, str] | None = None) -> None:
+    """As `save_png`, into an open file, or one that may be left half written."""
     chunks = PngInfo()
     for key, text in (texts or {}).items():
         chunks.add_itxt(key, text)
-    with atomic_write(path) as temporary:
-        _to_pil(picture).save(temporary, format="PNG", pnginfo=chunks)
-    return path
+    _to_pil(picture).save(file, format="PNG", pnginfo=chunks)
 
 
 def save_pngs(pictures: Iterable[tuple[Path, Tensor, Mapping[str, str] | None]]) -> None:
@@ -87,11 +93,16 @@ def read_png(path: Path) -> Tensor:
 
 def save_gif(path: Path, frames: list[Tensor]) -> Path:
     """Writes an endless GIF that rests on its last frame; returns `path`."""
+    with atomic_write(path) as temporary:
+        write_gif(temporary, frames)
+    return path
+
+
+def write_gif(file: Path | BinaryIO, frames: list[Tensor]) -> None:
+    """As `save_gif`, into an open file, or one that may be left half written."""
     first, *rest = (_to_pil(frame) for frame in frames)
     durations = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
-    with atomic_write(path) as temporary:
-        first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
-    return path
+    first.save(file, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
 
 
 def _to_pil(picture: Tensor) -> Image.Image:

@@ -1,0 +1,214 @@
+"""The checkpoint, its sampler as controls and as a string, each of which follows the other; and what an event needs."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import gradio as gr
+
+from diffusion import SampleInfo
+from diffusion.sample_info import DETERMINISTIC, METHODS, TUNED, Guidance
+from diffusion.schedules import SPACINGS
+from page.limits import LARGEST_SEED, Limits, sampler_within
+from page.machine import Machine
+from page.markup import problem
+from page.offered import PRECISIONS, Offered
+from page.words import language_of, say, word
+from sampling.labels import ALL
+from utils.classes import LONGEST_NAME
+from utils.errors import RequestError
+
+# Events that only look something up or follow a control: at once, without the queue, and the newest wins.
+AT_ONCE = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+# Events that compute on the device, which all tabs share: one after the other, with the place in the queue shown.
+IN_TURN = {"concurrency_id": "device", "concurrency_limit": 1, "api_visibility": "private"}
+
+
+STATE_SECONDS = 3600  # that a visitor's pictures are kept for
+
+
+class Page(NamedTuple):
+    """What every tab is given."""
+
+    offered: Offered
+    machine: Machine
+    limits: Limits
+
+
+class SamplerControls(NamedTuple):
+    """The components of a tab with which a checkpoint and a sampler are chosen."""
+
+    model: gr.Dropdown
+    precision: gr.Dropdown
+    text: gr.Textbox
+    method: gr.Dropdown
+    steps: gr.Slider
+    eta: gr.Slider
+    spacing: gr.Dropdown
+    scale: gr.Slider
+    first: gr.Number
+    last: gr.Number
+    complaint: gr.HTML
+
+    @property
+    def parts(self) -> list[gr.Component]:
+        """Those that a string consists of."""
+        return [self.method, self.steps, self.eta, self.spacing, self.scale, self.first, self.last]
+
+    @property
+    def chosen(self) -> list[gr.Component]:
+        """What a drawing is asked for with."""
+        return [self.model, self.precision, self.text]
+
+
+def model_dropdown(page: Page, tab: str) -> gr.Dropdown:
+    """The checkpoints by name."""
+    names = list(page.offered.models())
+    return gr.Dropdown(names, value=names[0], label=word("model"), elem_id=f"{tab}_model", allow_custom_value=True)
+
+
+def sampler_controls(
+    page: Page, tab: str, *, resamples: bool = False, own: Callable[[object], str] | None = None
+) -> SamplerControls:
+    """The controls of a `tab`, at what its first checkpoint asks for, and their events.
+
+    `own`: a checkpoint's name -> the sampler that the tab begins with, unless it is the checkpoint's default."""
+    with gr.Row():
+        model = model_dropdown(page, tab)
+        precision = gr.Dropdown(list(PRECISIONS), value="auto", label=word("precision"), elem_id=f"{tab}_precision")
+    text = gr.Textbox(label=word("sampler"), info=word("sampler_info"), max_lines=1, elem_id=f"{tab}_sampler")
+    complaint = gr.HTML(elem_id=f"{tab}_complaint", elem_classes="complaint")
+    with gr.Accordion(word("sampler_parts"), open=False, elem_id=f"{tab}_parts"):
+        with gr.Row():
+            method = gr.Dropdown(list(METHODS), value="DDIM", label=word("method"), elem_id=f"{tab}_method")
+            spacing = gr.Dropdown([*SPACINGS, TUNED], value="uniform", label=word("spacing"), elem_id=f"{tab}_spacing")
+        steps = gr.Slider(1, page.limits.steps, 50, step=1, label=word("steps"), elem_id=f"{tab}_steps")
+        eta = gr.Slider(0, 1, 0, step=0.05, label=word("eta"), elem_id=f"{tab}_eta")
+        scale = gr.Slider(0, 5, 1, step=0.1, label=word("scale"), elem_id=f"{tab}_scale")
+        with gr.Row():
+            first = gr.Number(None, label=word("guide_first"), precision=0, minimum=0, elem_id=f"{tab}_first")
+            last = gr.Number(None, label=word("guide_last"), precision=0, minimum=0, elem_id=f"{tab}_last")
+    controls = SamplerControls(model, precision, text, method, steps, eta, spacing, scale, first, last, complaint)
+    own = own or partial(default_text, page)
+    text.value = own(model.value)
+    for part, value in zip(controls.parts, parts_of(page, model.value, text.value)):
+        for name, setting in value.items():
+            if name != "__type__":
+                setattr(part, name, setting)
+    asked = [model, text]
+    follow = partial(follow_text, page, resamples=resamples)
+    model.change(own, model, text, **AT_ONCE).then(follow, asked, [complaint, *controls.parts], **AT_ONCE)
+    text.input(follow, asked, [complaint, *controls.parts], **AT_ONCE)
+    for part in controls.parts:
+        event = part.release if isinstance(part, gr.Slider) else part.input
+        write = partial(write_text, page, resamples=resamples)
+        event(write, [*asked, *controls.parts], [complaint, text, eta], **AT_ONCE)
+        if isinstance(part, gr.Slider):
+            part.input(write, [*asked, *controls.parts], [complaint, text, eta], **AT_ONCE)
+    return controls
+
+
+def default_text(page: Page, name: object) -> str:
+    """The sampler that the checkpoint asks for, as far as the page allows it."""
+    try:
+        return page.offered.load(name).settings.sample.sample_info
+    except RequestError:
+        return "DDIM_50_0p0"
+
+
+def parts_of(page: Page, name: object, text: object, *, resamples: bool = True) -> list[dict]:
+    """What the controls show of the string. RequestError where it cannot be read, or does not fit the checkpoint."""
+    trained = page.offered.load(name).trained
+    info = sampler_within(page.limits, text, trained, resamples=resamples)
+    first, last = info.guidance.interval or (None, None)
+    guides = trained.num_classes > 0
+    return [
+        gr.update(value=info.method),
+        gr.update(value=info.steps, maximum=min(page.limits.steps, trained.diffusion.timestep_num)),
+        gr.update(value=info.eta, interactive=info.method not in (*DETERMINISTIC, "DDPM")),
+        gr.update(value=info.spacing),
+        gr.update(value=info.guidance.scale, interactive=guides),
+        gr.update(value=first, interactive=guides),
+        gr.update(value=last, interactive=guides),
+    ]
+
+
+def follow_text(page: Page, name: object, text: object, *, resamples: bool) -> list:
+    """The controls as the string says; where it cannot be read, its rule, and the controls stay."""
+    try:
+        return ["", *parts_of(page, name, text, resamples=resamples)]
+    except RequestError as error:
+        return [problem(str(error)), *[gr.skip()] * 7]
+
+
+def write_text(page: Page, name: object, text: object, *parts: object, resamples: bool) -> list:
+    """The string as the controls say, and eta, which some methods know no choice of."""
+    try:
+        trained = page.offered.load(name).trained
+        written = str(composed(parts, _resamplings(text) if resamples else 1))
+        info = sampler_within(page.limits, written, trained, resamples=resamples)
+    except (RequestError, TypeError, ValueError) as error:
+        return [problem(str(error)), gr.skip(), gr.skip()]
+    return ["", written, gr.update(value=info.eta, interactive=info.method not in (*DETERMINISTIC, "DDPM"))]
+
+
+def composed(parts: tuple, resamplings: int) -> SampleInfo:
+    """The sampler of the controls' values. TypeError or ValueError where they are no numbers."""
+    method, steps, eta, spacing, scale, first, last = parts
+    interval = None if first is None or last is None else (int(first), int(last))
+    guidance = Guidance() if scale == 1 else Guidance(round(float(scale), 4), interval)
+    eta = 0.0 if method in DETERMINISTIC else round(float(eta), 4)
+    return SampleInfo(str(method), int(steps), eta, str(spacing), guidance, resamplings)
+
+
+def _resamplings(text: object) -> int:
+    try:
+        return SampleInfo.parse(str(text)).resamplings
+    except ValueError:
+        return 1
+
+
+def seed_number(tab: str, number: int = 0, label: str = "seed") -> gr.Number:
+    """Which picture is drawn."""
+    return gr.Number(
+        number, label=word(label), precision=0, minimum=0, maximum=LARGEST_SEED, min_width=120, elem_id=f"{tab}_seed"
+    )
+
+
+def class_dropdown(tab: str) -> gr.Dropdown:
+    """Which class is drawn; its choices follow the checkpoint, see `follow_classes`."""
+    return gr.Dropdown([("-", "")], value="", label=word("class"), elem_id=f"{tab}_class", allow_custom_value=True)
+
+
+def follow_classes(
+    page: Page, root: gr.Blocks, model: gr.Dropdown, label: gr.Dropdown, *, of_picture: bool = False
+) -> None:
+    """Has the classes to choose from be those of the checkpoint; hidden where it knows none. `of_picture`: where none is
+    chosen, it is the picture's own, not the seed's."""
+
+    def choices(name: str, request: gr.Request) -> dict:
+        try:
+            trained = page.offered.load(name).trained
+        except RequestError:
+            return gr.update(visible=False)
+        language = language_of(request)
+        names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
+        known = [(text if text == str(label) else f"{label}: {text}", str(label)) for label, text in enumerate(names)]
+        given = [(say("class_by_seed", language), ""), (say("class_all", language), ALL)]
+        if of_picture:
+            given = [(say("class_of_picture", language), "")]
+        return gr.update(choices=[*given, *known], value="", visible=trained.num_classes > 0)
+
+    gr.on([model.change, root.load], choices, model, label, **AT_ONCE)
+
+
+def class_asked_for(label: object) -> str | None:
+    """What `--class_label` would be; None where the seed decides. RequestError for what is no text."""
+    if not isinstance(label, str) or len(label) > LONGEST_NAME:
+        raise RequestError("the class is one of those in the list")
+    return label or None
+
+
+def visitor(request: gr.Request, tab: str) -> str:
+    """Who asks, and in which tab: each browser window is a visitor of its own."""
+    return f"{request.session_hash}/{tab}"

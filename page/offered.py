@@ -1,0 +1,120 @@
+"""The checkpoints and runs that are offered. A visitor names them; where they lie, only this file knows."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from datasets import ImageDataset, LabelledImages
+from interop.locate import find_model
+from modes.model import Model, load_model
+from modes.real_data import real_data
+from modes.report import LOG_FILE
+from page.limits import Limits
+from utils.checkpoints import WEIGHTS_FILE
+from utils.errors import RequestError
+
+MODELS_KEPT = 6  # in memory, the most recently used
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Offered:
+    """Checkpoints and runs by their names, as they are on the disk now.
+
+    paths: the checkpoints that are offered; none: all in `shipped` and in the runs below `trained`. The runs are those below
+    `trained` and in the folders of `paths`.
+    """
+
+    def __init__(self, shipped: Path, trained: Path, paths: Sequence[str], device: torch.device, limits: Limits):
+        self.shipped = shipped
+        self.trained = trained
+        self.paths = [Path(find_model(path)).absolute() for path in paths]
+        self.device = device
+        self.limits = limits
+        self._kept: OrderedDict[tuple, Model] = OrderedDict()
+        self._lock = Lock()
+
+    def check(self) -> None:
+        """RequestError if there is nothing to offer, or if one of the given checkpoints cannot be drawn from."""
+        for path in self.paths:
+            load_model(path, device=self.device)
+        if not self.models():
+            raise RequestError(
+                f"there is no checkpoint in {self.shipped}, nor in a run below {self.trained}: name one by --model_path"
+            )
+
+    def models(self) -> dict[str, Path]:
+        """The checkpoints, by their names; of those that ship the smallest, which is the quickest, first."""
+        found = self.paths or [
+            path
+            for path in [
+                *sorted(self.shipped.glob("*.safetensors"), key=lambda path: path.stat().st_size),
+                *sorted(self.trained.glob(f"*/{WEIGHTS_FILE}")),
+            ]
+            if _carries_settings(path)
+        ]
+        return _by_name(found)
+
+    def runs(self) -> dict[str, Path]:
+        """The folders of trainings, also of those that go on now, by their names."""
+        folders = [path.parent for path in self.paths] + sorted(self.trained.glob("*"))
+        return {folder.name: folder for folder in folders if (folder / LOG_FILE).is_file()}
+
+    def load(self, name: object, class_label: str | None = None, precision: object = "auto") -> Model:
+        """The checkpoint of that name. RequestError if there is none, or if it has no such class or precision."""
+        path = self.models().get(name) if isinstance(name, str) else None
+        if path is None:
+            raise RequestError(f"there is no checkpoint {str(name)[:80]!r} here")
+        if precision not in PRECISIONS:
+            raise RequestError(f"the precision is one of {', '.join(PRECISIONS)}")
+        stat = path.stat()  # a training writes it anew
+        key = (path, stat.st_mtime_ns, stat.st_size, class_label, precision)
+        with self._lock:
+            if key not in self._kept:
+                model = load_model(path, device=self.device, class_label=class_label, precision=precision)
+                if max(model.trained.shape) > self.limits.side:
+                    raise RequestError(
+                        f"{name} draws {max(model.trained.shape)} pixels a side; this page allows {self.limits.side}"
+                    )
+                self._kept[key] = model
+                while len(self._kept) > MODELS_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def pictures(self, model: Model) -> LabelledImages:
+        """The real pictures that the model was trained on. RequestError if they are not on this machine."""
+        return self.data_set(model).load(progress=False)
+
+    def data_set(self, model: Model) -> ImageDataset:
+        """Nothing is downloaded for a visitor."""
+        return replace(real_data(model.settings), download=False)
+
+    def run(self, name: object) -> Path:
+        """The folder of the run of that name. RequestError if there is none."""
+        folder = self.runs().get(name) if isinstance(name, str) else None
+        if folder is None:
+            raise RequestError(f"there is no training {str(name)[:80]!r} here")
+        return folder
+
+
+def _by_name(paths: Sequence[Path]) -> dict[str, Path]:
+    """Each by its file's name, or by its run's; with the folder before it where two are alike."""
+    names = [path.parent.name if path.name == WEIGHTS_FILE else path.stem for path in paths]
+    return {
+        name if names.count(name) == 1 else f"{path.parent.parent.name}/{path.parent.name}/{path.name}": path
+        for name, path in zip(names, paths)
+    }
+
+
+def _carries_settings(path: Path) -> bool:
+    """Whether the file says what network its weights are of: an extractor's does not."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "settings" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False

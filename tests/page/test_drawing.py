@@ -1,0 +1,91 @@
+"""What is drawn for a visitor, byte for byte against what test_solver.py writes; and what is kept of its denoising."""
+
+import io
+import zipfile
+
+import pytest
+import torch
+
+from datasets import to_float, to_uint8
+from modes.model import load_model
+from page.drawing import Drawing
+from page.limits import Limits, check_work, sampler_within, whole
+from page.machine import Stopped
+from sampling import parse_sampler
+from tests.mode import run_mode
+from utils.errors import RequestError
+from utils.seeds import PictureNoise
+
+SHIPPED = "checkpoints/mnist_mini.safetensors"
+
+
+def model_of(class_label=None):
+    return load_model(SHIPPED, device=torch.device("cpu"), class_label=class_label, precision="fp32")
+
+
+@pytest.mark.parametrize("text, class_label", [("DDIM_3_1p0_cfg1p5", None), ("DPMPP_20_0p0", "all")])
+def test_the_downloads_are_the_command_lines_files(tmp_path, text, class_label):
+    model, info = model_of(class_label), parse_sampler(text, 1000, 10)
+    drawing = Drawing(model, info, 5, 3)
+    drawing.run(lambda taken: None)
+    run_mode("random_gen", model, info, seed=5, sample_num=3, save_dir=str(tmp_path), save_images=True)
+    (final,), (gif,) = tmp_path.glob("*_final.png"), tmp_path.glob("*_progress.gif")
+    assert drawing.png() == final.read_bytes() and drawing.gif() == gif.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(drawing.zip())) as archive:
+        assert archive.namelist() == ["000005.png", "000006.png", "000007.png"]
+        (folder,) = tmp_path.glob("*_images")
+        assert all(archive.read(name) == (folder / name).read_bytes() for name in archive.namelist())
+
+
+def test_the_denoising_is_kept_from_pure_noise_to_the_finished_pictures():
+    drawing = Drawing(model_of(), parse_sampler("DDIM_4_0p0", 1000, 10), 7, 2)
+    told = []
+    drawing.run(told.append)
+    assert told == [0, 1, 2, 3] and drawing.moments == [0, 1, 2, 3, 4] and drawing.reached == 5 and drawing.calls == 4
+    noise = PictureNoise([7, 8])(torch.empty(2, 1, 28, 28))
+    torch.testing.assert_close(drawing.frames[0, 0], to_uint8(noise), rtol=0, atol=0)
+    assert drawing.frames[-1, 0].equal(drawing.now[0]) and drawing.frames[-1, 1].equal(drawing.frames[-1, 0])
+    # With an eta of 0 the last step of DDIM ends at its prediction: what was told of it is what is drawn.
+    torch.testing.assert_close(to_float(drawing.frames[3, 1]), to_float(drawing.frames[4, 0]), rtol=0, atol=2 / 255)
+
+
+def test_a_stopped_drawing_keeps_what_it_reached():
+    drawing = Drawing(model_of(), parse_sampler("DDIM_50_0p0", 1000, 10), 0, 2)
+
+    def tell(taken):
+        if taken == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        drawing.run(tell)
+    assert (drawing.taken, drawing.reached, drawing.finished) == (3, 4, False) and drawing.frames[4].eq(0).all()
+
+
+@pytest.mark.parametrize("value", [None, "3", True, 0, 65, 2.5, float("nan"), float("inf"), [1], {}])
+def test_what_is_no_whole_number_within_the_bounds_is_refused(value):
+    with pytest.raises(RequestError, match="the count: a whole number from 1 to 64"):
+        whole(value, 1, 64, "the count")
+    assert whole(64.0, 1, 64, "the count") == 64
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("DDIM_50", "it is written METHOD_STEPS_ETA"),
+        ("DDIM_501_0p0", "takes 501 steps; this page allows 500"),
+        ("DDIM_1001_0p0", "the 1000 of training"),
+        ("DDIM_200_0p0_r5", "takes 1,000 steps"),
+        ("DDIM_20_0p0_r5", "is for filling in"),
+        (None, "a string"),
+        (["DDIM_50_0p0"], "a string"),
+    ],
+)
+def test_samplers_beyond_the_limits_are_refused(text, words):
+    with pytest.raises(RequestError, match=words):
+        sampler_within(Limits(steps=500), text, model_of().trained)
+
+
+def test_work_is_pictures_times_calls():
+    check_work(Limits(), 20, 1000)
+    with pytest.raises(RequestError, match="20,020; this page allows 20,000"):
+        check_work(Limits(), 20, 1001)
