@@ -126,7 +126,7 @@ WORDS = {
     # understand
     "understand_intro": (
         "How a picture comes about, step by step; how one becomes noise; and the schedule along which both go.",
-        "一张图如何一步步生成，又如何变成噪声；以及两者所遵循的噪声日程。",
+        "一张图如何一步步生成，又如何变成噪声；以及两者所遵循的噪声调度。",
     ),
     "from_noise": ("### From noise to a picture", "### 从噪声到图像"),
     "to_noise": ("### From a picture to noise", "### 从图像到噪声"),
