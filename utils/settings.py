@@ -4,6 +4,7 @@ Each block goes to exactly one consumer (see its docstring). `python -m utils.se
 schema by which editors complete and check config.yaml.
 """
 
+import inspect
 import json
 from typing import Annotated, ClassVar, Literal
 
@@ -14,6 +15,9 @@ from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
 from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize
 from utils.shapes import check_resize, sides
+
+# Keys of the model block that must fit each other and the pictures.
+CHECKED = set(inspect.signature(check_model).parameters) - {"image_size"}
 
 
 class Block(BaseModel):
@@ -101,16 +105,12 @@ class DiffusionSettings(Block):
 
     rare: ClassVar[tuple[str, ...]] = ("betas",)
 
-    timestep_num: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1000, description="T, the steps of noise in training."
-    )
+    timestep_num: Annotated[int, Field(ge=1, le=100_000)] = Field(1000, description="T, the steps of noise in training.")
     beta_schedule: Literal["linear", "cosine", "sigmoid", "given"] = Field("cosine", description="How the noise grows.")
     betas: Annotated[list[Number], Field(max_length=100_000)] | None = Field(
         None, description="Of beta_schedule given: the variances of the steps, timestep_num of them."
     )
-    zero_terminal_snr: bool = Field(
-        False, description="Leave nothing of the picture at the last step (Lin et al. 2023)."
-    )
+    zero_terminal_snr: bool = Field(False, description="Leave nothing of the picture at the last step (Lin et al. 2023).")
     objective: Literal["pred_noise", "pred_x0", "pred_v", "pred_edm"] = Field(
         "pred_noise", description="What the network predicts."
     )
@@ -125,9 +125,7 @@ class DiffusionSettings(Block):
     clipped_above: Annotated[Number, Field(gt=0, le=1)] = Field(
         1.0, description="Of loss_of_clipped: pixels from this value on, of -1 to 1, count as white."
     )
-    weighting: Literal["none", "p2", "min_snr"] = Field(
-        "none", description="How much each timestep counts in the loss."
-    )
+    weighting: Literal["none", "p2", "min_snr"] = Field("none", description="How much each timestep counts in the loss.")
     p2_k: Annotated[Number, Field(gt=0)] = Field(1.0, description="Of weighting p2 (Choi et al. 2022).")
     p2_gamma: Annotated[Number, Field(ge=0)] = Field(1.0, description="Of weighting p2; the paper takes 0.5 and 1.")
     min_snr_gamma: Annotated[Number, Field(gt=0)] = Field(5.0, description="Of weighting min_snr (Hang et al. 2023).")
@@ -136,9 +134,7 @@ class DiffusionSettings(Block):
         True,
         description="Clip the predicted x_0 to [-1, 1] while drawing; dynamic: to each picture's own range, scaled.",
     )
-    variance: Literal["fixed_small", "fixed_large", "learned"] = Field(
-        "fixed_small", description="Variance of a DDPM step."
-    )
+    variance: Literal["fixed_small", "fixed_large", "learned"] = Field("fixed_small", description="Variance of a DDPM step.")
 
 
 class TrainSettings(Block):
@@ -172,9 +168,7 @@ class TrainSettings(Block):
     timestep_uniform_share: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.0, description="Share of the pictures whose t is drawn uniformly, whatever timestep_logit_normal says."
     )
-    grad_clip: Annotated[Number, Field(gt=0)] | None = Field(
-        1.0, description="Largest norm of the gradient; null: no limit."
-    )
+    grad_clip: Annotated[Number, Field(gt=0)] | None = Field(1.0, description="Largest norm of the gradient; null: no limit.")
     ema_decay: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.9999, description="Decay of the weights' moving average, which is what is drawn from; 0 switches it off."
     )
@@ -208,9 +202,7 @@ class SampleSettings(Block):
 class RunSettings(Block):
     """To both scripts: where, on what, and from which seed."""
 
-    save_dir: PathText | None = Field(
-        None, description="Where the run is kept; null: train_results/ and the data set's name."
-    )
+    save_dir: PathText | None = Field(None, description="Where the run is kept; null: train_results/ and the data set's name.")
     start_from: PathText | None = Field(
         None, description="A checkpoint whose weights, network and diffusion a new run begins with; null: from nothing."
     )
@@ -247,6 +239,13 @@ class Blocks(Block):
     run: RunSettings = RunSettings()
 
 
+def check_data(data: DataSettings) -> None:
+    """ValueError unless the keys of the data block fit each other."""
+    check_resize(data.image_size, data.crop, data.resize)
+    if data.source == "folder" and data.data_path is None:
+        raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
+
+
 class Settings(Blocks):
     """The resolved settings of one run: they are printed, saved beside it, and travel inside its checkpoints."""
 
@@ -256,10 +255,8 @@ class Settings(Blocks):
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
         """Refuses combinations that cannot work, before any picture is touched."""
-        unchecked = {"num_res_blocks", "dropout", "num_classes", "attention_bias", "norm_eps", "asymmetric_padding"}
-        unchecked |= {"scale_shift_norm", "time_scale"}
-        check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
-        check_resize(self.data.image_size, self.data.crop, self.data.resize)
+        check_model(image_size=self.data.image_size, **self.model.model_dump(include=CHECKED))
+        check_data(self.data)
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:
@@ -274,8 +271,6 @@ class Settings(Blocks):
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
         if self.train.timestep_logit_normal is not None and self.train.timestep_logit_normal[1] <= 0:
             raise ValueError("train.timestep_logit_normal: the standard deviation, its second number, must be above 0")
-        if self.data.source == "folder" and self.data.data_path is None:
-            raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
         return self
 
     def model_arguments(self) -> dict[str, object]:
