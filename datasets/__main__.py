@@ -17,17 +17,17 @@ def main() -> int:
 
     from datasets.load import ImageDataset
     from datasets.report import make_report, sheet_rows
-    from utils.config import load_settings
+    from utils.config import load_data_settings
     from utils.files import check_writable
     from utils.pictures import grid, readable_scale, save_png
 
-    settings = load_settings(args.config, args.data_name, args.overrides, {"data.data_path": args.data_path})
+    settings = load_data_settings(args.config, args.data_name, args.overrides, {"data.data_path": args.data_path})
     folder = Path(args.save_dir).absolute()
     check_writable(folder, "--save_dir")
     path = folder / f"{args.data_name}_data{'' if args.split == 'train' else f'_{args.split}'}.png"
-    print(f"Data:       {args.data_name}, {args.split} split, {settings.data.data_path or settings.data.source}")
+    print(f"Data:       {args.data_name}, {args.split} split, {settings.data_path or settings.source}")
     print(f"Output:     {path}", flush=True)
-    data = ImageDataset(**settings.data.model_dump() | {"skip_unreadable": True})
+    data = ImageDataset(**settings.model_dump() | {"skip_unreadable": True})
     pictures, decoded = data.decode(args.split)
     decoded = decoded._replace(images=data.load(args.split).images)  # cropped once, where that is still to be done
     report = make_report(pictures, decoded, data.shaping)

@@ -79,7 +79,7 @@ def find_array(path: str, split: str, require_labels: bool) -> PictureSet:
     reason = "a .npy file has pictures alone; an .npz may have labels beside them"
     try:
         if path.lower().endswith(".npy"):
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+            pixels = np.lib.format.open_memmap(path, mode="r")  # numpy.load would open zips and pickles, too
             check_images(path, Array("the array", pixels.shape, False, pixels.dtype))
             pictures = ArrayPictures(arranged(pixels))
         else:

@@ -181,7 +181,7 @@ def columns_of(files: Sequence[str]) -> Columns:
     names = features.get(label, {}).get("names")
     usable = isinstance(names, list) and 0 < len(names) <= MOST_CLASSES and all(isinstance(name, str) for name in names)
     class_names = tuple(map(one_line, names)) if usable else ()
-    return Columns(likely[0], is_struct(kinds[likely[0]]), label, class_names, tuple(set(classes) - {label}))
+    return Columns(likely[0], is_struct(kinds[likely[0]]), label, class_names, tuple(name for name in classes if name != label))
 
 
 def is_struct(kind: str) -> bool:

@@ -22,7 +22,7 @@ BLOCK = 4096  # pictures that are in memory at once
 
 
 class Report(NamedTuple):
-    """A set as `python -m datasets` shows it. sizes: (width, height) and modes of `looked_at` files, how many of each; smaller:
+    """A set as `python -m datasets` shows it. sizes: (height, width) and modes of `looked_at` files, how many of each; smaller:
     how many of these have fewer pixels than `box`, (height, width), and are enlarged; classes: (name, count) each; duplicates:
     groups of names of pictures that are the same once decoded; mean, std: a channel each, of 0 to 1."""
 
@@ -70,7 +70,7 @@ class Report(NamedTuple):
         if not self.sizes:
             return "none that can be told"
         some = "" if self.looked_at >= self.picture_num else f" (of {self.looked_at:,} that were looked at)"
-        text = shares({f"{width}x{height}": number for (width, height), number in self.sizes.items()}) + some
+        text = shares({f"{height}x{width}": number for (height, width), number in self.sizes.items()}) + some
         sides = [min(size) for size in self.sizes.elements()]
         if len(self.sizes) > 1:
             text += f"; shorter side {min(sides)} to {max(sides)}, median {int(np.median(sides))}"
@@ -82,7 +82,7 @@ class Report(NamedTuple):
         if not self.classes:
             return ["Classes:    none"]
         numbers = [number for _, number in self.classes]
-        balance = f"{min(numbers):,} to {max(numbers):,} pictures each"
+        balance = f"{min(numbers):,}{f' to {max(numbers):,}' if max(numbers) > min(numbers) else ''} pictures each"
         width = max(len(name) for name, _ in self.classes)
         rows = [f"            {label:>4}  {name:<{width}}  {number:>9,}" for label, (name, number) in enumerate(self.classes)]
         return [f"Classes:    {len(self.classes)}, {balance}; model.num_classes: {len(self.classes)}", *rows]
@@ -116,7 +116,7 @@ def make_report(pictures: PictureSet, decoded: Decoded, shaping: Shaping) -> Rep
         len(heads) * times,
         sum(shaping.enlarges(head.height, head.width) for head in heads) * times,
         shaping.box,
-        Counter({size: number * times for size, number in Counter((head.width, head.height) for head in heads).items()}),
+        Counter({size: number * times for size, number in Counter((head.height, head.width) for head in heads).items()}),
         Counter({mode: number * times for mode, number in Counter(head.mode for head in heads).items()}),
         classes,
         duplicates_of(decoded, files),

@@ -48,7 +48,7 @@ def card_text(
             "",
             *([f"![What it draws]({sheet})", ""] if sheet else []),
             *_data(checkpoint),
-            *_settings(checkpoint),
+            *_settings(checkpoint, bool(files)),
             "## Figures",
             "",
             *(line for record in records for line in lines_of(record)),
@@ -125,8 +125,8 @@ def _data(checkpoint: Checkpoint) -> list[str]:
     return ["## Data", "", *lines, ""]
 
 
-def _settings(checkpoint: Checkpoint) -> list[str]:
-    """A table of those that matter to whoever draws or trains on; the file holds all."""
+def _settings(checkpoint: Checkpoint, is_file: bool) -> list[str]:
+    """A table of those that matter to whoever draws or trains on; a file of this project holds all, a pipeline does not."""
     settings = checkpoint.settings
     model, diffusion, train = settings.model, settings.diffusion, settings.train
     where = f"at sides {model.attention_resolutions}" if model.attention_resolutions else "in the middle"
@@ -145,6 +145,8 @@ def _settings(checkpoint: Checkpoint) -> list[str]:
         )
     table = [f"| {name} | {value} |" for name, value in rows.items()]
     whole = "All settings are in the file's metadata, and in config.yaml where it stands beside it."
+    if not is_file:
+        whole = "Those of the network are in unet/config.json, those of the diffusion in scheduler/scheduler_config.json."
     return ["## Settings", "", "| | |", "|---|---|", *table, "", whole, f"Card written by version {VERSION}.", ""]
 
 
@@ -176,6 +178,8 @@ def _loading(name: str, settings: Settings, files: Sequence[str], diffusers_code
                             f'network = torch.export.load("{file}", extra_files=about).module()',
                             f"output, x_0 = network({', '.join(f'{name}={name}' for name in inputs)})")  # fmt: skip
     if diffusers_code:
+        lines += _block("bash", "Here, from the folder of the project that made it, DIR being the folder of this card:",
+                        f"python test_solver.py --model_path DIR --sample_info {settings.sample.sample_info}")  # fmt: skip
         lines += _block("python", "With diffusers:", *diffusers_code)
     return lines
 

@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Sequence
+from typing import get_args
 
 from torch import nn
 
 from interop.checkpoints import open_checkpoint
 from utils.config import load_settings
 from utils.device import pick_device
-from utils.settings import Settings
+from utils.settings import RunSettings, Settings
 from utils.untrusted import check_shapes, load_weights, shapes_of
 
 
@@ -18,15 +19,15 @@ def load_training(config: str, data_name: str, overrides: Sequence[str], flags: 
     See `load_settings`. RequestError if they cannot be used, if the checkpoint cannot be read, or if it is another network's.
     """
     read = functools.cache(open_checkpoint)
-    load = functools.partial(
-        load_settings, config, data_name, overrides, flags, settings_of=lambda path: read(path).settings
-    )
-    settings = load()
-    if pick_device(settings.run.device).type == "cpu":
-        settings = load(on_cpu=True)
+    settings = load_settings(config, data_name, overrides, flags, is_cpu=is_cpu, settings_of=lambda path: read(path).settings)
     if (start_from := settings.run.start_from) is not None:
         check_shapes(settings, shapes_of(read(start_from).state_dict), start_from)
     return settings
+
+
+def is_cpu(device: object) -> bool:
+    """Whether the setting run.device, which is not checked yet, names a CPU here."""
+    return device in get_args(RunSettings.model_fields["device"].annotation) and pick_device(device).type == "cpu"
 
 
 def load_first_weights(model: nn.Module, start_from: str | None) -> None:

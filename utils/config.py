@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from utils.errors import RequestError, reason_of
-from utils.settings import Blocks, ConfigFile, Settings
+from utils.settings import Blocks, ConfigFile, DataSettings, RunSettings, Settings, check_data
 from utils.strict_yaml import UNREADABLE, parse_yaml, why_unreadable
 
 ROOT = Path(__file__).resolve().parent.parent  # where the scripts and their config.yaml are
@@ -25,23 +25,57 @@ def load_settings(
     overrides: Sequence[str] = (),
     flags: dict[str, object] | None = None,
     *,
-    on_cpu: bool = False,
+    is_cpu: Callable[[object], bool] = lambda device: False,
     settings_of: Callable[[str], Settings] | None = None,
 ) -> Settings:
     """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
 
-    `on_cpu`: for a training without a GPU, CPU_Setting lies between the first two, where the file has one. `settings_of`: for
-    a training, gives those of the checkpoint run.start_from; what its network needs lies above the entry.
+    `is_cpu`: for a training, whether what run.device names is a CPU; then CPU_Setting lies between the first two, where the
+    file has one. `settings_of`: for a training, gives those of the checkpoint run.start_from; what its network needs lies
+    above the entry.
     A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
     """
+    defaults, entry = _layers_of_file(config, data_name)
+    asked = _asked(overrides, flags)
+    merged, places = _merged([defaults[0], entry, *asked])
+    if is_cpu(merged.get("run", {}).get("device", RunSettings().device)):
+        merged, places = _merged([*defaults, entry, *asked])
+    else:
+        defaults = defaults[:1]
+    if settings_of is not None and isinstance(start := merged.get("run", {}).get("start_from"), str) and start:
+        merged, places = _merged([*defaults, entry, (start, _network_layer(settings_of(start))), *asked])
+    merged["data_name"] = data_name
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise RequestError(explain(error, places, config)) from None
+
+
+def load_data_settings(
+    config: str, data_name: str, overrides: Sequence[str] = (), flags: dict[str, object] | None = None
+) -> DataSettings:
+    """The data block of `load_settings`, whether or not a network of the other blocks fits it. RequestError as there."""
+    defaults, entry = _layers_of_file(config, data_name)
+    merged, places = _merged([defaults[0], entry, *_asked(overrides, flags)])
+    try:
+        data = Blocks.model_validate({"data": merged.get("data", {})}).data
+        check_data(data)
+    except ValidationError as error:
+        raise RequestError(explain(error, places, config)) from None
+    except ValueError as error:
+        raise RequestError(str(error)) from None
+    return data
+
+
+def _layers_of_file(config: str, data_name: str) -> tuple[list[Layer], Layer]:
+    """Train_Setting and CPU_Setting of the file `config`, and its entry `data_name`."""
     if config == "config.yaml" and not os.path.exists(config):
         config = str(ROOT / config)
     document = {key: {} if value is None else value for key, value in read_yaml(config).items()}
     _check_keys(document, ConfigFile, config)
-    names = ("Train_Setting", "CPU_Setting") if on_cpu else ("Train_Setting",)
-    defaults = [(f"{config}: {name}", document.get(name, {})) for name in names]
+    defaults = [(f"{config}: {name}", document.get(name, {})) for name in ("Train_Setting", "CPU_Setting")]
     for place, layer in defaults:
         _check_keys(layer, Blocks, place)
     entries = document.get("Train_Data", {})
@@ -56,19 +90,15 @@ def load_settings(
         known = {name: name for name in entries}
         there = f"it has {', '.join(known) or 'none'}"
         raise RequestError(f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; {there}")
-    written = [*defaults, (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name])]
-    asked = [
+    return defaults, (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name])
+
+
+def _asked(overrides: Sequence[str], flags: dict[str, object] | None) -> list[Layer]:
+    """What the command line asks for."""
+    return [
         *(_layer_from_text(text) for text in overrides),
         *(_layer(f"--{key.split('.')[-1]}", key, value) for key, value in (flags or {}).items() if value is not None),
     ]
-    merged, places = _merged([*written, *asked])
-    if settings_of is not None and isinstance(start := merged.get("run", {}).get("start_from"), str) and start:
-        merged, places = _merged([*written, (start, _network_layer(settings_of(start))), *asked])
-    merged["data_name"] = data_name
-    try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        raise RequestError(explain(error, places, config)) from None
 
 
 def _merged(layers: Sequence[Layer]) -> tuple[dict[str, dict], dict[tuple[str, ...], str]]:

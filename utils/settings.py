@@ -4,6 +4,7 @@ Each block goes to exactly one consumer (see its docstring). `python -m utils.se
 schema by which editors complete and check config.yaml.
 """
 
+import inspect
 import json
 from typing import Annotated, ClassVar, Literal
 
@@ -15,6 +16,9 @@ from models.build import check_model
 from utils.setting_checks import check_given_betas, check_spreads, check_tuned_times
 from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
 from utils.shapes import check_resize, sides
+
+# Keys of the model block that must fit each other and the pictures.
+CHECKED = set(inspect.signature(check_model).parameters) - {"image_size"}
 
 
 class Block(BaseModel):
@@ -140,9 +144,7 @@ class DiffusionSettings(Block):
         True,
         description="Clip the predicted x_0 to [-1, 1] while drawing; dynamic: to each picture's own range, scaled.",
     )
-    variance: Literal["fixed_small", "fixed_large", "learned"] = Field(
-        "fixed_small", description="Variance of a DDPM step."
-    )
+    variance: Literal["fixed_small", "fixed_large", "learned"] = Field("fixed_small", description="Variance of a DDPM step.")
 
 
 class TrainSettings(Block):
@@ -179,9 +181,7 @@ class TrainSettings(Block):
     timestep_uniform_share: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.0, description="Share of the pictures whose t is drawn uniformly, whatever the two above say."
     )
-    grad_clip: Annotated[Number, Field(gt=0)] | None = Field(
-        1.0, description="Largest norm of the gradient; null: no limit."
-    )
+    grad_clip: Annotated[Number, Field(gt=0)] | None = Field(1.0, description="Largest norm of the gradient; null: no limit.")
     ema_decay: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.9999, description="Decay of the weights' moving average, which is what is drawn from; 0 switches it off."
     )
@@ -220,9 +220,7 @@ class SampleSettings(Block):
 class RunSettings(Block):
     """To both scripts: where, on what, and from which seed."""
 
-    save_dir: PathText | None = Field(
-        None, description="Where the run is kept; null: train_results/ and the data set's name."
-    )
+    save_dir: PathText | None = Field(None, description="Where the run is kept; null: train_results/ and the data set's name.")
     start_from: PathText | None = Field(
         None, description="A checkpoint whose weights, network and diffusion a new run begins with; null: from nothing."
     )
@@ -259,6 +257,13 @@ class Blocks(Block):
     run: RunSettings = RunSettings()
 
 
+def check_data(data: DataSettings) -> None:
+    """ValueError unless the keys of the data block fit each other."""
+    check_resize(data.image_size, data.crop, data.resize)
+    if data.source == "folder" and data.data_path is None:
+        raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
+
+
 class Settings(Blocks):
     """The resolved settings of one run: they are printed, saved beside it, and travel inside its checkpoints."""
 
@@ -268,10 +273,8 @@ class Settings(Blocks):
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
         """Refuses combinations that cannot work, before any picture is touched."""
-        unchecked = {"num_res_blocks", "dropout", "num_classes", "attention_bias", "norm_eps", "asymmetric_padding"}
-        unchecked |= {"scale_shift_norm", "time_scale"}
-        check_model(image_size=self.data.image_size, **self.model.model_dump(exclude=unchecked))
-        check_resize(self.data.image_size, self.data.crop, self.data.resize)
+        check_model(image_size=self.data.image_size, **self.model.model_dump(include=CHECKED))
+        check_data(self.data)
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:
@@ -282,8 +285,6 @@ class Settings(Blocks):
         if self.diffusion.loss_of_clipped and self.diffusion.clip_denoised is not True:
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
         check_spreads(self.train.model_dump(include={"timestep_logit_normal", "timestep_log_normal"}))
-        if self.data.source == "folder" and self.data.data_path is None:
-            raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
         return self
 
     def model_arguments(self) -> dict[str, object]:

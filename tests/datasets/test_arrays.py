@@ -151,6 +151,8 @@ def test_damaged_files(dataset, tmp_path):
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         refused(dataset, tmp_path / name, "damaged")
     np.savez(tmp_path / "b.npz", images=IMAGES)
+    (tmp_path / "b.npy").write_bytes((tmp_path / "b.npz").read_bytes())  # a zip by the name of an array
+    refused(dataset, tmp_path / "b.npy", "damaged")
     content = bytearray((tmp_path / "b.npz").read_bytes())
     content[content.index(IMAGES.tobytes()) + 100] ^= 1
     (tmp_path / "b.npz").write_bytes(content)

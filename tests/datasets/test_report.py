@@ -26,13 +26,13 @@ def test_a_report_of_a_zip(dataset, tmp_path):
     pictures, decoded = data.decode()
     report = make_report(pictures, decoded, data.shaping)
     assert report.picture_num == 8 and dict(report.classes) == {"Zebra": 1, "cat": 3, "dog": 4}
-    assert report.sizes == {(8, 8): 7, (20, 9): 1} and report.modes == {"RGB": 7, "L": 1} and report.left_out == {".txt": 1}
+    assert report.sizes == {(8, 8): 7, (9, 20): 1} and report.modes == {"RGB": 7, "L": 1} and report.left_out == {".txt": 1}
     assert report.duplicates == [[f"{path}: cat/again.png", f"{path}: dog/c.png"]]
     assert [picture.name for picture in report.skipped] == [f"{path}: cat/broken.png"]
     values = np.asarray(decoded.images) / 255
     np.testing.assert_allclose(2 * report.whole_std(), 2 * values.std(), rtol=1e-12)
     text = "\n".join(report.lines())
-    for words in ("8, decoded to 8x8, RGB", "8x8 87.5 %, 20x9 12.5 %", "shorter side 8 to 9", "RGB 87.5 %, grey 12.5 %"):
+    for words in ("8, decoded to 8x8, RGB", "8x8 87.5 %, 9x20 12.5 %", "shorter side 8 to 9", "RGB 87.5 %, grey 12.5 %"):
         assert words in text
     for words in ("3, 1 to 4 pictures each; model.num_classes: 3", "1 picture more than once", "1 .txt", "cannot identify"):
         assert words in text

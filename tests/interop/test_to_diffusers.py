@@ -214,7 +214,9 @@ def test_the_card_says_how_it_is_drawn_from(tmp_path, monkeypatch, label):
     model = {"num_classes": 3, "patch_size": 2, "attention_resolutions": [4]}
     path = checkpoint(tmp_path / "model.safetensors", model=model, diffusion={"timestep_num": 2})
     to_diffusers(str(path), str(tmp_path / "out"), folded=True, class_label=label)
-    code = (tmp_path / "out/README.md").read_text().rpartition("```python\n")[2].partition("```")[0]
+    card = (tmp_path / "out/README.md").read_text()
+    assert "--model_path DIR" in card and "in the file's metadata" not in card  # which holds no settings
+    code = card.rpartition("```python\n")[2].partition("```")[0]
     monkeypatch.chdir(tmp_path / "out")
     found = {}
     # The pipelines take 1,000 steps unless they are told how many; this one knows 2.

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from models import parameter_count
-from utils.config import differences, load_settings, to_yaml
+from utils.config import differences, load_data_settings, load_settings, to_yaml
 from utils.errors import RequestError
 from utils.settings import Blocks, ConfigFile, Settings
 from utils.version import VERSION
@@ -243,16 +243,37 @@ def test_without_a_gpu_the_sizes_of_cpu_setting_stand_below_the_entry_and_above_
         (name, on_cpu): (settings.model.base_channels, settings.train.batch_size)
         for name in ("Mine", "Own")
         for on_cpu in (False, True)
-        for settings in [load_settings(str(config), name, on_cpu=on_cpu)]
+        for settings in [load_settings(str(config), name, is_cpu=lambda device, on_cpu=on_cpu: on_cpu)]
     }
     assert sizes == {("Mine", False): (128, 128), ("Mine", True): (32, 16), ("Own", False): (64, 128), ("Own", True): (64, 16)}
     config.write_text("CPU_Setting: {model: {base_chanels: 32}}\nTrain_Data: {Mine: {data: {data_path: x}}}\n")
     with pytest.raises(RequestError, match="CPU_Setting.model.*base_chanels.*did you mean base_channels"):
-        load_settings(str(config), "Mine", on_cpu=True)
+        load_settings(str(config), "Mine", is_cpu=lambda device: True)
 
 
 @pytest.mark.parametrize("name", ["Mnist_Mini", "Emoji", "Mnist", "Fashion_Mnist", "Cifar10", "Flower102", "StyleGAN_Face"])
 def test_every_entry_has_a_network_that_fits_its_pictures_with_and_without_a_gpu(name):
-    on_gpu, on_cpu = load_settings("config.yaml", name), load_settings("config.yaml", name, on_cpu=True)
+    on_gpu, on_cpu = load_settings("config.yaml", name), load_settings("config.yaml", name, is_cpu=lambda device: True)
     parameters = [parameter_count(settings.model_arguments()) for settings in (on_gpu, on_cpu)]
     assert parameters[1] <= parameters[0]
+
+
+def test_on_a_cpu_a_size_that_the_defaults_of_a_gpu_do_not_fit_is_no_mistake():
+    asked = ["data.data_path=x", "data.image_size=[48, 64]"]
+    with pytest.raises(RequestError, match="16, which never occurs"):
+        load_settings("config.yaml", "StyleGAN_Face", asked)
+    settings = load_settings("config.yaml", "StyleGAN_Face", asked, is_cpu=lambda device: device == "auto")
+    assert settings.data.shape == (3, 48, 64) and settings.model.attention_resolutions == []
+
+
+def test_the_data_block_alone_asks_nothing_of_a_network():
+    asked = ["data.data_path=x", "data.image_size=[31, 17]"]
+    assert load_data_settings("config.yaml", "StyleGAN_Face", asked).shape == (3, 31, 17)
+    for wrong, words in (
+        (["data.crop=left"], "--set data.crop=left: data.crop"),
+        (["data.resize=9"], "must be at least 31"),
+        (["data.data_path=null"], "data.data_path is missing"),
+        (["model.base_chanels=1"], "did you mean base_channels"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            load_data_settings("config.yaml", "StyleGAN_Face", [*asked, *wrong])
