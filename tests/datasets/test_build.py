@@ -22,9 +22,11 @@ from utils.errors import RequestError
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 300
 BUILD = (
-    "import sys, datasets.build as build\n"
+    "import sys, time, datasets.build as build\n"
     "from datasets import ImageDataset\n"
     "build.MANY, build.BLOCK_BYTES, build.core_num = 10, 10 * 8 * 8 * 3, lambda: 2\n"
+    "note = build.PartialFile.note\n"  # slower, so that the signal comes before the end
+    "build.PartialFile.note = lambda *its: (note(*its), time.sleep(0.3))\n"
     "ImageDataset('folder', sys.argv[1], image_size=8, cache_dir=sys.argv[2]).load()\n"
 )
 

@@ -6,12 +6,23 @@ from contextlib import contextmanager
 
 import pytest
 
+from page.app import TABS
+
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_chromium = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs Debian's Chromium: apt-get install chromium chromium-driver"
 )
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 WAIT = 120  # seconds, on a busy machine
+
+
+GO_TO_TAB = """
+const own = document.getElementById(arguments[0] + "-button"), shown = document.querySelectorAll("[role=tab]").length;
+if (!own) document.querySelector(".overflow-menu > button")?.click();
+const button = own ?? document.querySelectorAll(".overflow-dropdown button")[arguments[1] - shown];
+button?.click();
+return Boolean(button);
+"""
 
 
 class Person:
@@ -50,10 +61,8 @@ class Person:
         self.wait(lambda: self.at("draw_go").is_displayed(), "the page")
 
     def tab(self, name):
-        """Goes to the tab of that name; on a phone some are in a menu."""
-        self.wait(
-            lambda: self.driver.execute_script("arguments[0].click()", self.at(f"tab_{name}-button")) or True, name
-        )
+        """Goes to the tab of that name; on a phone the last ones are in a menu."""
+        self.wait(lambda: self.driver.execute_script(GO_TO_TAB, f"tab_{name}", list(TABS).index(name)), name)
 
     def click(self, elem_id, part=""):
         element = self.wait(lambda: self.at(elem_id, part), elem_id)
