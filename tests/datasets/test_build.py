@@ -103,7 +103,7 @@ def test_a_build_that_ends_early_is_gone_on_with(dataset, tmp_path, numbered, co
     path, cache = write_tar(tmp_path / "a.tar", content), tmp_path / "cache"
     process = start(path, cache)
     family, limit = [], time.monotonic() + 60
-    while not list(cache.glob(".*.journal")) and time.monotonic() < limit:
+    while not any(path.read_text().count("\n") > 1 for path in cache.glob(".*.journal")) and time.monotonic() < limit:
         family = psutil.Process(process.pid).children(recursive=True) or family
     process.send_signal(number)
     process.wait(30)
