@@ -22,7 +22,8 @@ from utils.errors import RequestError
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 300
 BUILD = (
-    "import sys, time, datasets.build as build\n"
+    "import signal, sys, time, datasets.build as build\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell's children ignore it
     "from datasets import ImageDataset\n"
     "build.MANY, build.BLOCK_BYTES, build.core_num = 10, 10 * 8 * 8 * 3, lambda: 2\n"
     "note = build.PartialFile.note\n"  # slower, so that the signal comes before the end
