@@ -5,14 +5,12 @@ recipe, Student's t gives the interval that holds their mean with 95 % (n - 1 de
 if the interval does not contain 0, as good if it lies within the margin on both sides of 0, else it is not decided.
 """
 
-import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Student's t at 97.5 %, of 1, 2, ... degrees of freedom: as many differences and one. An interval of 95 %.
-STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
-MOST = len(STUDENT) + 1  # trainings
+from benchmarks.experiments.claims import interval
+
 # Of the figures that are judged, all of which are better when smaller: differences up to this are of no interest.
 MARGINS: dict[str, dict[str, float]] = {"Mnist_Mini": {"fid": 0.25, "told_apart": 0.03}, "Emoji": {"kid": 0.01}}
 TITLES = {
@@ -35,18 +33,16 @@ class Difference(NamedTuple):
 
 
 def compare(variant: Sequence[float], recipe: Sequence[float], margin: float) -> Difference:
-    """The rule, for a figure that is better when smaller, of trainings of the same seeds, 2 to MOST of them."""
+    """The rule, for a figure that is better when smaller, of at least two trainings of the same seeds."""
     differences = [one - other for one, other in zip(variant, recipe, strict=True)]
-    count, mean = len(differences), statistics.mean(differences)
-    half = STUDENT[count - 2] * statistics.stdev(differences) / math.sqrt(count)
-    low, high = mean - half, mean + half
+    low, high = interval(differences, 0.95)
     if low > 0 or high < 0:
         verdict = "worse" if low > 0 else "better"
     elif max(-low, high) <= margin:
         verdict = "as good"
     else:
         verdict = "not decided"
-    return Difference(mean, half, verdict)
+    return Difference((low + high) / 2, (high - low) / 2, verdict)
 
 
 def ablation_table(record: dict) -> str:

@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from benchmarks.paired import MARGINS, MOST  # noqa: E402
+from benchmarks.paired import MARGINS  # noqa: E402
 from benchmarks.recipe_ablation import RECIPE, VARIANTS, Evaluation, begin, evaluation_of_digits, settings_of  # noqa: E402
 from benchmarks.side_by_side import CLOCKS, RESULTS, parser, write_result  # noqa: E402
 
@@ -126,7 +126,7 @@ def main() -> None:
     options = parser(__doc__, "posthoc_ema")
     options.add_argument("--variant", choices=VARIANTS[DATA_NAME], default=RECIPE, help="what is trained")
     options.add_argument("--epochs", type=float, help="of a training (as many as took --seconds of recipe_ablation.py)")
-    options.add_argument("--trainings", type=int, default=3, choices=range(1, MOST + 1), metavar="N")
+    options.add_argument("--trainings", type=int, default=3, choices=range(2, 100), metavar="N")
     options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each length")
     options.set_defaults(data_name=DATA_NAME, steps=None)
     args = options.parse_args()

@@ -11,6 +11,7 @@ from utils.script import run_script
 
 
 def main() -> int:
+    """Prints the report, writes the contact sheet; returns the exit status."""
     args = parse_data_args()
 
     import torch

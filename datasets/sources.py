@@ -113,7 +113,7 @@ def real_path(data_path: str | None) -> str:
         raise RequestError("a data set of one's own needs data.data_path: a folder of pictures, or a file that holds them")
     path = os.path.realpath(os.path.expanduser(data_path))
     if not os.path.exists(path):
-        raise RequestError(f"data.data_path: {path} does not exist")
+        raise RequestError(f"data.data_path: {path} does not exist; put the pictures there, or name their place")
     return path
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 from PIL import Image  # to write the PNG
 
 STEPS, SIDE, SEED = 50, 4, 0
-model, out, *label = sys.argv[1:]
+model, out, *label = sys.argv[1:] if len(sys.argv) > 2 else sys.exit(__doc__)
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 about = json.loads(session.get_modelmeta().custom_metadata_map["diffusion"])
 (C, H, W), T, clip = about["shape"], about["timestep_num"], about["clip_denoised"]

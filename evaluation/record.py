@@ -18,7 +18,7 @@ from typing import Any
 
 from evaluation import HASH_DIGITS
 from sampling.trained import Trained
-from utils.files import atomic_write, put_aside
+from utils.files import atomic_write
 
 PERCENT = ("confident", "read_as_asked", "told_apart", "told_apart_low", "told_apart_high")
 COLUMN_NAMES = {"seconds_a_picture": "s a picture", "network_calls": "calls", "fid_infinity": "FID infinity"}
@@ -81,18 +81,13 @@ IDENTITY = (
 )
 
 
-def keep_other(paths: Sequence[Path], record: dict[str, Any]) -> None:
-    """Before `paths` are written, the first of them as the JSON of `record`: puts those of another request, if any, aside.
-
-    The same request measured again takes their place.
-    """
+def is_same_request(path: Path, record: dict[str, Any]) -> bool:
+    """Whether the file `path` is a record of what `record` is of: the same measured again takes its place."""
     try:
-        there = json.loads(paths[0].read_text(encoding="utf-8"))
+        there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        there = None
-    same = isinstance(there, dict) and all(there.get(name) == _plain(record.get(name)) for name in IDENTITY)
-    if not same and (kept := put_aside(paths)):
-        print(f"Kept:    {', '.join(map(str, kept))}, of another request")
+        return False
+    return isinstance(there, dict) and all(there.get(name) == _plain(record.get(name)) for name in IDENTITY)
 
 
 def _plain(value: object) -> object:

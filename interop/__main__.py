@@ -19,6 +19,8 @@ class Command(NamedTuple):
     arguments: dict[str, dict[str, object]]
 
 
+ANY_MODEL = {"metavar": "MODEL", "help": "a model.safetensors, its folder, or hf:USER/REPO"}
+
 COMMANDS = {
     "to_diffusers": Command(
         "a checkpoint as a folder that diffusers loads and draws from",
@@ -57,14 +59,14 @@ COMMANDS = {
     "to_onnx": Command(
         "a network as an ONNX file, checked with onnxruntime",
         {
-            "model": {"metavar": "MODEL", "help": "a model.safetensors, its folder, or hf:USER/REPO"},
+            "model": ANY_MODEL,
             "out": {"metavar": "OUT.onnx", "help": "what to write, and README.md beside it"},
         },
     ),
     "to_pt2": Command(
         "a network as a program of torch.export",
         {
-            "model": {"metavar": "MODEL", "help": "a model.safetensors, its folder, or hf:USER/REPO"},
+            "model": ANY_MODEL,
             "out": {"metavar": "OUT.pt2", "help": "what to write, and README.md beside it"},
         },
     ),

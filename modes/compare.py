@@ -16,7 +16,7 @@ from modes.model import Model
 from utils.bars import interrupt_says, progress_bar
 from utils.distributed import Ranks
 from utils.errors import RequestError
-from utils.files import put_aside
+from utils.files import keep_other
 from utils.pictures import read_png, save_png
 from utils.plots import Curve, Figure, plot, save_plot
 
@@ -67,7 +67,7 @@ def run(
     measure_cells(missing, metrics, seed_sets, batch_size, ranks)
     if not ranks.is_main:
         return []
-    keep_other(folder, cells)
+    keep_other([folder / f"compare_{name}" for name in FILES], holds_the_same(folder, cells))
     texts = {"command": this_command()}
     paths = [
         *save_grids(folder, cells, texts),
@@ -127,9 +127,8 @@ def _sheet(cell: Cell, path: Path) -> Sheet:
     return Sheet(cell.trained.name, cell.info.label, str(cell.info.steps), read_png(path))
 
 
-def keep_other(folder: Path, cells: Sequence[Cell]) -> None:
-    """Puts aside the comparison of other cells, or by another protocol, that is in the folder. One of more cells takes the
-    place of a smaller one."""
+def holds_the_same(folder: Path, cells: Sequence[Cell]) -> bool:
+    """Whether the comparison in the folder is of some of these cells, by the same protocol: one of more takes its place."""
     try:
         with open(folder / "compare_table.csv", encoding="utf-8", newline="") as file:
             there = {row["cell"] for row in csv.DictReader(file) if row.get("cell")}
@@ -137,10 +136,7 @@ def keep_other(folder: Path, cells: Sequence[Cell]) -> None:
     except (OSError, ValueError, csv.Error):
         there, protocol = set(), ""
     record, names = cells[0].record, {Path(cell.stem).name for cell in cells}
-    if there and there <= names and protocol == describe(record["protocol"], record["weights"]):
-        return
-    if kept := put_aside([folder / f"compare_{name}" for name in FILES]):
-        print(f"Kept:    {', '.join(map(str, kept))}, of other cells")
+    return bool(there) and there <= names and protocol == describe(record["protocol"], record["weights"])
 
 
 def csv_row(cell: Cell) -> dict:

@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 
 from diffusion import SampleInfo
-from modes.kept_pictures import keep_other
+from modes.kept_pictures import save_sheet
 from modes.model import Model
 from modes.real_data import check_picture_alone, data_words, pictures_of, real_data
 from sampling import named_if_changed
 from sampling.inpainting import edit, edit_pairs, result_seeds, steps_of_noise
 from sampling.trained import file_word
 from utils.bars import progress_bar
-from utils.pictures import grid, readable_scale, save_png
+from utils.pictures import grid, readable_scale
 
 PICTURES = 10  # unless --sample_num says otherwise; of --picture one
 RESULTS = 4  # of each
@@ -71,6 +71,4 @@ def run(
         "picture": picture,
         "strength": strength,
     }
-    texts = model.texts("edit", sampler, options)
-    keep_other([path], texts)
-    return [save_png(path, sheet, texts)]
+    return [save_sheet(path, sheet, model.texts("edit", sampler, options))]

@@ -11,13 +11,14 @@ from evaluation.extractor import Extractor, check_suits, extractor_for, load_ext
 from evaluation.measures import check_count
 from evaluation.memorisation import Memorisation, memorisation, save_memorisation
 from evaluation.picture_metrics import PictureMetrics, SeedSets
-from evaluation.record import describe, keep_other, markdown, markdown_by_class, save_json, save_text
+from evaluation.record import describe, is_same_request, markdown, markdown_by_class, save_json, save_text
 from evaluation.reference import Reference, load_reference
 from evaluation.sheets import surest_sheet
 from modes.model import Model
 from modes.real_data import data_words, given_options, real_data
 from utils.bars import progress_bar
 from utils.distributed import Ranks
+from utils.files import keep_other
 from utils.pictures import readable_scale, save_png
 
 PICTURES_MAX = 10_000  # unless --sample_num says otherwise
@@ -75,7 +76,7 @@ def run(
     print_memorisation(record["memorisation"])
     title = f"{trained.name} at {sampler}: {count:,} drawn, compared with {train.real.name}"
     record["real_pictures"] = given_options(data_name, data_path, config)
-    keep_other(paths, record)
+    keep_other(paths, is_same_request(paths[0], record))
     texts = {"command": record["command"]}
     written = [
         save_json(paths[0], record),

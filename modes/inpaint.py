@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from diffusion import SampleInfo
-from modes.kept_pictures import keep_other
+from modes.kept_pictures import save_sheet
 from modes.model import Model
 from modes.real_data import check_picture_alone, data_words, pictures_of, real_data
 from sampling import named_if_changed
@@ -14,7 +14,7 @@ from sampling.inpainting import inpaint, result_seeds
 from sampling.masks import SHAPES, make_masks
 from sampling.trained import file_word
 from utils.bars import progress_bar
-from utils.pictures import grid, readable_scale, save_png
+from utils.pictures import grid, readable_scale
 
 PICTURES = 10  # unless --sample_num says otherwise; of --picture one
 RESULTS = 4  # of each
@@ -70,9 +70,7 @@ def run(
         "picture": picture,
         "mask": spec,
     }
-    texts = model.texts("inpaint", sampler, options)
-    keep_other([path], texts)
-    return [save_png(path, sheet_of(pictures, masks, results), texts)]
+    return [save_sheet(path, sheet_of(pictures, masks, results), model.texts("inpaint", sampler, options))]
 
 
 def sheet_of(pictures: Tensor, masks: Tensor, results: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datasets import ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, pairs_from
-from modes.kept_pictures import keep_other
+from modes.kept_pictures import save_sheet
 from modes.model import Model
 from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
@@ -17,7 +17,7 @@ from sampling.interpolation import changes, interpolate, pick
 from sampling.trained import check_deterministic
 from utils.bars import progress_bar
 from utils.errors import RequestError
-from utils.pictures import grid, readable_scale, save_png
+from utils.pictures import grid, readable_scale
 
 PAIRS = 10  # unless --sample_num says otherwise
 COEFFICIENTS = 11  # from 0 to 1, unless --interpolate_num says otherwise
@@ -81,9 +81,7 @@ def run(
         "data_path": data_path,
         "config": config,
     }
-    texts = model.texts("interpolate", sampler, options)
-    keep_other([path], texts)
-    return [save_png(path, sheet, texts)]
+    return [save_sheet(path, sheet, model.texts("interpolate", sampler, options))]
 
 
 def steps_in_all(diffusion: GaussianDiffusion, sampler: SampleInfo, mode: str, steps: int, pair_num: int, num: int) -> int:

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from utils.errors import RequestError
-from utils.files import put_aside
+from utils.files import keep_other
+from utils.pictures import save_png
 
 
 class KeptPictures:
@@ -59,15 +60,19 @@ class KeptPictures:
         return picture
 
 
-def keep_other(paths: Sequence[Path], texts: Mapping[str, str]) -> None:
-    """Before the pictures `paths` are written, each PNG with these `texts`: puts those of another request, if any, aside.
+def save_sheet(path: Path, sheet: Tensor, texts: Mapping[str, str]) -> Path:
+    """`save_png`, which keeps the picture of another request that has this name."""
+    keep_other([path], are_of_request([path], texts))
+    return save_png(path, sheet, texts)
 
-    The same request drawn again takes their place. A GIF goes with the PNGs beside it.
+
+def are_of_request(paths: Sequence[Path], texts: Mapping[str, str]) -> bool:
+    """Whether all PNGs of `paths` that exist carry these `texts`: the same request drawn again takes their place.
+
+    A GIF, which carries none, goes with the PNGs beside it.
     """
-    there = [path for path in paths if path.exists()]
-    found = [_texts_of(path) for path in there if path.suffix == ".png"]
-    if there and (not found or any(one != texts for one in found)):
-        print(f"Kept:    {', '.join(map(str, put_aside(paths)))}, of another request")
+    found = [_texts_of(path) for path in paths if path.exists() and path.suffix == ".png"]
+    return bool(found) and all(one == texts for one in found)
 
 
 def _texts_of(path: Path) -> dict[str, str]:

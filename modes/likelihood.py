@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evaluation.likelihood import Bound, make_strata, variational_bound
-from evaluation.record import keep_other, model_record, save_json
+from evaluation.record import is_same_request, model_record, save_json
 from modes.model import Model
 from modes.real_data import data_words, given_options, labels_of, real_data
 from sampling.drawing import batches_of
@@ -16,6 +16,7 @@ from sampling.trained import Trained
 from utils.bars import progress_bar
 from utils.distributed import Ranks, share_out
 from utils.errors import RequestError
+from utils.files import keep_other
 from utils.plots import Figure, save_plot
 
 STEPS = 100  # timesteps for each picture, unless --likelihood_steps says otherwise
@@ -83,7 +84,7 @@ def run(
     record["real_pictures"] = given_options(data_name, data_path, config)
     record["bits_per_dimension"] = _figures(bound)
     _print(record["bits_per_dimension"], count, split)
-    keep_other(paths, record)
+    keep_other(paths, is_same_request(paths[0], record))
     title = f"{trained.name}: {count:,} pictures, {split} split"
     return [save_json(paths[0], record), _plot(paths[1], bound, title, {"command": record["command"]})]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion import SampleInfo
-from modes.kept_pictures import KeptPictures, keep_other
+from modes.kept_pictures import KeptPictures, are_of_request
 from modes.model import Model
 from sampling import Trained, named_if_changed
 from sampling.drawing import Frames, batches_of, draw, progress_moments
@@ -18,6 +18,7 @@ from utils.background import Background
 from utils.bars import interrupt_says, progress_bar
 from utils.compiling import compile_in_place
 from utils.distributed import Ranks
+from utils.files import keep_other
 from utils.pictures import grid, near_square, readable_scale, save_gif, save_png, save_pngs
 
 MODE = "random_gen"
@@ -155,7 +156,7 @@ def write_sheets(prefix: Path, final: Tensor, moments: list[Tensor], texts: dict
     rows = torch.stack(moments, dim=1).flatten(0, 1)
     columns, scale = near_square(len(moments[0])), readable_scale(moments[0])
     paths = [Path(f"{prefix}_{name}") for name in ("final.png", "progress.png", "progress.gif")]
-    keep_other(paths, texts)
+    keep_other(paths, are_of_request(paths, texts))
     return [
         save_png(paths[0], final, texts),
         save_png(paths[1], grid(rows, len(moments), scale=scale), texts),

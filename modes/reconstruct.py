@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from diffusion import SampleInfo
-from modes.kept_pictures import keep_other
+from modes.kept_pictures import save_sheet
 from modes.model import Model
 from modes.real_data import data_words, labels_of, real_data
 from sampling import named_if_changed
@@ -13,7 +13,7 @@ from sampling.interpolation import pick, reconstruct
 from sampling.trained import check_deterministic
 from utils.bars import progress_bar
 from utils.errors import RequestError
-from utils.pictures import grid, readable_scale, save_png
+from utils.pictures import grid, readable_scale
 
 PICTURES = 10  # unless --sample_num says otherwise
 
@@ -61,6 +61,4 @@ def run(
     both = torch.cat([pictures, again])
     sheet = grid(both, count, scale=readable_scale(both), row_labels=["real", "again"])
     options = {"seed": seed, "sample_num": count, "data_name": data_name, "data_path": data_path, "config": config}
-    texts = model.texts("reconstruct", sampler, options)
-    keep_other([path], texts)
-    return [save_png(path, sheet, texts)]
+    return [save_sheet(path, sheet, model.texts("reconstruct", sampler, options))]

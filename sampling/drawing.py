@@ -1,12 +1,13 @@
 """From seeds to finished pictures: what both scripts do with `diffusion.sample`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from datasets import to_uint8
 from diffusion import GaussianDiffusion, Prediction, SampleInfo, sample
+from diffusion.samplers import Callback
 from sampling.network import Network, sampling_network
 from utils.errors import RequestError
 from utils.seeds import PictureNoise
@@ -121,3 +122,12 @@ def batches_of(seeds: Sequence[int], batch_size: int) -> Iterator[Sequence[int]]
     """`seeds` in slices of `batch_size`; the last may be shorter."""
     for start in range(0, len(seeds), batch_size):
         yield seeds[start : start + batch_size]
+
+
+def counting(advance: Callable[[int], object]) -> Callback:
+    """A `sample` callback that tells `advance` of each step of each picture."""
+
+    def callback(index: int, t: int, t_prev: int, x_t: Tensor, prediction: Prediction) -> None:
+        advance(len(x_t))
+
+    return callback

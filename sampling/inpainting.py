@@ -3,7 +3,7 @@
 One picture may be drawn several times: the noise of each is named by the seed of its row, see `result_seeds`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from datasets import to_float, to_uint8
 from diffusion import GaussianDiffusion, SampleInfo, pairs_from, sample
 from diffusion.samplers import Callback
-from sampling.drawing import batches_of
+from sampling.drawing import batches_of, counting
 from sampling.network import Known, Network, sampling_network
 from utils.seeds import PictureNoise, derive_seed
 
@@ -42,21 +42,11 @@ def inpaint(
     network of `num_classes`. `advance(n)` is told of every n steps of the sampler.
     """
 
-    def callback(index, t, t_prev, x_t, prediction):
-        advance(len(x_t))
-
-    drawn = []
-    for rows in batches_of(range(len(pictures)), batch_size):
-        part = slice(rows[0], rows[-1] + 1)
-        noise = PictureNoise(seeds[part])
-        x_0 = to_float(pictures[part].to(device))
+    callback, drawn = counting(advance), []
+    for part, x_0, label, noise in _batches(pictures, labels, seeds, batch_size, device):
+        known = Known(x_0, ~masks[part].to(device), noise)
         wrapped = sampling_network(
-            network,
-            diffusion,
-            labels=None if labels is None else labels[part].to(device),
-            num_classes=num_classes,
-            guidance=info.guidance,
-            known=Known(x_0, ~masks[part].to(device), noise),
+            network, diffusion, labels=label, num_classes=num_classes, guidance=info.guidance, known=known
         )
         x_T = noise(torch.empty_like(x_0))
         drawn.append(to_uint8(resample(wrapped, diffusion, x_T, info, noise, callback)).cpu())
@@ -133,17 +123,19 @@ def edit(
     `inpaint`; the steps are those of `edit_pairs`.
     """
     pairs = edit_pairs(diffusion, info, strength)
-
-    def callback(index, t, t_prev, x_t, prediction):
-        advance(len(x_t))
-
-    drawn = []
-    for rows in batches_of(range(len(pictures)), batch_size):
-        part = slice(rows[0], rows[-1] + 1)
-        noise = PictureNoise(seeds[part])
-        x_0 = to_float(pictures[part].to(device))
-        label = None if labels is None else labels[part].to(device)
+    callback, drawn = counting(advance), []
+    for _, x_0, label, noise in _batches(pictures, labels, seeds, batch_size, device):
         wrapped = sampling_network(network, diffusion, labels=label, num_classes=num_classes, guidance=info.guidance)
         x_t = diffusion.q_sample(x_0, pairs[0][0], noise(x_0))
         drawn.append(to_uint8(sample(wrapped, diffusion, x_t, info, noise_like=noise, pairs=pairs, callback=callback)).cpu())
     return torch.cat(drawn)
+
+
+def _batches(
+    pictures: Tensor, labels: Tensor | None, seeds: Sequence[int], batch_size: int, device: torch.device
+) -> Iterator[tuple[slice, Tensor, Tensor | None, PictureNoise]]:
+    """Which rows of `pictures`, these in [-1, 1] on the device, their labels there, and their noise."""
+    for rows in batches_of(range(len(pictures)), batch_size):
+        part = slice(rows[0], rows[-1] + 1)
+        label = None if labels is None else labels[part].to(device)
+        yield part, to_float(pictures[part].to(device)), label, PictureNoise(seeds[part])

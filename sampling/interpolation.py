@@ -8,7 +8,7 @@ from torch import Tensor
 from datasets import to_float, to_uint8
 from diffusion import GaussianDiffusion, SampleInfo, encode, pairs_from, sample
 from diffusion.samplers import Callback
-from sampling.drawing import batches_of
+from sampling.drawing import batches_of, counting
 from sampling.network import Network, sampling_network
 from utils.seeds import PictureNoise, generator
 
@@ -74,9 +74,7 @@ def interpolate(
     pictures = (to_float(first.to(device)), to_float(second.to(device)))  # each (pairs, C, H, W)
     classes = (None, None) if labels is None else tuple(side.to(device) for side in labels)
 
-    def callback(index, t, t_prev, x_t, prediction):
-        advance(len(x_t))
-
+    callback = counting(advance)
     if mode == "ddim":
         ends = [
             encode_all(network, diffusion, info, x_0, pairs, batch_size, callback, label, num_classes)
@@ -159,9 +157,7 @@ def reconstruct(
     """
     pairs = info.pairs_on(diffusion)
 
-    def callback(index, t, t_prev, x_t, prediction):
-        advance(len(x_t))
-
+    callback = counting(advance)
     labels = None if labels is None else labels.to(device)
     x_0 = to_float(pictures.to(device))
     latents = encode_all(network, diffusion, info, x_0, pairs, batch_size, callback, labels, num_classes)

@@ -9,15 +9,7 @@ def parse_args() -> argparse.Namespace:
     """What was asked for. Exits with status 2, and one line, for what is not known; answers --help and --version itself."""
     parser = Arguments("Trains a diffusion model: python train_solver.py --data_name Mnist_Mini", takes_settings=True)
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
-    parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a setting, as in train.learning_rate=2e-4; may be given several times",
-    )
+    _add_configuration(parser, "train.learning_rate=2e-4")
     parser.add_argument("--save_dir", metavar="DIR", help="where the run is kept (train_results/NAME)")
     resume = "auto: go on with the run in save_dir, if there is one; never: refuse if there is one"
     parser.add_argument("--resume", choices=["auto", "never"], default="auto", help=resume)
@@ -35,16 +27,15 @@ def parse_data_args() -> argparse.Namespace:
     parser = Arguments("Shows what is in a data set: python -m datasets Mnist_Mini", takes_settings=True)
     parser.prog, parser.usage = "-m datasets", "python -m datasets NAME [options]"
     parser.add_argument("data_name", metavar="NAME", help="an entry of Train_Data in --config")
-    parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
+    _add_configuration(parser, "data.image_size=64")
     parser.add_argument("--data_path", metavar="PATH", help="look at these pictures instead of the entry's")
     parser.add_argument("--split", choices=["train", "test"], default="train", help="which pictures (train)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a setting, as in data.image_size=64; may be given several times",
-    )
     parser.add_argument("--save_dir", default="results", metavar="DIR", help="where the contact sheet goes (results)")
     return parser.parse_args()
+
+
+def _add_configuration(parser: argparse.ArgumentParser, example: str) -> None:
+    """Where the entry stands, and what overrides its settings, as in `example`."""
+    parser.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration (config.yaml)")
+    help = f"override a setting, as in {example}; may be given several times"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=help)

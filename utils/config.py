@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from utils.errors import RequestError, reason_of
-from utils.settings import Blocks, ConfigFile, DataSettings, RunSettings, Settings, check_data
+from utils.setting_checks import check_data
+from utils.settings import Blocks, ConfigFile, DataSettings, RunSettings, Settings
 from utils.strict_yaml import UNREADABLE, parse_yaml, why_unreadable
 
 ROOT = Path(__file__).resolve().parent.parent  # where the scripts and their config.yaml are
@@ -61,7 +62,7 @@ def load_data_settings(
     merged, places = _merged([defaults[0], entry, *_asked(overrides, flags)])
     try:
         data = Blocks.model_validate({"data": merged.get("data", {})}).data
-        check_data(data)
+        check_data(data.source, data.data_path, data.image_size, data.crop, data.resize)
     except ValidationError as error:
         raise RequestError(explain(error, places, config)) from None
     except ValueError as error:

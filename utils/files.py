@@ -70,6 +70,12 @@ def put_aside(paths: Sequence[Path]) -> list[Path]:
     return [path.replace(path.with_suffix(f".{number}{path.suffix}")) for path in paths if path.exists()]
 
 
+def keep_other(paths: Sequence[Path], same: bool) -> None:
+    """Before `paths` are written: puts what is there aside and says so, unless it is of the `same` request."""
+    if not same and (kept := put_aside(paths)):
+        print(f"Kept:    {', '.join(map(str, kept))}, of another request")
+
+
 def check_writable(folder: Path, option: str) -> None:
     """RequestError, naming `option`, if no files can be made in `folder`, or the folder itself cannot. Makes nothing."""
     for place in (folder, *folder.parents):

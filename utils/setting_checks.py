@@ -3,6 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from diffusion import SampleInfo
+from utils.shapes import Size, check_resize
+
+
+def check_data(source: str, data_path: str | None, image_size: Size, crop: str, resize: Size | None) -> None:
+    """ValueError unless the keys of the data block fit each other."""
+    check_resize(image_size, crop, resize)
+    if source == "folder" and data_path is None:
+        raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
 
 
 def check_given_betas(beta_schedule: str, betas: Sequence[float] | None, timestep_num: int) -> None:

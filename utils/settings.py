@@ -13,9 +13,9 @@ from pydantic import SerializerFunctionWrapHandler as Dump
 
 from diffusion import SampleInfo, build_diffusion
 from models.build import check_model
-from utils.setting_checks import check_given_betas, check_spreads, check_tuned_times
+from utils.setting_checks import check_data, check_given_betas, check_spreads, check_tuned_times
 from utils.setting_types import BatchSize, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
-from utils.shapes import check_resize, sides
+from utils.shapes import sides
 
 # Keys of the model block that must fit each other and the pictures.
 CHECKED = set(inspect.signature(check_model).parameters) - {"image_size"}
@@ -257,13 +257,6 @@ class Blocks(Block):
     run: RunSettings = RunSettings()
 
 
-def check_data(data: DataSettings) -> None:
-    """ValueError unless the keys of the data block fit each other."""
-    check_resize(data.image_size, data.crop, data.resize)
-    if data.source == "folder" and data.data_path is None:
-        raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
-
-
 class Settings(Blocks):
     """The resolved settings of one run: they are printed, saved beside it, and travel inside its checkpoints."""
 
@@ -274,7 +267,7 @@ class Settings(Blocks):
     def _fit_together(self) -> "Settings":
         """Refuses combinations that cannot work, before any picture is touched."""
         check_model(image_size=self.data.image_size, **self.model.model_dump(include=CHECKED))
-        check_data(self.data)
+        check_data(self.data.source, self.data.data_path, self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         if info.resamplings != 1:

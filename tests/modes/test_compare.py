@@ -29,6 +29,7 @@ from tests.mode import run_mode
 from tests.processes import TINY, done, refused, run
 from utils.config import load_settings
 from utils.errors import RequestError
+from utils.files import keep_other
 
 CPU = torch.device("cpu")
 
@@ -277,7 +278,8 @@ def test_a_comparison_of_other_cells_or_by_another_protocol_is_put_aside(tmp_pat
     (tmp_path / "compare_table.md").write_text("| model |\n\nseen through digits; ema weights\n")
     (tmp_path / "compare_grid.png").touch()
     record = {"protocol": "clothes" if other_protocol else "digits", "weights": "ema"}
-    compare.keep_other(tmp_path, [SimpleNamespace(stem=f"cells/{cell}", record=record) for cell in now])
+    same = compare.holds_the_same(tmp_path, [SimpleNamespace(stem=f"cells/{cell}", record=record) for cell in now])
+    keep_other([tmp_path / f"compare_{name}" for name in compare.FILES], same)
     assert (tmp_path / "compare_grid.1.png").exists() == (tmp_path / "compare_table.1.md").exists() == (kept or other_protocol)
     assert (tmp_path / "compare_grid.png").exists() != (kept or other_protocol)
 

@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 
 from diffusion import SampleInfo
-from modes.kept_pictures import keep_other
+from modes.kept_pictures import are_of_request
 from modes.model import load_model
 from modes.real_data import data_words
 from sampling import named_if_changed
 from sampling.memory import pictures_at_a_time
 from tests.processes import ROOT, done, files, refused, run
+from utils.files import keep_other
 from utils.pictures import read_png, save_png
 
 SHIPPED = "checkpoints/mnist_mini.safetensors"
@@ -56,7 +57,7 @@ def test_pictures_of_another_request_are_put_aside_and_the_same_one_takes_its_pl
     paths = [tmp_path / name for name in ("a.png", "b.png", "b.gif")]
 
     def write(value, texts):
-        keep_other(paths, texts)
+        keep_other(paths, are_of_request(paths, texts))
         for path in paths[:2]:
             save_png(path, torch.full((1, 2, 2), value, dtype=torch.uint8), texts)
         paths[2].write_bytes(bytes([value]))
@@ -72,7 +73,7 @@ def test_pictures_of_another_request_are_put_aside_and_the_same_one_takes_its_pl
     assert capsys.readouterr().out.count("of another request") == 3
     for path in paths[:2]:
         path.unlink()  # whose the GIF is cannot be seen
-    keep_other(paths, {"command": "图 four"})
+    keep_other(paths, are_of_request(paths, {"command": "图 four"}))
     assert (tmp_path / "b.4.gif").read_bytes() == bytes([5])
 
 

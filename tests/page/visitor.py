@@ -1,8 +1,8 @@
 """A visitor of the page without a browser: what gradio's own client in the browser sends and receives."""
 
 import json
-import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -42,19 +42,5 @@ class Visitor:
 
 def in_parallel(count, work):
     """`work(number)` in so many threads; their results, in order. The first exception is raised."""
-    results, errors = [None] * count, []
-
-    def run(number):
-        try:
-            results[number] = work(number)
-        except Exception as error:  # raised below
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=[number]) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, range(count)))
