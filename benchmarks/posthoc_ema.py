@@ -126,7 +126,7 @@ def main() -> None:
     options = parser(__doc__, "posthoc_ema")
     options.add_argument("--variant", choices=VARIANTS[DATA_NAME], default=RECIPE, help="what is trained")
     options.add_argument("--epochs", type=float, help="of a training (as many as took --seconds of recipe_ablation.py)")
-    options.add_argument("--trainings", type=int, default=3, choices=range(2, 100), metavar="N")
+    options.add_argument("--trainings", type=int, default=3, choices=range(1, 100), metavar="N")
     options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each length")
     options.set_defaults(data_name=DATA_NAME, steps=None)
     args = options.parse_args()

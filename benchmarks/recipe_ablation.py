@@ -199,7 +199,7 @@ def main() -> None:
         "--trainings",
         type=int,
         default=3,
-        choices=range(2, 100),
+        choices=range(1, 100),
         metavar="N",
         help="of each variant: seeds 0 ... N - 1",
     )

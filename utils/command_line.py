@@ -1,12 +1,16 @@
 """What train_solver.py and `python -m datasets` can be told on the command line. Loads no torch: --help answers at once."""
 
 import argparse
+from collections.abc import Sequence
 
 from utils.script import Arguments
 
 
-def parse_args() -> argparse.Namespace:
-    """What was asked for. Exits with status 2, and one line, for what is not known; answers --help and --version itself."""
+def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked for by `words`, or on the command line.
+
+    Exits with status 2, and one line, for what is not known; answers --help and --version itself.
+    """
     parser = Arguments("Trains a diffusion model: python train_solver.py --data_name Mnist_Mini", takes_settings=True)
     parser.add_argument("--data_name", required=True, metavar="NAME", help="an entry of Train_Data in --config")
     _add_configuration(parser, "train.learning_rate=2e-4")
@@ -19,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--max_steps", type=int, metavar="N", help="stop after step N, whatever train_epoch says")
     parser.add_argument("--dry_run", action="store_true", help="print what would be done, and stop")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def parse_data_args() -> argparse.Namespace:

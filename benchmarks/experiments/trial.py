@@ -1,6 +1,5 @@
 """One training of the study and what is drawn from it: trained as train_solver.py does, drawn as test_solver.py does."""
 
-import argparse
 import contextlib
 import statistics
 import time
@@ -27,6 +26,7 @@ from sampling.drawing import Frames, batches_of, draw
 from sampling.interpolation import changes, interpolate, pick
 from sampling.network import sampling_network
 from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, load_checkpoint
+from utils.command_line import parse_args
 from utils.config import load_settings
 from utils.device import pick_device
 from utils.seeds import PictureNoise
@@ -52,10 +52,8 @@ def train(folder: Path, data_name: str, variant: str, seed: int) -> float:
     if weights.is_file() and load_checkpoint(weights).step >= DATA[data_name].steps:
         return 0.0
     folder.mkdir(parents=True, exist_ok=True)
-    args = argparse.Namespace(
-        data_name=data_name, config="config.yaml", overrides=settings_of(data_name, variant), save_dir=str(folder),
-        resume="auto", seed=seed, device="auto", max_steps=None, dry_run=False,
-    )  # fmt: skip
+    settings = [word for setting in settings_of(data_name, variant) for word in ("--set", setting)]
+    args = parse_args(["--data_name", data_name, "--save_dir", str(folder), "--seed", str(seed), *settings])
     start = time.process_time()
     with open(folder / "output.txt", "a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         status = train_solver.main(args)
