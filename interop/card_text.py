@@ -7,9 +7,9 @@ import yaml
 
 from datasets import FACTS
 from interop.figures import lines_of, model_index
-from interop.older_checkpoints import DATA_NAME, NOT_NAMED
+from interop.older_checkpoints import NOT_NAMED
 from models import parameter_count
-from utils.checkpoints import Checkpoint
+from utils.checkpoints import UNKNOWN_DATA, Checkpoint
 from utils.settings import Settings
 from utils.version import VERSION
 
@@ -80,7 +80,7 @@ def sides(settings: Settings) -> tuple[int, int]:
 
 def is_unknown(settings: Settings) -> bool:
     """Whether it is not known what the network was trained on: a file of others does not say."""
-    return settings.data_name == DATA_NAME or (settings.data.data_path or "").startswith(NOT_NAMED)
+    return settings.data_name == UNKNOWN_DATA or (settings.data.data_path or "").startswith(NOT_NAMED)
 
 
 def _head(name: str, settings: Settings, for_diffusers: bool, records: Sequence[dict[str, Any]]) -> str:

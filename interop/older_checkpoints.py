@@ -4,11 +4,11 @@ import math
 
 from torch import Tensor
 
+from utils.checkpoints import UNKNOWN_DATA
 from utils.errors import RequestError
 from utils.settings import Settings
 from utils.shapes import Size, sides
 
-DATA_NAME = "unknown"  # it is not said what such a network was trained on
 NOT_NAMED = "(not named in the "  # how its data_path begins
 STATE_DICT = "unet_model"  # where such a .pt file holds its weights, beside "epoch"
 
@@ -56,4 +56,4 @@ def settings_of_weights(
     data = {"data_path": f"{NOT_NAMED}checkpoint)", "image_size": image_size, "image_channel": image_channel}
     diffusion = {"timestep_num": timestep_num, **ASSUMED_DIFFUSION}
     sample = {"sample_info": f"DDIM_{min(50, timestep_num)}_0p0"}
-    return Settings(data_name=DATA_NAME, data=data, model=model, diffusion=diffusion, sample=sample)
+    return Settings(data_name=UNKNOWN_DATA, data=data, model=model, diffusion=diffusion, sample=sample)

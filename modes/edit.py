@@ -10,6 +10,7 @@ from modes.model import Model
 from modes.real_data import check_picture_alone, data_words, pictures_of, real_data
 from sampling import named_if_changed
 from sampling.inpainting import edit, edit_pairs, result_seeds, steps_of_noise
+from sampling.provenance import texts_of
 from sampling.trained import file_word
 from utils.bars import progress_bar
 from utils.pictures import grid, readable_scale
@@ -71,4 +72,4 @@ def run(
         "picture": picture,
         "strength": strength,
     }
-    return [save_sheet(path, sheet, model.texts("edit", sampler, options))]
+    return [save_sheet(path, sheet, texts_of(trained, "edit", sampler, options))]

@@ -12,6 +12,7 @@ from modes.real_data import check_picture_alone, data_words, pictures_of, real_d
 from sampling import named_if_changed
 from sampling.inpainting import inpaint, result_seeds
 from sampling.masks import SHAPES, make_masks
+from sampling.provenance import texts_of
 from sampling.trained import file_word
 from utils.bars import progress_bar
 from utils.pictures import grid, readable_scale
@@ -70,7 +71,7 @@ def run(
         "picture": picture,
         "mask": spec,
     }
-    return [save_sheet(path, sheet_of(pictures, masks, results), model.texts("inpaint", sampler, options))]
+    return [save_sheet(path, sheet_of(pictures, masks, results), texts_of(trained, "inpaint", sampler, options))]
 
 
 def sheet_of(pictures: Tensor, masks: Tensor, results: Tensor) -> Tensor:

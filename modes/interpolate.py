@@ -11,9 +11,11 @@ from datasets import ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, pairs_from
 from modes.kept_pictures import save_sheet
 from modes.model import Model
-from modes.real_data import data_words, labels_of, real_data
+from modes.real_data import data_words, real_data
 from sampling import named_if_changed
 from sampling.interpolation import changes, interpolate, pick
+from sampling.provenance import texts_of
+from sampling.real_labels import labels_of
 from sampling.trained import check_deterministic
 from utils.bars import progress_bar
 from utils.errors import RequestError
@@ -81,7 +83,7 @@ def run(
         "data_path": data_path,
         "config": config,
     }
-    return [save_sheet(path, sheet, model.texts("interpolate", sampler, options))]
+    return [save_sheet(path, sheet, texts_of(trained, "interpolate", sampler, options))]
 
 
 def steps_in_all(diffusion: GaussianDiffusion, sampler: SampleInfo, mode: str, steps: int, pair_num: int, num: int) -> int:

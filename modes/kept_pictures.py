@@ -15,7 +15,7 @@ from utils.pictures import save_png
 
 
 class KeptPictures:
-    """`folder`/000037.png is the picture of seed 37; `texts` says, by the seed, what a PNG carries (see `Model.texts`)."""
+    """`folder`/000037.png is the picture of seed 37; `texts` says, by the seed, what a PNG carries (see `texts_of`)."""
 
     def __init__(self, folder: Path, texts: Callable[[int], dict[str, str]]):
         self.folder = folder

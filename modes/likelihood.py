@@ -10,8 +10,9 @@ from torch import Tensor
 from evaluation.likelihood import Bound, make_strata, variational_bound
 from evaluation.record import is_same_request, model_record, save_json
 from modes.model import Model
-from modes.real_data import data_words, given_options, labels_of, real_data
+from modes.real_data import data_words, given_options, real_data
 from sampling.drawing import batches_of
+from sampling.real_labels import labels_of
 from sampling.trained import Trained
 from utils.bars import progress_bar
 from utils.distributed import Ranks, share_out

@@ -13,7 +13,8 @@ from modes.kept_pictures import KeptPictures, are_of_request
 from modes.model import Model
 from sampling import Trained, named_if_changed
 from sampling.drawing import Frames, batches_of, draw, progress_moments
-from sampling.labels import ALL
+from sampling.provenance import texts_of
+from sampling.sheets import PROGRESS_COLUMNS, final_sheet
 from utils.background import Background
 from utils.bars import interrupt_says, progress_bar
 from utils.compiling import compile_in_place
@@ -24,7 +25,6 @@ from utils.pictures import grid, near_square, readable_scale, save_gif, save_png
 MODE = "random_gen"
 GRID_MAX = 1024  # pictures in the final grid
 PROGRESS_MAX = 64  # pictures whose denoising is shown
-PROGRESS_COLUMNS = 16
 COMPILE = {None: "auto", "auto": "auto", "yes": True, "no": False}
 
 
@@ -60,7 +60,7 @@ def run(
         print(f"Note:    the grid shows the first {GRID_MAX:,}")
     kept = None
     if folder is not None:
-        kept = KeptPictures(folder, lambda seed: model.texts(MODE, sampler, {"seed": seed, "sample_num": 1}))
+        kept = KeptPictures(folder, lambda seed: texts_of(trained, MODE, sampler, {"seed": seed, "sample_num": 1}))
         ranks.broadcast_from_rank0(kept.check)
 
     mine = list(batches_of(range(seed, seed + count), at_a_time))[ranks.rank :: ranks.size]
@@ -72,8 +72,8 @@ def run(
     drawn, shown = ({start: part for parts in side for start, part in parts.items()} for side in zip(*everyone))
     final = torch.cat([drawn[start] for start in sorted(drawn)])
     moments = [torch.cat(batches) for batches in zip(*(shown[start] for start in sorted(shown)))]
-    texts = model.texts(
-        MODE, sampler, {"seed": seed, "sample_num": count, "save_images": True if count > GRID_MAX else None}
+    texts = texts_of(
+        trained, MODE, sampler, {"seed": seed, "sample_num": count, "save_images": True if count > GRID_MAX else None}
     )
     sheet = final_sheet(trained, final, range(seed, seed + len(final)))
     return [*write_sheets(prefix, sheet, moments, texts), *([folder] if folder is not None else [])]
@@ -133,21 +133,6 @@ def draw_batches(
             if start < GRID_MAX:
                 drawn[start] = pictures[: GRID_MAX - start]
     return drawn, shown
-
-
-def final_sheet(trained: Trained, final: Tensor, seeds: range) -> Tensor:
-    """The finished pictures (N, C, H, W) of the seeds as one: near-square, or a row a class where all are asked for."""
-    scale = readable_scale(final)
-    if trained.class_label != ALL:
-        return grid(final, near_square(len(final)), scale=scale)
-    labels = torch.tensor(trained.labels_of(seeds))
-    columns = int(labels.bincount().max())
-    rows = []
-    for label in range(trained.num_classes):
-        row = final[labels == label]
-        rows.append(torch.cat([row, row.new_zeros(columns - len(row), *final.shape[1:])]))
-    names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
-    return grid(torch.cat(rows), columns, scale=scale, row_labels=names)
 
 
 def write_sheets(prefix: Path, final: Tensor, moments: list[Tensor], texts: dict[str, str]) -> list[Path]:

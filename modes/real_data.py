@@ -4,15 +4,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from datasets import ImageDataset, LabelledImages
+from datasets import ImageDataset
 from datasets.decode import UnreadablePictureError, decode_file
 from datasets.shaping import Shaping
 from sampling import Trained
 from sampling.interpolation import pick
+from sampling.real_labels import labels_of
 from utils.config import load_settings
 from utils.errors import RequestError
 from utils.settings import DataSettings, Settings
@@ -61,18 +61,6 @@ def given_options(data_name: str | None, data_path: str | None, config: str | No
     """The options that name other real pictures than the checkpoint's own, as they were given; None where there are none."""
     options = {"data_name": data_name, "data_path": data_path, "config": config}
     return {name: value for name, value in options.items() if value is not None} or None
-
-
-def labels_of(trained: Trained, data: LabelledImages, chosen: np.ndarray) -> Tensor | None:
-    """The labels of the pictures `chosen`, an array of their places among `data`, like it; None where there are no classes.
-
-    All are the null label where these pictures are not known to be of the classes that the network was trained on.
-    """
-    if trained.num_classes == 0:
-        return None
-    if data.labels is None or len(data.class_names) != trained.num_classes or data.class_names != trained.classes.names:
-        return torch.full(chosen.shape, trained.num_classes)
-    return torch.from_numpy(data.labels[chosen])
 
 
 def pictures_of(

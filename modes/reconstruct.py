@@ -7,9 +7,11 @@ import torch
 from diffusion import SampleInfo
 from modes.kept_pictures import save_sheet
 from modes.model import Model
-from modes.real_data import data_words, labels_of, real_data
+from modes.real_data import data_words, real_data
 from sampling import named_if_changed
 from sampling.interpolation import pick, reconstruct
+from sampling.provenance import texts_of
+from sampling.real_labels import labels_of
 from sampling.trained import check_deterministic
 from utils.bars import progress_bar
 from utils.errors import RequestError
@@ -61,4 +63,4 @@ def run(
     both = torch.cat([pictures, again])
     sheet = grid(both, count, scale=readable_scale(both), row_labels=["real", "again"])
     options = {"seed": seed, "sample_num": count, "data_name": data_name, "data_path": data_path, "config": config}
-    return [save_sheet(path, sheet, model.texts("reconstruct", sampler, options))]
+    return [save_sheet(path, sheet, texts_of(trained, "reconstruct", sampler, options))]

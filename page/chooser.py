@@ -6,7 +6,6 @@ import gradio as gr
 import numpy as np
 import torch
 
-from modes.real_data import labels_of
 from page.canvas import canvas, shown
 from page.controls import AT_ONCE, IN_TURN, Page, SamplerControls, seed_number, visitor
 from page.drawing import Drawing
@@ -14,6 +13,7 @@ from page.limits import LARGEST_SEED, check_work, sampler_within, whole
 from page.machine import Stopped
 from page.markup import problem, status
 from page.words import language_of, say, word
+from sampling.real_labels import labels_of
 from utils.errors import RequestError
 
 

@@ -10,11 +10,13 @@ from torch import Tensor
 from datasets import to_uint8
 from diffusion import SampleInfo
 from modes.model import Model
-from modes.random_gen import MODE, PROGRESS_COLUMNS, final_sheet
+from modes.random_gen import MODE
 from page.limits import KEPT_BYTES
 from page.machine import Tell
 from sampling.drawing import batches_of, draw, progress_moments
 from sampling.memory import default_batch, pictures_at_a_time
+from sampling.provenance import texts_of
+from sampling.sheets import PROGRESS_COLUMNS, final_sheet
 from sampling.trained import Trained
 from utils.pictures import grid, near_square, readable_scale, write_gif, write_png
 
@@ -108,7 +110,7 @@ class Drawing:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for seed, picture in zip(self.seeds, self.frames[-1, 0]):
                 single = io.BytesIO()
-                write_png(single, picture, self.model.texts(MODE, self.info, {"seed": seed, "sample_num": 1}))
+                write_png(single, picture, texts_of(self.model.trained, MODE, self.info, {"seed": seed, "sample_num": 1}))
                 archive.writestr(f"{seed:06d}.png", single.getvalue())
         return file.getvalue()
 
@@ -118,7 +120,7 @@ class Drawing:
 
     def _texts(self) -> dict[str, str]:
         options = {"seed": self.seeds[0], "sample_num": len(self.seeds), "save_images": None}
-        return self.model.texts(MODE, self.info, options)
+        return texts_of(self.model.trained, MODE, self.info, options)
 
 
 def kept_moments(trained: Trained, info: SampleInfo, count: int) -> list[int]:

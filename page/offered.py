@@ -13,9 +13,8 @@ from datasets import ImageDataset, LabelledImages
 from interop.locate import find_model
 from modes.model import Model, load_model
 from modes.real_data import real_data
-from modes.report import LOG_FILE
 from page.limits import Limits
-from utils.checkpoints import WEIGHTS_FILE
+from utils.checkpoints import LOG_FILE, WEIGHTS_FILE
 from utils.errors import RequestError
 
 MODELS_KEPT = 6  # in memory, the most recently used

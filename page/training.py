@@ -5,13 +5,14 @@ from pathlib import Path
 
 import gradio as gr
 
-from modes.report import LOG_FILE, evenly, grouped_curves, read_log, words_of
 from page.controls import AT_ONCE, Page
 from page.curves import Line, chart, charts
 from page.markup import facts, problem, status
 from page.words import language_of, say, word
+from utils.checkpoints import LOG_FILE
 from utils.errors import RequestError
 from utils.plots import data_uri
+from utils.run_files import evenly, grouped_curves, read_log, words_of
 
 SECONDS = 5  # between two looks at the folder
 SHEETS_MAX = 6

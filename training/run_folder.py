@@ -10,7 +10,16 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, WEIGHTS_FILE, digest, load_state, write_checkpoint
+from utils.checkpoints import (
+    LOG_FILE,
+    MILESTONES,
+    PREVIOUS_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    digest,
+    load_state,
+    write_checkpoint,
+)
 from utils.classes import Classes
 from utils.errors import RequestError
 from utils.files import atomic_write, folder_made, refuse_unwritable
@@ -120,7 +129,7 @@ def output_lines(folder: Path, step: int, total_steps: int, signal_number: int) 
     return [
         *([stopped] if signal_number else []),
         f"State:   {folder / STATE_FILE}",
-        f"Log:     {folder / 'log.jsonl'}, and: tensorboard --logdir {folder / 'tensorboard'}",
+        f"Log:     {folder / LOG_FILE}, and: tensorboard --logdir {folder / 'tensorboard'}",
         *([] if sheet is None else [f"Samples: {sheet}"]),
         f"Weights: {folder / WEIGHTS_FILE}",
         f"Draw:    python test_solver.py --model_path {folder / WEIGHTS_FILE}",

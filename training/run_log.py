@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from utils.checkpoints import LOG_FILE
 from utils.files import atomic_write, refuse_unwritable
 from utils.pictures import save_png
 
@@ -20,7 +21,7 @@ class RunLog:
 
     def __init__(self, folder: Path, step: int, writing: bool = True):
         self.folder = folder
-        self.path = folder / "log.jsonl"
+        self.path = folder / LOG_FILE
         self.writing = writing
         if writing:
             self._open(step)

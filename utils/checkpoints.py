@@ -30,9 +30,11 @@ from utils.version import VERSION, note_newer
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "trainer_state.pt"
 PREVIOUS_FILE = "trainer_state.previous.pt"  # the state before it
+LOG_FILE = "log.jsonl"
 STATE_SUFFIXES = (".pt", ".pth")
 MILESTONES = "milestones"  # the folder of those that are kept for good
 PIPELINE_FILE = "diffusion_pytorch_model"  # the weights of a pipeline of diffusers, in its folder unet/
+UNKNOWN_DATA = "unknown"  # the data_name where it is not said what a network was trained on
 RUN_FILES = (WEIGHTS_FILE, STATE_FILE, PREVIOUS_FILE)  # every run has files of these names
 
 # The parts of a training's state, as TrainerState.save writes them.

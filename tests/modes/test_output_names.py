@@ -15,6 +15,7 @@ from modes.model import load_model
 from modes.real_data import data_words
 from sampling import named_if_changed
 from sampling.memory import pictures_at_a_time
+from sampling.provenance import texts_of
 from tests.processes import ROOT, done, files, refused, run
 from utils.files import keep_other
 from utils.pictures import read_png, save_png
@@ -101,10 +102,10 @@ def test_neither_mode_nor_folder_nor_checkpoint_overwrites_another(tmp_path):
 
 def test_a_device_that_auto_would_not_take_is_in_the_command(monkeypatch):
     model, info = load_model(SHIPPED, device=CPU), SampleInfo.parse("DDIM_2_0p0")
-    monkeypatch.setattr("modes.model.pick_device", lambda name: CPU)
-    assert "--device" not in model.texts("random_gen", info, {})["command"]
-    monkeypatch.setattr("modes.model.pick_device", lambda name: torch.device("cuda"))
-    assert "--device cpu" in model.texts("random_gen", info, {})["command"]
+    monkeypatch.setattr("sampling.provenance.pick_device", lambda name: CPU)
+    assert "--device" not in texts_of(model.trained, "random_gen", info, {})["command"]
+    monkeypatch.setattr("sampling.provenance.pick_device", lambda name: torch.device("cuda"))
+    assert "--device cpu" in texts_of(model.trained, "random_gen", info, {})["command"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_path_elsewhere_is_quoted(tmp_path):
     os.makedirs(tmp_path / "my models")
     os.symlink(os.path.join(ROOT, SHIPPED), tmp_path / "my models" / "a.safetensors")
     model = load_model(tmp_path / "my models" / "a.safetensors", device=CPU)
-    command = model.texts(
+    command = texts_of(model.trained,
         "random_gen", SampleInfo.parse("DDIM_2_0p0"), {"seed": 0, "save_images": True, "split": None}
     )["command"]
     assert f"--model_path '{tmp_path}/my models/a.safetensors'" in command and command.endswith(

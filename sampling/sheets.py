@@ -1,0 +1,25 @@
+"""Finished pictures as one, for people."""
+
+import torch
+from torch import Tensor
+
+from sampling.labels import ALL
+from sampling.trained import Trained
+from utils.pictures import grid, near_square, readable_scale
+
+PROGRESS_COLUMNS = 16  # moments of a denoising that are shown
+
+
+def final_sheet(trained: Trained, final: Tensor, seeds: range) -> Tensor:
+    """The finished pictures (N, C, H, W) of the seeds as one: near-square, or a row a class where all are asked for."""
+    scale = readable_scale(final)
+    if trained.class_label != ALL:
+        return grid(final, near_square(len(final)), scale=scale)
+    labels = torch.tensor(trained.labels_of(seeds))
+    columns = int(labels.bincount().max())
+    rows = []
+    for label in range(trained.num_classes):
+        row = final[labels == label]
+        rows.append(torch.cat([row, row.new_zeros(columns - len(row), *final.shape[1:])]))
+    names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
+    return grid(torch.cat(rows), columns, scale=scale, row_labels=names)
