@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from datasets import ImageDataset, LabelledImages
-from diffusion import GaussianDiffusion, SampleInfo, pairs_from
+from diffusion import SampleInfo
 from modes.kept_pictures import save_sheet
 from modes.model import Model
 from modes.real_data import data_words, real_data
 from sampling import named_if_changed
-from sampling.interpolation import changes, interpolate, pick
+from sampling.interpolation import changes, interpolate, pick, steps_in_all
 from sampling.provenance import texts_of
 from sampling.real_labels import labels_of
 from sampling.trained import check_deterministic
@@ -84,12 +84,6 @@ def run(
         "config": config,
     }
     return [save_sheet(path, sheet, texts_of(trained, "interpolate", sampler, options))]
-
-
-def steps_in_all(diffusion: GaussianDiffusion, sampler: SampleInfo, mode: str, steps: int, pair_num: int, num: int) -> int:
-    """The samplers' steps for `num` pictures of each of `pair_num` pairs, begun at `steps` of noise."""
-    jumps = pairs_from(steps - 1, sampler.pairs_on(diffusion))
-    return len(jumps) * pair_num * (num + 2 * (mode == "ddim"))  # ddim encodes both ends as well
 
 
 def read_pairs(dataset: ImageDataset, seeds: Sequence[int]) -> tuple[LabelledImages, np.ndarray]:

@@ -99,6 +99,14 @@ def interpolate(
     return torch.cat(drawn).unflatten(0, (len(coefficients), len(seeds)))
 
 
+def steps_in_all(
+    diffusion: GaussianDiffusion, info: SampleInfo, mode: str, noise_steps: int, pair_num: int, num: int
+) -> int:
+    """How many steps `interpolate` tells of, for `num` pictures of each of `pair_num` pairs, begun at `noise_steps`."""
+    jumps = pairs_from(noise_steps - 1, info.pairs_on(diffusion))
+    return len(jumps) * pair_num * (num + 2 * (mode == "ddim"))  # ddim encodes both ends as well
+
+
 def mixture(
     mode: str,
     diffusion: GaussianDiffusion,
