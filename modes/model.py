@@ -9,7 +9,6 @@ from interop import open_checkpoint
 from interop.locate import find_model
 from sampling import Trained, load_trained
 from sampling.memory import default_batch, pictures_at_a_time
-from utils.compiling import capture_in_place
 from utils.settings import Settings
 from utils.shapes import Size
 
@@ -49,6 +48,4 @@ def load_model(
     stated = {"image_size": image_size, "image_channel": image_channel, "timestep_num": timestep_num}
     path = find_model(path)
     checkpoint = open_checkpoint(path, weights, **stated)
-    trained = load_trained(checkpoint, path, device, precision, clip_denoised, class_label)
-    capture_in_place(trained.model, checkpoint.settings.run.compile, device)
-    return Model(trained, checkpoint.settings)
+    return Model(load_trained(checkpoint, path, device, precision, clip_denoised, class_label), checkpoint.settings)

@@ -14,13 +14,13 @@ from modes.model import Model
 from sampling import Trained, named_if_changed
 from sampling.drawing import Frames, batches_of, draw, progress_moments
 from sampling.provenance import texts_of
-from sampling.sheets import PROGRESS_COLUMNS, final_sheet
+from sampling.sheets import PROGRESS_COLUMNS, final_sheet, progress_frames
 from utils.background import Background
 from utils.bars import interrupt_says, progress_bar
 from utils.compiling import compile_in_place
 from utils.distributed import Ranks
 from utils.files import keep_other
-from utils.pictures import grid, near_square, readable_scale, save_gif, save_png, save_pngs
+from utils.pictures import grid, readable_scale, save_gif, save_png, save_pngs
 
 MODE = "random_gen"
 GRID_MAX = 1024  # pictures in the final grid
@@ -139,11 +139,10 @@ def write_sheets(prefix: Path, final: Tensor, moments: list[Tensor], texts: dict
     """The sheet of the finished pictures, and the `moments` of their denoising, (M, C, H, W) each, as a picture (a row a
     picture, a column a moment) and as a GIF. All are enlarged for people."""
     rows = torch.stack(moments, dim=1).flatten(0, 1)
-    columns, scale = near_square(len(moments[0])), readable_scale(moments[0])
     paths = [Path(f"{prefix}_{name}") for name in ("final.png", "progress.png", "progress.gif")]
     keep_other(paths, are_of_request(paths, texts))
     return [
         save_png(paths[0], final, texts),
-        save_png(paths[1], grid(rows, len(moments), scale=scale), texts),
-        save_gif(paths[2], [grid(moment, columns, scale=scale) for moment in moments]),
+        save_png(paths[1], grid(rows, len(moments), scale=readable_scale(rows)), texts),
+        save_gif(paths[2], progress_frames(moments)),
     ]

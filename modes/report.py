@@ -16,7 +16,7 @@ from utils.checkpoints import LOG_FILE
 from utils.errors import RequestError
 from utils.files import atomic_write, put_aside
 from utils.plots import data_uri, plot, svg
-from utils.run_files import evenly, grouped_curves, is_number, read_log, words_of
+from utils.run_files import evenly, grouped_curves, is_number, read_log, sheets_of, words_of
 from utils.settings import Blocks, Settings
 
 SHEETS_MAX = 12  # grids that are shown; of more, evenly spread ones
@@ -45,8 +45,8 @@ def run(model: Model, *, save_dir: str) -> list[Path]:
 def render(folder: Path, model: Model, results: Path) -> str:
     """The page as text. Nothing in it points elsewhere; what comes out of the run's files is escaped."""
     lines = read_log(folder / LOG_FILE)
-    sheets = sorted((folder / "samples").glob("step_*.png"))
-    shown = evenly(sheets, SHEETS_MAX)
+    sheets = sheets_of(folder)
+    shown = evenly(list(sheets.items()), SHEETS_MAX)
     trained, settings = model
     data = settings.data
     environment = Environment(
@@ -61,7 +61,7 @@ def render(folder: Path, model: Model, results: Path) -> str:
         batch_size=settings.train.batch_size,
         sample_info=settings.sample.sample_info,
         path=trained.path,
-        sheets=[{"step": int(file.stem[5:]), "uri": data_uri(file.read_bytes(), "image/png")} for file in shown],
+        sheets=[{"step": step, "uri": data_uri(file.read_bytes(), "image/png")} for step, file in shown],
         left_out=len(sheets) - len(shown),
         measured=[
             measured(file, trained.path)

@@ -44,7 +44,7 @@ class Chooser:
         """The picture of that number, counted from 0, of those that the checkpoint was trained on."""
         try:
             model = self.page.offered.load(name)
-            data = self.page.offered.pictures(model)
+            data = model.data.load(progress=False)
             number = whole(number, 0, len(data.images) - 1, "the number")
             label = labels_of(model.trained, data, np.array([number]))
             known = label is not None and int(label[0]) < model.trained.num_classes
@@ -57,14 +57,14 @@ class Chooser:
         """The picture that is drawn for that seed."""
         language = language_of(request)
         try:
-            model = self.page.offered.load(name, None, precision)
-            info = sampler_within(self.page.limits, text, model.trained)
-            drawing = Drawing(model, info, whole(seed, 0, LARGEST_SEED, "the seed"), 1)
+            trained = self.page.offered.load(name, None, precision).trained
+            info = sampler_within(self.page.limits, text, trained)
+            drawing = Drawing(trained, info, whole(seed, 0, LARGEST_SEED, "the seed"), 1)
             check_work(self.page.limits, 1, drawing.calls)
             for taken in self.page.machine.watch(visitor(request, self.tab), drawing.run):
                 at = {"taken": taken + 1, "steps": info.steps, "t": drawing.pairs[taken][0]}
                 yield [status(say("step_of", language, **at)), gr.skip()]
-            labels = model.trained.labels_of(drawing.seeds)
+            labels = trained.labels_of(drawing.seeds)
             yield ["", shown(drawing.frames[-1, 0, 0], labels[0] if labels else None)]
         except Stopped:
             yield ["", gr.skip()]

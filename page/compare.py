@@ -108,8 +108,8 @@ class CompareTab:
             if text and str(text).strip():
                 trained = self.page.offered.load(name, None, precision).trained
                 asked = class_asked_for(label) if trained.num_classes else None
-                model = self.page.offered.load(name, asked, precision)
-                drawings.append(Drawing(model, sampler_within(self.page.limits, text, trained), seed, count))
+                trained = self.page.offered.load(name, asked, precision).trained
+                drawings.append(Drawing(trained, sampler_within(self.page.limits, text, trained), seed, count))
         if not drawings:
             raise RequestError("write a sampler, such as DDIM_50_0p0, into one row or more")
         check_work(self.page.limits, count, sum(drawing.calls for drawing in drawings))
@@ -141,7 +141,7 @@ def table(drawings: Sequence[Drawing], language: str) -> str:
         pictures = drawing.frames[-1, 0] if drawing.finished else drawing.now[0]
         alt = f"{drawing.info}, {say('seeds', language)} {drawing.seeds[0]} - {drawing.seeds[-1]}"
         sheet = figure(grid(pictures, len(pictures)), alt, columns=len(pictures), widest=900)
-        name = f"{drawing.model.trained.name} · {drawing.model.trained.precision}"
+        name = f"{drawing.trained.name} · {drawing.trained.precision}"
         seconds = f"{drawing.seconds:.2f}" if drawing.finished else "…"
         rows.append(
             f"<tr><th scope='row'><code>{escape(str(drawing.info))}</code><small>{escape(name)}</small></th>"

@@ -111,7 +111,7 @@ def sampler_controls(
 def default_text(page: Page, name: object) -> str:
     """The sampler that the checkpoint asks for, as far as the page allows it."""
     try:
-        return page.offered.load(name).settings.sample.sample_info
+        return page.offered.load(name).sampler
     except RequestError:
         return "DDIM_50_0p0"
 

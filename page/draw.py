@@ -121,7 +121,7 @@ class DrawTab:
         figures = {
             say("calls", language): f"{drawing.calls:,}",
             say("seconds", language): f"{drawing.seconds:.2f}",
-            say("computed_in", language): f"{drawing.model.trained.precision}, {drawing.model.trained.device.type}",
+            say("computed_in", language): f"{drawing.trained.precision}, {drawing.trained.device.type}",
         }
         line = command(drawing.command(), say("command", language))
         last = max(0, drawing.reached - 1)
@@ -145,18 +145,18 @@ class DrawTab:
             said = say("clean_at", language, steps=taken)
         else:
             t = drawing.pairs[taken][0]
-            sigma = (1 - drawing.model.trained.diffusion.alpha_bar(t)) ** 0.5
+            sigma = (1 - drawing.trained.diffusion.alpha_bar(t)) ** 0.5
             said = say("noise_at", language, steps=taken, t=t, sigma=sigma)
         return {self.said: status(said), self.view: shown(drawing, drawing.frames[place], language)}
 
 
 def plan(page: Page, name: str, precision: str, text: str, seed: object, count: object, label: object) -> Drawing:
     """The drawing that is asked for. RequestError where it is beyond the limits, or there is no such thing."""
-    model = page.offered.load(name, class_asked_for(label), precision)
-    info = sampler_within(page.limits, text, model.trained)
+    trained = page.offered.load(name, class_asked_for(label), precision).trained
+    info = sampler_within(page.limits, text, trained)
     count = whole(count, 1, page.limits.pictures, "the number of pictures")
     seed = whole(seed, 0, LARGEST_SEED, "the seed")
-    drawing = Drawing(model, info, seed, count)
+    drawing = Drawing(trained, info, seed, count)
     check_work(page.limits, count, drawing.calls)
     return drawing
 

@@ -9,17 +9,16 @@ from torch import Tensor
 
 from datasets import to_uint8
 from diffusion import SampleInfo
-from modes.model import Model
-from modes.random_gen import MODE
 from page.limits import KEPT_BYTES
 from page.machine import Tell
 from sampling.drawing import batches_of, draw, progress_moments
 from sampling.memory import default_batch, pictures_at_a_time
 from sampling.provenance import texts_of
-from sampling.sheets import PROGRESS_COLUMNS, final_sheet
+from sampling.sheets import PROGRESS_COLUMNS, final_sheet, progress_frames
 from sampling.trained import Trained
-from utils.pictures import grid, near_square, readable_scale, write_gif, write_png
+from utils.pictures import grid, near_square, write_gif, write_png
 
+MODE = "random_gen"  # the --test_mode that draws the same
 MOST_MOMENTS = 64  # that are kept for the slider
 
 
@@ -31,11 +30,10 @@ class Drawing:
     taken. reached: how many of the moments were drawn. taken: how many steps. seconds: how long it took.
     """
 
-    def __init__(self, model: Model, info: SampleInfo, seed: int, count: int):
-        self.model = model
+    def __init__(self, trained: Trained, info: SampleInfo, seed: int, count: int):
+        self.trained = trained
         self.info = info
         self.seeds = range(seed, seed + count)
-        trained = model.trained
         self.pairs = info.pairs_on(trained.diffusion)
         self.moments = kept_moments(trained, info, count)
         self.frames = torch.zeros(len(self.moments), 2, count, *trained.shape, dtype=torch.uint8)
@@ -51,7 +49,7 @@ class Drawing:
 
     def run(self, tell: Tell) -> None:
         """Draws all; `tell` is called at each step with the number of steps taken by then."""
-        trained = self.model.trained
+        trained = self.trained
         began = time.perf_counter()
         at_a_time = pictures_at_a_time(trained, min(default_batch(trained, 1, len(self.seeds)), len(self.seeds)))
         begins = ends = 0
@@ -92,16 +90,15 @@ class Drawing:
     def png(self) -> bytes:
         """The grid, byte for byte as the command writes NAME_final.png."""
         file = io.BytesIO()
-        write_png(file, final_sheet(self.model.trained, self.frames[-1, 0], self.seeds), self._texts())
+        write_png(file, final_sheet(self.trained, self.frames[-1, 0], self.seeds), self._texts())
         return file.getvalue()
 
     def gif(self) -> bytes:
         """The denoising, byte for byte as the command writes NAME_progress.gif."""
-        wanted = progress_moments(self.model.trained.diffusion, self.info, PROGRESS_COLUMNS)
+        wanted = progress_moments(self.trained.diffusion, self.info, PROGRESS_COLUMNS)
         moments = [self.frames[self.moments.index(moment), 0] for moment in wanted]
-        columns, scale = near_square(len(self.seeds)), readable_scale(moments[0])
         file = io.BytesIO()
-        write_gif(file, [grid(moment, columns, scale=scale) for moment in moments])
+        write_gif(file, progress_frames(moments))
         return file.getvalue()
 
     def zip(self) -> bytes:
@@ -110,17 +107,17 @@ class Drawing:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for seed, picture in zip(self.seeds, self.frames[-1, 0]):
                 single = io.BytesIO()
-                write_png(single, picture, texts_of(self.model.trained, MODE, self.info, {"seed": seed, "sample_num": 1}))
+                write_png(single, picture, texts_of(self.trained, MODE, self.info, {"seed": seed, "sample_num": 1}))
                 archive.writestr(f"{seed:06d}.png", single.getvalue())
         return file.getvalue()
 
     def name(self) -> str:
         """What its files are called by."""
-        return self.model.trained.output_prefix("", self.info).name
+        return self.trained.output_prefix("", self.info).name
 
     def _texts(self) -> dict[str, str]:
         options = {"seed": self.seeds[0], "sample_num": len(self.seeds), "save_images": None}
-        return texts_of(self.model.trained, MODE, self.info, options)
+        return texts_of(self.trained, MODE, self.info, options)
 
 
 def kept_moments(trained: Trained, info: SampleInfo, count: int) -> list[int]:

@@ -2,23 +2,31 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from datasets import ImageDataset, LabelledImages
+from datasets import ImageDataset
+from interop import open_checkpoint
 from interop.locate import find_model
-from modes.model import Model, load_model
-from modes.real_data import real_data
 from page.limits import Limits
+from sampling import Trained, load_trained
 from utils.checkpoints import LOG_FILE, WEIGHTS_FILE
 from utils.errors import RequestError
 
 MODELS_KEPT = 6  # in memory, the most recently used
 PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Model(NamedTuple):
+    """A checkpoint, ready to draw; the `sampler` that it asks for; and the `data` that it was trained on."""
+
+    trained: Trained
+    sampler: str
+    data: ImageDataset
 
 
 class Offered:
@@ -40,7 +48,7 @@ class Offered:
     def check(self) -> None:
         """RequestError if there is nothing to offer, or if one of the given checkpoints cannot be drawn from."""
         for path in self.paths:
-            load_model(path, device=self.device)
+            self._read(path)
         if not self.models():
             raise RequestError(
                 f"there is no checkpoint in {self.shipped}, nor in a run below {self.trained}: name one by --model_path"
@@ -74,7 +82,7 @@ class Offered:
         key = (path, stat.st_mtime_ns, stat.st_size, class_label, precision)
         with self._lock:
             if key not in self._kept:
-                model = load_model(path, device=self.device, class_label=class_label, precision=precision)
+                model = self._read(path, class_label, precision)
                 if max(model.trained.shape) > self.limits.side:
                     raise RequestError(
                         f"{name} draws {max(model.trained.shape)} pixels a side; this page allows {self.limits.side}"
@@ -85,13 +93,15 @@ class Offered:
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def pictures(self, model: Model) -> LabelledImages:
-        """The real pictures that the model was trained on. RequestError if they are not on this machine."""
-        return self.data_set(model).load(progress=False)
-
-    def data_set(self, model: Model) -> ImageDataset:
-        """Nothing is downloaded for a visitor."""
-        return replace(real_data(model.settings), download=False)
+    def _read(self, path: Path, class_label: str | None = None, precision: str = "auto") -> Model:
+        """The checkpoint in the file. Where anything is written is not its to say, and nothing is downloaded for a visitor."""
+        checkpoint = open_checkpoint(path)
+        data = checkpoint.settings.data.model_dump(exclude={"cache_dir", "download"})
+        return Model(
+            load_trained(checkpoint, path, self.device, precision, class_label=class_label),
+            checkpoint.settings.sample.sample_info,
+            ImageDataset(**data, download=False),
+        )
 
     def run(self, name: object) -> Path:
         """The folder of the run of that name. RequestError if there is none."""

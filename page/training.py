@@ -12,7 +12,7 @@ from page.words import language_of, say, word
 from utils.checkpoints import LOG_FILE
 from utils.errors import RequestError
 from utils.plots import data_uri
-from utils.run_files import evenly, grouped_curves, read_log, words_of
+from utils.run_files import evenly, grouped_curves, read_log, sheets_of, words_of
 
 SECONDS = 5  # between two looks at the folder
 SHEETS_MAX = 6
@@ -61,11 +61,6 @@ class TrainingTab:
         return f"{folder} {log.st_size} {log.st_mtime_ns} {len(sheets_of(folder))} {language}"
 
 
-def sheets_of(folder: Path) -> list[Path]:
-    """The grids that the training drew, the first one first."""
-    return sorted(path for path in (folder / "samples").glob("step_*.png") if path.stem[5:].isdecimal())
-
-
 def render(folder: Path, language: str) -> str:
     """Figures, warnings, grids and curves of the run in the folder. RequestError if its log is too large for a page."""
     path = folder / LOG_FILE
@@ -88,8 +83,8 @@ def render(folder: Path, language: str) -> str:
 def grids(folder: Path, language: str) -> str:
     """Some of the grids, evenly, the newest one last."""
     shown = []
-    for path in evenly(sheets_of(folder), SHEETS_MAX):
-        caption = say("at_step", language, step=int(path.stem[5:]))
+    for step, path in evenly(list(sheets_of(folder).items()), SHEETS_MAX):
+        caption = say("at_step", language, step=step)
         uri = data_uri(path.read_bytes(), "image/png")
         shown.append(
             f'<figure class="pixels"><img src="{uri}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'

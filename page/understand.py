@@ -65,9 +65,9 @@ class UnderstandTab:
         language = language_of(request)
         drawing = None
         try:
-            model = self.page.offered.load(name, None, precision)
-            info = sampler_within(self.page.limits, text, model.trained)
-            drawing = Drawing(model, info, whole(seed, 0, LARGEST_SEED, "the seed"), 1)
+            trained = self.page.offered.load(name, None, precision).trained
+            info = sampler_within(self.page.limits, text, trained)
+            drawing = Drawing(trained, info, whole(seed, 0, LARGEST_SEED, "the seed"), 1)
             check_work(self.page.limits, 1, drawing.calls)
             yield {self.said: status(say("waiting", language)), self.drawing: drawing}
             for taken in self.page.machine.watch(visitor(request, "understand"), drawing.run):
@@ -105,7 +105,7 @@ class UnderstandTab:
         if drawing is None or not drawing.reached:
             return [status(say("nothing_yet", language)), gr.skip()]
         place = whole(place, 0, drawing.reached - 1, "the moment")
-        trained, taken = drawing.model.trained, drawing.moments[place]
+        trained, taken = drawing.trained, drawing.moments[place]
         t = drawing.pairs[taken][0] if taken < drawing.info.steps else -1
         figures = {say("steps", language): f"{taken} / {drawing.info.steps}", **noise_facts(trained, t)}
         view = pair(drawing.frames[place], language) + facts(figures)
@@ -116,7 +116,7 @@ class UnderstandTab:
         language = language_of(request)
         try:
             model = self.page.offered.load(name)
-            trained, data = model.trained, self.page.offered.pictures(model)
+            trained, data = model.trained, model.data.load(progress=False)
             number = whole(number, 0, len(data.images) - 1, "the number")
             t = min(whole(steps, 0, 100_000, "the steps of noise"), trained.diffusion.timestep_num) - 1
             picture = torch.from_numpy(data.images[number][None].copy())

@@ -1,4 +1,4 @@
-"""Finished pictures as one, for people."""
+"""Pictures of a drawing as one, enlarged for people: the finished ones, and the moments of their denoising."""
 
 import torch
 from torch import Tensor
@@ -23,3 +23,9 @@ def final_sheet(trained: Trained, final: Tensor, seeds: range) -> Tensor:
         rows.append(torch.cat([row, row.new_zeros(columns - len(row), *final.shape[1:])]))
     names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
     return grid(torch.cat(rows), columns, scale=scale, row_labels=names)
+
+
+def progress_frames(moments: list[Tensor]) -> list[Tensor]:
+    """The `moments` of a denoising, (M, C, H, W) each, as the frames of a GIF: near-square."""
+    columns, scale = near_square(len(moments[0])), readable_scale(moments[0])
+    return [grid(moment, columns, scale=scale) for moment in moments]

@@ -14,6 +14,7 @@ from sampling.labels import labels_for
 from sampling.network import Network
 from utils.checkpoints import Checkpoint, digest, model_name
 from utils.classes import Classes
+from utils.compiling import capture_in_place
 from utils.device import pick_channels_last
 from utils.errors import RequestError
 from utils.precision import at_precision, cast_weights, pick_precision
@@ -85,7 +86,7 @@ def load_trained(
     clip_denoised: bool | str | None = None,
     class_label: str | None = None,
 ) -> Trained:
-    """The network of a `checkpoint`, which was read from `path`, on `device`, in evaluation mode.
+    """The network of a `checkpoint`, which was read from `path`, on `device`, in evaluation mode, a small one as CUDA graphs.
 
     `clip_denoised`, if not None, replaces the checkpoint's own setting: it concerns drawing alone. `class_label` says which
     classes are drawn, see `labels_for`. RequestError if the weights do not fit the network, or are not finite, or if it
@@ -101,6 +102,7 @@ def load_trained(
     if pick_channels_last(settings.run.channels_last, device, precision, training=False):
         model.to(memory_format=torch.channels_last)
     cast_weights(model, precision, device)
+    capture_in_place(model, settings.run.compile, device)
     options = settings.diffusion.model_dump()
     if clip_denoised is not None:
         options["clip_denoised"] = clip_denoised

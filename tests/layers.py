@@ -20,10 +20,10 @@ ROOMS = {
     "interop": BASE | {"utils", "datasets"},
     "evaluation": EVALUATION,
     "modes": EVALUATION | {"evaluation"},
-    "page": EVALUATION | {"evaluation", "modes"},
+    "page": EVALUATION,  # it stands on sampling, not on modes: loading and drawing are done in one place
     "train_solver": EVALUATION | {"training"},
     "test_solver": EVALUATION | {"evaluation", "modes"},
-    "demo": EVALUATION | {"evaluation", "modes", "page"},
+    "demo": EVALUATION | {"page"},
 }
 TORCH_ALONE = {"diffusion", "models"}  # they import torch, the standard library and themselves
 # Settings and argparse's Namespace stay above; utils owns them, and interop builds Settings.

@@ -70,6 +70,8 @@ def made(tmp_path, **files):
         ("utils__a", "from ..datasets.b import x", "datasets.b"),
         ("train_solver", "from modes import b", "modes.b"),
         ("test_solver", "from training import b", "training.b"),
+        ("page__a", "from modes.b import c", "modes.b"),
+        ("page__a", "from training import b", "training.b"),
     ],
 )
 def test_a_wrong_arrow_is_found(tmp_path, importer, text, name):

@@ -1,4 +1,4 @@
-"""What a run's folder tells of it: the log, line by line, and as curves."""
+"""What a run's folder tells of it: the log, line by line and as curves, and the sheets of pictures."""
 
 import json
 import re
@@ -54,3 +54,9 @@ def evenly(items: list, most: int) -> list:
     if len(items) <= most:
         return items
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def sheets_of(folder: Path) -> dict[int, Path]:
+    """The sheets that the training drew, each by its step, the first one first."""
+    found = {int(path.stem[5:]): path for path in (folder / "samples").glob("step_*.png") if path.stem[5:].isdecimal()}
+    return dict(sorted(found.items()))

@@ -6,15 +6,13 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from modes.model import load_model
 from page.app import TABS
 from page.drawing import Drawing
 from sampling import parse_sampler
 from tests.page.browser import needs_chromium, person
-from tests.page.served import ROOT, served
+from tests.page.served import ROOT, offered, served
 from utils.pictures import read_png
 
 pytestmark = needs_chromium
@@ -26,12 +24,7 @@ def pixels(uri):
 
 def drawn_by_hand(text, seed, count):
     """The grid of the finished pictures, as the command line draws them."""
-    drawing = Drawing(
-        load_model(ROOT / "checkpoints/mnist_mini.safetensors", device=torch.device("cpu")),
-        parse_sampler(text, 1000, 10),
-        seed,
-        count,
-    )
+    drawing = Drawing(offered().load("mnist_mini").trained, parse_sampler(text, 1000, 10), seed, count)
     drawing.run(lambda taken: None)
     return drawing.sheet(drawing.frames[-1, 0])[0].numpy()
 

@@ -1,6 +1,9 @@
 """What is drawn for a visitor, byte for byte against what test_solver.py writes; and what is kept of its denoising."""
 
 import io
+import shlex
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -13,32 +16,48 @@ from page.limits import Limits, check_work, sampler_within, whole
 from page.machine import Stopped
 from sampling import parse_sampler
 from tests.mode import run_mode
+from tests.page.served import ROOT, offered
 from utils.errors import RequestError
 from utils.seeds import PictureNoise
 
-SHIPPED = "checkpoints/mnist_mini.safetensors"
+
+def trained_of(class_label=None):
+    return offered().load("mnist_mini", class_label, "fp32").trained
 
 
-def model_of(class_label=None):
-    return load_model(SHIPPED, device=torch.device("cpu"), class_label=class_label, precision="fp32")
-
-
-@pytest.mark.parametrize("text, class_label", [("DDIM_3_1p0_cfg1p5", None), ("DPMPP_20_0p0", "all")])
-def test_the_downloads_are_the_command_lines_files(tmp_path, text, class_label):
-    model, info = model_of(class_label), parse_sampler(text, 1000, 10)
-    drawing = Drawing(model, info, 5, 3)
-    drawing.run(lambda taken: None)
-    run_mode("random_gen", model, info, seed=5, sample_num=3, save_dir=str(tmp_path), save_images=True)
-    (final,), (gif,) = tmp_path.glob("*_final.png"), tmp_path.glob("*_progress.gif")
+def check_downloads(drawing, folder):
+    """The downloads are the files that the command line left in the folder, byte for byte."""
+    (final,), (gif,), (pictures,) = (folder.glob(f"*_{name}") for name in ("final.png", "progress.gif", "images"))
     assert drawing.png() == final.read_bytes() and drawing.gif() == gif.read_bytes()
     with zipfile.ZipFile(io.BytesIO(drawing.zip())) as archive:
-        assert archive.namelist() == ["000005.png", "000006.png", "000007.png"]
-        (folder,) = tmp_path.glob("*_images")
-        assert all(archive.read(name) == (folder / name).read_bytes() for name in archive.namelist())
+        assert archive.namelist() == sorted(path.name for path in pictures.iterdir())
+        assert all(archive.read(name) == (pictures / name).read_bytes() for name in archive.namelist())
+
+
+def test_the_downloads_are_the_command_lines_files(tmp_path):
+    """Of test_solver.py as a user starts it, by the command that the page shows."""
+    drawing = Drawing(offered().load("mnist_mini").trained, parse_sampler("DDIM_2_1p0_cfg1p5", 1000, 10), 5, 1)
+    drawing.run(lambda taken: None)
+    python, *words = shlex.split(drawing.command())
+    assert python == "python"
+    command = [sys.executable, *words, "--save_images", "--save_dir", str(tmp_path)]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    check_downloads(drawing, tmp_path)
+    assert [path.name for path in tmp_path.glob("*_images/*")] == ["000005.png"]
+
+
+def test_the_downloads_of_all_classes_in_turn_are_the_command_lines_files(tmp_path):
+    trained, info = trained_of("all"), parse_sampler("DPMPP_20_0p0", 1000, 10)
+    drawing = Drawing(trained, info, 5, 3)
+    drawing.run(lambda taken: None)
+    model = load_model(trained.path, device=trained.device, class_label="all", precision="fp32")
+    run_mode("random_gen", model, info, seed=5, sample_num=3, save_dir=str(tmp_path), save_images=True)
+    check_downloads(drawing, tmp_path)
 
 
 def test_the_denoising_is_kept_from_pure_noise_to_the_finished_pictures():
-    drawing = Drawing(model_of(), parse_sampler("DDIM_4_0p0", 1000, 10), 7, 2)
+    drawing = Drawing(trained_of(), parse_sampler("DDIM_4_0p0", 1000, 10), 7, 2)
     told = []
     drawing.run(told.append)
     assert told == [0, 1, 2, 3] and drawing.moments == [0, 1, 2, 3, 4] and drawing.reached == 5 and drawing.calls == 4
@@ -50,7 +69,7 @@ def test_the_denoising_is_kept_from_pure_noise_to_the_finished_pictures():
 
 
 def test_a_stopped_drawing_keeps_what_it_reached():
-    drawing = Drawing(model_of(), parse_sampler("DDIM_50_0p0", 1000, 10), 0, 2)
+    drawing = Drawing(trained_of(), parse_sampler("DDIM_50_0p0", 1000, 10), 0, 2)
 
     def tell(taken):
         if taken == 3:
@@ -82,7 +101,7 @@ def test_what_is_no_whole_number_within_the_bounds_is_refused(value):
 )
 def test_samplers_beyond_the_limits_are_refused(text, words):
     with pytest.raises(RequestError, match=words):
-        sampler_within(Limits(steps=500), text, model_of().trained)
+        sampler_within(Limits(steps=500), text, trained_of())
 
 
 def test_work_is_pictures_times_calls():
