@@ -15,12 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from page.between import BetweenTab
 from page.compare import CompareTab
-from page.controls import Page
+from page.controls import AT_ONCE, Page
 from page.draw import DrawTab
 from page.repair import RepairTab
 from page.training import TrainingTab
 from page.understand import UnderstandTab
-from page.words import I18N, word
+from page.words import I18N, language_of, say, word
 from utils.errors import RequestError
 
 HERE = Path(__file__).parent
@@ -61,6 +61,9 @@ def build(page: Page) -> gr.Blocks:
     """The page, not yet served."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # Numbers come as they were typed, to be checked by `limits`: gradio rounds them, and is out of bounds in English alone.
+    for kind in (gr.Number, gr.Slider):
+        kind.preprocess = lambda control, payload: payload
     with gr.Blocks(title="Diffusion models on small pictures", analytics_enabled=False) as root:
         gr.Markdown(word("headline"), elem_id="headline")
         with gr.Tabs():
@@ -71,7 +74,11 @@ def build(page: Page) -> gr.Blocks:
         def leave(request: gr.Request) -> None:
             page.machine.stop_all(request.session_hash)
 
-        gr.Markdown(word("limits"), elem_id="limits")
+        def allowed(request: gr.Request | None = None) -> str:
+            return say("limits", language_of(request), **page.limits._asdict())
+
+        limits = gr.Markdown(allowed(), elem_id="limits")
+        root.load(allowed, None, limits, **AT_ONCE)
         root.unload(leave)
     return root.queue(max_size=MOST_WAITING)
 

@@ -1,6 +1,7 @@
 """The tab Between: what lies between two pictures, by the three ways of mixing them, with a slider from one to the other."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -17,17 +18,19 @@ from page.controls import (
     STATE_SECONDS,
     Page,
     SamplerControls,
+    connect_stop,
     sampler_controls,
     visitor,
 )
 from page.curves import Line, chart
-from page.limits import check_work, sampler_within, whole
+from page.limits import check_work, sampler_within, share, whole
 from page.machine import Stopped
 from page.markup import figure, problem, side_by_side, status
+from page.refusals import refused, told
 from page.words import language_of, say, word
 from sampling import Trained
-from sampling.interpolation import MODES, changes, interpolate
-from sampling.trained import check_deterministic
+from sampling.inpainting import steps_of_noise
+from sampling.interpolation import MODES, changes, interpolate, steps_in_all
 from utils.errors import RequestError
 from utils.pictures import grid
 
@@ -71,7 +74,7 @@ class BetweenTab:
             self.run, [*controls.chosen, modes, noise, *(end.canvas for end in ends)], outputs,
             show_progress_on=self.said, **IN_TURN,
         )  # fmt: skip
-        stop.click(self.stop, None, self.said, cancels=event, **AT_ONCE)
+        connect_stop(page, "between", stop, event, self.said)
         self.slider.input(self.show, [self.found, self.slider], self.at, **AT_ONCE)
 
     def end(self, page: Page, root: gr.Blocks, side: str, controls: SamplerControls, number: int) -> Chooser:
@@ -81,7 +84,7 @@ class BetweenTab:
             return Chooser(page, root, f"between_{side}", controls, number=number, masks=False)
 
     def run(
-        self, name: str, precision: str, text: str, modes: list[str], share: float, first: str, second: str,
+        self, name: str, precision: str, text: str, modes: list[str], noise_share: float, first: str, second: str,
         request: gr.Request,
     ) -> Iterator[dict]:  # fmt: skip
         """Draws what lies between the two, way after way."""
@@ -90,9 +93,9 @@ class BetweenTab:
             trained = self.page.offered.load(name, None, precision).trained
             info = sampler_within(self.page.limits, text, trained)
             modes, ends = checked_modes(modes, info), (read(first, trained), read(second, trained))
-            steps = {mode: noise_steps(mode, share, trained) for mode in modes}
-            total = sum(steps_in_all(trained, info, mode, steps[mode]) for mode in modes)
-            check_work(self.page.limits, 1, total * (2 if info.guidance.scale != 1 else 1))
+            steps = {mode: noise_steps(mode, noise_share, trained) for mode in modes}
+            check_work(self.page.limits, 1, sum(calls_in_all(trained, info, mode, steps[mode]) for mode in modes))
+            total = sum(steps_in_all(trained.diffusion, info, mode, steps[mode], 1, COEFFICIENTS) for mode in modes)
             taken, ways = 0, {}
 
             def job(tell):
@@ -119,19 +122,14 @@ class BetweenTab:
         except Stopped:
             yield {self.said: status(say("stopped_early", language))}
         except RequestError as error:
-            yield {self.said: problem(str(error))}
-
-    def stop(self, request: gr.Request) -> str:
-        """Has the machine end at the next step."""
-        self.page.machine.stop(visitor(request, "between"))
-        return status(say("stopped_early", language_of(request)))
+            yield {self.said: problem(told(error, language))}
 
     def show(self, found: Between | None, place: float, request: gr.Request) -> str:
         """The two pictures, and what lies between them at one place, each way."""
         language = language_of(request)
         if found is None:
             return status(say("nothing_yet", language))
-        place = whole(place, 0, COEFFICIENTS - 1, "the place")
+        place = whole(place, 0, COEFFICIENTS - 1, "between_slider")
         names = [say("between_first_name", language), *found.ways, say("between_second_name", language)]
         pictures = [found.ends[0], *(way[place] for way in found.ways.values()), found.ends[1]]
         captions = [names[0], *(f"{mode}, {place / (COEFFICIENTS - 1):.1f}" for mode in found.ways), names[-1]]
@@ -146,24 +144,24 @@ def begins_with(page: Page, name: object) -> str:
 def checked_modes(modes: object, info: SampleInfo) -> list[str]:
     """The ways of mixing. RequestError for others, for none, and for ddim where the sampler adds noise."""
     if not isinstance(modes, list) or not modes or not set(modes) <= set(MODES):
-        raise RequestError(f"choose one of {', '.join(MODES)}, or several")
-    if "ddim" in modes:
-        check_deterministic(info, "ddim")
+        raise refused("ways", modes=", ".join(MODES))
+    if "ddim" in modes and info.adds_noise:
+        raise refused("adds_noise", steps=info.steps, info=info)
     return [mode for mode in MODES if mode in modes]
 
 
-def noise_steps(mode: str, share: object, trained: Trained) -> int:
-    """How many steps of noise the two are mixed at: that `share` of them; ddim: all."""
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
-        raise RequestError("the share of noise is above 0, and 1 at the most")
+def noise_steps(mode: str, noise_share: object, trained: Trained) -> int:
+    """How many steps of noise the two are mixed at: that share of them; ddim: all."""
+    of_noise = share(noise_share, "noise_share")
     timestep_num = trained.diffusion.timestep_num
-    return timestep_num if mode == "ddim" else max(1, round(share * timestep_num))
+    return timestep_num if mode == "ddim" else steps_of_noise(of_noise, timestep_num)
 
 
-def steps_in_all(trained: Trained, info: SampleInfo, mode: str, steps: int) -> int:
-    """The sampler's, for what lies between one pair; ddim encodes both ends as well."""
+def calls_in_all(trained: Trained, info: SampleInfo, mode: str, steps: int) -> int:
+    """The network's, for what lies between one pair; ddim encodes both ends as well, looking once a step."""
     jumps = pairs_from(steps - 1, info.pairs_on(trained.diffusion))
-    return len(jumps) * (COEFFICIENTS + 2 * (mode == "ddim"))
+    encoding = 2 * replace(info, method="DDIM").network_calls_on(jumps) if mode == "ddim" else 0
+    return COEFFICIENTS * info.network_calls_on(jumps) + encoding
 
 
 def draw_between(

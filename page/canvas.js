@@ -27,6 +27,10 @@ function show() {
     pen.strokeRect(cursor[0] * cell + 1, cursor[1] * cell + 1, cell - 2, cell - 2);
   }
 }
+function refuse(why) {
+  const said = element.querySelector('.problem');
+  said.textContent = why; said.hidden = !why;
+}
 function tell() {
   props.value = JSON.stringify({height, width, channels, pixels: encode(pixels), mask: encode(mask), label});
 }
@@ -86,6 +90,7 @@ element.querySelector('.blank').addEventListener('click', () => {
 element.querySelector('input[type=file]').addEventListener('change', (event) => {
   const file = event.target.files[0], image = new Image();
   if (!file) return;
+  refuse('');
   image.onload = () => {  // centre-cropped and made smaller here: the file itself goes nowhere
     const scale = Math.max(width / image.width, height / image.height), small = document.createElement('canvas');
     const [w, h] = [width / scale, height / scale];
@@ -103,6 +108,7 @@ element.querySelector('input[type=file]').addEventListener('change', (event) => 
     mask.fill(0); label = null; show(); tell();
     URL.revokeObjectURL(image.src);
   };
+  image.onerror = () => { refuse(props.words['canvas_no_picture'][zh]); URL.revokeObjectURL(image.src); };
   image.src = URL.createObjectURL(file);
   event.target.value = '';
 });

@@ -13,9 +13,9 @@ import gradio as gr
 import torch
 from torch import Tensor
 
+from page.refusals import refused
 from page.words import WORDS
 from sampling import Trained
-from utils.errors import RequestError
 
 HERE = Path(__file__).parent
 LARGEST_VALUE = 2**20  # letters
@@ -68,11 +68,11 @@ def read(value: object, trained: Trained) -> Drawn:
         mask = base64.b64decode(given["mask"], validate=True)
         label = given["label"]
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
-        raise RequestError("there is no picture yet: take one from the data, by its seed or from a file") from None
+        raise refused("no_picture") from None
     if len(pixels) != channels * height * width or len(mask) != height * width:
-        raise RequestError(f"the picture is not of this checkpoint's size, {height} x {width}: take it anew")
+        raise refused("other_size", height=height, width=width)
     if label is not None and (type(label) is not int or not 0 <= label < max(1, trained.num_classes)):
-        raise RequestError("the picture's class is none of this checkpoint's: take it anew")
+        raise refused("other_class")
     picture = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(height, width, channels).permute(2, 0, 1)
     marked = torch.frombuffer(bytearray(mask), dtype=torch.uint8).view(1, height, width) > 0
     return Drawn(picture.contiguous(), marked, label)

@@ -10,8 +10,8 @@ from page.controls import (
     IN_TURN,
     STATE_SECONDS,
     Page,
-    class_asked_for,
     class_dropdown,
+    connect_stop,
     default_text,
     follow_classes,
     model_dropdown,
@@ -23,6 +23,7 @@ from page.limits import LARGEST_SEED, MAX_ROWS, check_work, sampler_within, whol
 from page.machine import Stopped
 from page.markup import figure, problem, status
 from page.offered import PRECISIONS
+from page.refusals import refused, told
 from page.words import language_of, say, word
 from utils.errors import RequestError
 from utils.pictures import grid
@@ -69,7 +70,7 @@ class CompareTab:
         outputs = [self.said, self.table, self.drawings]
         cells = [cell for _, *cells in rows for cell in cells]
         event = go.click(self.run, [seed, count, label, *cells], outputs, show_progress_on=self.said, **IN_TURN)
-        stop.click(self.stop, self.drawings, outputs, cancels=event, **AT_ONCE)
+        connect_stop(page, "compare", stop, event, self.said, outputs, self.drawings, self.after)
         more.click(lambda: [gr.update(visible=True)] * MAX_ROWS, None, [row for row, *_ in rows], **AT_ONCE)
 
     def begins_with(self, name: str, number: int) -> str:
@@ -93,37 +94,31 @@ class CompareTab:
                 at = {"taken": taken + 1, "steps": drawing.info.steps, "t": drawing.pairs[taken][0]}
                 said = f"{drawing.info}: {say('step_of', language, **at)}"
                 yield {self.said: status(said), self.table: table(drawings, language)}
-            yield self.after(drawings, language)
+            yield self.after(drawings, request)
         except Stopped:
-            yield self.after(drawings, language)
+            yield self.after(drawings, request)
         except RequestError as error:
-            yield {self.said: problem(str(error)), self.drawings: None}
+            yield {self.said: problem(told(error, language)), self.drawings: None}
 
     def plan(self, seed: object, count: object, label: object, cells: Sequence[str]) -> list[Drawing]:
         """A drawing a row. RequestError where one is not possible, or all together are too much."""
-        count = whole(count, 1, MOST_COLUMNS, "the number of pictures")
-        seed = whole(seed, 0, LARGEST_SEED, "the seed")
+        count = whole(count, 1, MOST_COLUMNS, "count")
+        seed = whole(seed, 0, LARGEST_SEED, "seed")
         drawings = []
         for name, text, precision in zip(cells[::3], cells[1::3], cells[2::3]):
             if text and str(text).strip():
                 trained = self.page.offered.load(name, None, precision).trained
-                asked = class_asked_for(label) if trained.num_classes else None
+                asked = label or None if trained.num_classes else None
                 trained = self.page.offered.load(name, asked, precision).trained
                 drawings.append(Drawing(trained, sampler_within(self.page.limits, text, trained), seed, count))
         if not drawings:
-            raise RequestError("write a sampler, such as DDIM_50_0p0, into one row or more")
+            raise refused("no_row")
         check_work(self.page.limits, count, sum(drawing.calls for drawing in drawings))
         return drawings
 
-    def stop(self, drawings: list[Drawing] | None, request: gr.Request) -> dict:
-        """Has the machine end at the next step, and keeps what was seen until then."""
-        self.page.machine.stop(visitor(request, "compare"))
-        if not drawings:
-            return {self.said: status(say("stopped_early", language_of(request)))}
-        return self.after(drawings, language_of(request))
-
-    def after(self, drawings: list[Drawing], language: str) -> dict:
+    def after(self, drawings: list[Drawing], request: gr.Request) -> dict:
         """The rows of a comparison that is over, to its end or stopped before."""
+        language = language_of(request)
         ended = all(drawing.finished for drawing in drawings)
         seeds = drawings[0].seeds
         done = say("done", language, count=len(seeds), first=seeds[0], last=seeds[-1])

@@ -1,6 +1,6 @@
 """The checkpoint, its sampler as controls and as a string, each of which follows the other; and what an event needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ import gradio as gr
 from diffusion import SampleInfo
 from diffusion.sample_info import DETERMINISTIC, METHODS, TUNED, Guidance
 from diffusion.schedules import SPACINGS
-from page.limits import LARGEST_SEED, Limits, sampler_within
+from page.limits import LARGEST_SEED, LARGEST_TIME, Limits, finite, sampler_within, whole
 from page.machine import Machine
-from page.markup import problem
+from page.markup import problem, status
 from page.offered import PRECISIONS, Offered
+from page.refusals import told
 from page.words import language_of, say, word
 from sampling.labels import ALL
-from utils.classes import LONGEST_NAME
 from utils.errors import RequestError
 
 # Events that only look something up or follow a control: at once, without the queue, and the newest wins.
@@ -95,13 +95,18 @@ def sampler_controls(
         for name, setting in value.items():
             if name != "__type__":
                 setattr(part, name, setting)
+
+    def follow(name: str, text: str, request: gr.Request) -> list:
+        return follow_text(page, name, text, language_of(request), resamples=resamples)
+
+    def write(request: gr.Request, name: str, text: str, *parts: object) -> list:
+        return write_text(page, name, text, parts, language_of(request), resamples=resamples)
+
     asked = [model, text]
-    follow = partial(follow_text, page, resamples=resamples)
     model.change(own, model, text, **AT_ONCE).then(follow, asked, [complaint, *controls.parts], **AT_ONCE)
     text.input(follow, asked, [complaint, *controls.parts], **AT_ONCE)
     for part in controls.parts:
         event = part.release if isinstance(part, gr.Slider) else part.input
-        write = partial(write_text, page, resamples=resamples)
         event(write, [*asked, *controls.parts], [complaint, text, eta], **AT_ONCE)
         if isinstance(part, gr.Slider):
             part.input(write, [*asked, *controls.parts], [complaint, text, eta], **AT_ONCE)
@@ -133,32 +138,34 @@ def parts_of(page: Page, name: object, text: object, *, resamples: bool = True) 
     ]
 
 
-def follow_text(page: Page, name: object, text: object, *, resamples: bool) -> list:
+def follow_text(page: Page, name: object, text: object, language: str, *, resamples: bool) -> list:
     """The controls as the string says; where it cannot be read, its rule, and the controls stay."""
     try:
         return ["", *parts_of(page, name, text, resamples=resamples)]
     except RequestError as error:
-        return [problem(str(error)), *[gr.skip()] * 7]
+        return [problem(told(error, language)), *[gr.skip()] * 7]
 
 
-def write_text(page: Page, name: object, text: object, *parts: object, resamples: bool) -> list:
+def write_text(page: Page, name: object, text: object, parts: tuple, language: str, *, resamples: bool) -> list:
     """The string as the controls say, and eta, which some methods know no choice of."""
     try:
         trained = page.offered.load(name).trained
-        written = str(composed(parts, _resamplings(text) if resamples else 1))
+        written = str(composed(page.limits, parts, _resamplings(text) if resamples else 1))
         info = sampler_within(page.limits, written, trained, resamples=resamples)
-    except (RequestError, TypeError, ValueError) as error:
-        return [problem(str(error)), gr.skip(), gr.skip()]
+    except RequestError as error:
+        return [problem(told(error, language)), gr.skip(), gr.skip()]
     return ["", written, gr.update(value=info.eta, interactive=info.method not in (*DETERMINISTIC, "DDPM"))]
 
 
-def composed(parts: tuple, resamplings: int) -> SampleInfo:
-    """The sampler of the controls' values. TypeError or ValueError where they are no numbers."""
+def composed(limits: Limits, parts: tuple, resamplings: int) -> SampleInfo:
+    """The sampler of the controls' values. RequestError where they are no numbers."""
     method, steps, eta, spacing, scale, first, last = parts
-    interval = None if first is None or last is None else (int(first), int(last))
-    guidance = Guidance() if scale == 1 else Guidance(round(float(scale), 4), interval)
-    eta = 0.0 if method in DETERMINISTIC else round(float(eta), 4)
-    return SampleInfo(str(method), int(steps), eta, str(spacing), guidance, resamplings)
+    steps, scale = whole(steps, 1, limits.steps, "steps"), round(finite(scale, "scale"), 4)
+    eta = 0.0 if method in DETERMINISTIC else round(finite(eta, "eta"), 4)
+    ends = ((first, "guide_first"), (last, "guide_last"))
+    interval = None if None in (first, last) else tuple(whole(end, 0, LARGEST_TIME, key) for end, key in ends)
+    guidance = Guidance() if scale == 1 else Guidance(scale, interval)
+    return SampleInfo(str(method), steps, eta, str(spacing), guidance, resamplings)
 
 
 def _resamplings(text: object) -> int:
@@ -202,13 +209,30 @@ def follow_classes(
     gr.on([model.change, root.load], choices, model, label, **AT_ONCE)
 
 
-def class_asked_for(label: object) -> str | None:
-    """What `--class_label` would be; None where the seed decides. RequestError for what is no text."""
-    if not isinstance(label, str) or len(label) > LONGEST_NAME:
-        raise RequestError("the class is one of those in the list")
-    return label or None
-
-
 def visitor(request: gr.Request, tab: str) -> str:
     """Who asks, and in which tab: each browser window is a visitor of its own."""
     return f"{request.session_hash}/{tab}"
+
+
+def connect_stop(
+    page: Page,
+    tab: str,
+    button: gr.Button,
+    events: object,
+    said: gr.HTML,
+    outputs: Sequence[gr.Component] = (),
+    drawn: gr.State | None = None,
+    after: Callable[[object, gr.Request], dict] | None = None,
+) -> None:
+    """Has the `button` end, at the machine's next step, what the tab's `events` draw, and say so in `said`.
+
+    `after(drawn, request)` shows in `outputs` what there is by then, of what is `drawn`, if anything is.
+    """
+
+    def stop(request: gr.Request, *found: object) -> dict:
+        page.machine.stop(visitor(request, tab))
+        if after is not None and found[0]:
+            return after(found[0], request)
+        return {said: status(say("stopped_early", language_of(request)))}
+
+    button.click(stop, drawn, [said] if after is None else outputs, cancels=events, **AT_ONCE)

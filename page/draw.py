@@ -12,8 +12,8 @@ from page.controls import (
     IN_TURN,
     STATE_SECONDS,
     Page,
-    class_asked_for,
     class_dropdown,
+    connect_stop,
     follow_classes,
     sampler_controls,
     seed_number,
@@ -23,6 +23,7 @@ from page.drawing import Drawing
 from page.limits import LARGEST_SEED, check_work, sampler_within, whole
 from page.machine import Stopped
 from page.markup import command, facts, figure, problem, side_by_side, status
+from page.refusals import told
 from page.words import language_of, say, word
 from utils.errors import RequestError
 from utils.pictures import near_square
@@ -73,7 +74,7 @@ class DrawTab:
         asked = [*controls.chosen, seed, count, label]
         go = [draw.click, controls.text.submit, seed.submit, count.submit]
         event = gr.on(go, self.run, asked, outputs, show_progress_on=self.said, **IN_TURN)
-        stop.click(self.stop, self.drawing, outputs, cancels=event, **AT_ONCE)
+        connect_stop(page, "draw", stop, event, self.said, outputs, self.drawing, self.after)
         self.scrub.input(self.moment, [self.drawing, self.scrub], [self.said, self.view], **AT_ONCE)
         for kind, button in buttons.items():
             packed = button.click(partial(pack, kind), self.drawing, parcel, **AT_ONCE)
@@ -94,26 +95,15 @@ class DrawTab:
                     self.said: status(say("step_of", language, **at)),
                     self.view: shown(drawing, drawing.now, language),
                 }
-            yield self.after(drawing, language)
+            yield self.after(drawing, request)
         except Stopped:
-            yield self.after(drawing, language)
+            yield self.after(drawing, request)
         except RequestError as error:
-            yield {self.said: problem(str(error)), self.view: "", self.drawing: None, **hidden}
+            yield {self.said: problem(told(error, language)), self.view: "", self.drawing: None, **hidden}
 
-    def stop(self, drawing: Drawing | None, request: gr.Request) -> dict:
-        """Has the machine end at the next step, and keeps what was seen until then."""
-        self.page.machine.stop(visitor(request, "draw"))
-        if drawing is None or drawing.finished:
-            return (
-                {self.said: status(say("stopped_early", language_of(request)))}
-                if drawing is None
-                else {self.said: gr.skip()}
-            )
-        return self.after(drawing, language_of(request))
-
-    def after(self, drawing: Drawing, language: str) -> dict:
+    def after(self, drawing: Drawing, request: gr.Request) -> dict:
         """What is shown of a drawing that is over, to its end or stopped before."""
-        seeds, info = drawing.seeds, drawing.info
+        language, seeds, info = language_of(request), drawing.seeds, drawing.info
         if drawing.finished:
             said = say("done", language, count=len(seeds), first=seeds[0], last=seeds[-1])
         else:
@@ -139,7 +129,7 @@ class DrawTab:
         language = language_of(request)
         if drawing is None or not drawing.reached:
             return {self.said: status(say("nothing_yet", language))}
-        place = whole(place, 0, drawing.reached - 1, "moment")
+        place = whole(place, 0, drawing.reached - 1, "scrub")
         taken = drawing.moments[place]
         if taken == drawing.info.steps:
             said = say("clean_at", language, steps=taken)
@@ -152,10 +142,10 @@ class DrawTab:
 
 def plan(page: Page, name: str, precision: str, text: str, seed: object, count: object, label: object) -> Drawing:
     """The drawing that is asked for. RequestError where it is beyond the limits, or there is no such thing."""
-    trained = page.offered.load(name, class_asked_for(label), precision).trained
+    trained = page.offered.load(name, label or None, precision).trained
     info = sampler_within(page.limits, text, trained)
-    count = whole(count, 1, page.limits.pictures, "the number of pictures")
-    seed = whole(seed, 0, LARGEST_SEED, "the seed")
+    count = whole(count, 1, page.limits.pictures, "count")
+    seed = whole(seed, 0, LARGEST_SEED, "seed")
     drawing = Drawing(trained, info, seed, count)
     check_work(page.limits, count, drawing.calls)
     return drawing

@@ -3,19 +3,23 @@
 import io
 import time
 import zipfile
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from datasets import to_uint8
 from diffusion import SampleInfo
+from diffusion.samplers import Callback
 from page.limits import KEPT_BYTES
 from page.machine import Tell
+from page.refusals import refused
 from sampling.drawing import batches_of, draw, progress_moments
 from sampling.memory import default_batch, pictures_at_a_time
 from sampling.provenance import texts_of
 from sampling.sheets import PROGRESS_COLUMNS, final_sheet, progress_frames
 from sampling.trained import Trained
+from utils.errors import RequestError
 from utils.pictures import grid, near_square, write_gif, write_png
 
 MODE = "random_gen"  # the --test_mode that draws the same
@@ -69,15 +73,22 @@ class Drawing:
             tell(index)
 
         for seeds in batches_of(self.seeds, at_a_time):
-            pictures = draw(
-                trained.network, trained.diffusion, self.info, seeds, trained.shape, trained.device, callback,
-                labels=trained.labels_of(seeds), num_classes=trained.num_classes,
-            )  # fmt: skip
+            pictures = self._draw(seeds, callback)
             rows = slice(seeds[0] - self.seeds[0], seeds[0] - self.seeds[0] + len(seeds))
             self.now[:, rows] = pictures
             self.frames[-1, :, rows] = pictures
         self.reached, self.taken, self.finished = len(self.moments), self.info.steps, True
         self.seconds = time.perf_counter() - began
+
+    def _draw(self, seeds: Sequence[int], callback: Callback) -> Tensor:
+        trained = self.trained
+        try:
+            return draw(
+                trained.network, trained.diffusion, self.info, seeds, trained.shape, trained.device, callback,
+                labels=trained.labels_of(seeds), num_classes=trained.num_classes,
+            )  # fmt: skip
+        except RequestError:  # it names options of the command line
+            raise refused("no_memory") from None
 
     def sheet(self, pictures: Tensor) -> Tensor:
         """`pictures`, (count, C, H, W), as one picture of their true size: uint8 (C, ...)."""

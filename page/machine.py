@@ -4,6 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import torch
+
+from page.refusals import refused
+
 Tell = Callable[[object], None]  # what a job calls at each step, with what is to be seen of it
 Job = Callable[[Tell], object]
 
@@ -29,6 +33,8 @@ class _Watched:
             if self._stop:
                 raise Stopped
             self._job(self._tell)
+        except torch.OutOfMemoryError:
+            self._error = refused("no_memory")
         except BaseException as error:  # raised again where it is watched
             self._error = error
         with self._changed:

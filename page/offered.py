@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-from datasets import ImageDataset
+from datasets import ImageDataset, LabelledImages
 from interop import open_checkpoint
 from interop.locate import find_model
-from page.limits import Limits
+from page.limits import Limits, classes_within
+from page.refusals import refused
 from sampling import Trained, load_trained
 from utils.checkpoints import LOG_FILE, WEIGHTS_FILE
 from utils.errors import RequestError
@@ -27,6 +28,13 @@ class Model(NamedTuple):
     trained: Trained
     sampler: str
     data: ImageDataset
+
+    def pictures(self) -> LabelledImages:
+        """Those of the data. RequestError if they are not on this machine; why not is no concern of a visitor's."""
+        try:
+            return self.data.load(progress=False)
+        except RequestError:
+            raise refused("no_pictures", name=self.trained.data_name) from None
 
 
 class Offered:
@@ -71,22 +79,22 @@ class Offered:
         folders = [path.parent for path in self.paths] + sorted(self.trained.glob("*"))
         return {folder.name: folder for folder in folders if (folder / LOG_FILE).is_file()}
 
-    def load(self, name: object, class_label: str | None = None, precision: object = "auto") -> Model:
+    def load(self, name: object, class_label: object = None, precision: object = "auto") -> Model:
         """The checkpoint of that name. RequestError if there is none, or if it has no such class or precision."""
         path = self.models().get(name) if isinstance(name, str) else None
         if path is None:
-            raise RequestError(f"there is no checkpoint {str(name)[:80]!r} here")
+            raise refused("no_checkpoint", name=str(name)[:80])
         if precision not in PRECISIONS:
-            raise RequestError(f"the precision is one of {', '.join(PRECISIONS)}")
+            raise refused("precision", precisions=", ".join(PRECISIONS))
+        if class_label is not None and not isinstance(class_label, str):
+            raise refused("class_list")
         stat = path.stat()  # a training writes it anew
         key = (path, stat.st_mtime_ns, stat.st_size, class_label, precision)
         with self._lock:
             if key not in self._kept:
                 model = self._read(path, class_label, precision)
-                if max(model.trained.shape) > self.limits.side:
-                    raise RequestError(
-                        f"{name} draws {max(model.trained.shape)} pixels a side; this page allows {self.limits.side}"
-                    )
+                if (side := max(model.trained.shape)) > self.limits.side:
+                    raise refused("too_large", name=name, side=side, most=self.limits.side)
                 self._kept[key] = model
                 while len(self._kept) > MODELS_KEPT:
                     self._kept.popitem(last=False)
@@ -96,6 +104,8 @@ class Offered:
     def _read(self, path: Path, class_label: str | None = None, precision: str = "auto") -> Model:
         """The checkpoint in the file. Where anything is written is not its to say, and nothing is downloaded for a visitor."""
         checkpoint = open_checkpoint(path)
+        if class_label is not None:
+            classes_within(class_label, checkpoint.settings.model.num_classes, checkpoint.classes.names)
         data = checkpoint.settings.data.model_dump(exclude={"cache_dir", "download"})
         return Model(
             load_trained(checkpoint, path, self.device, precision, class_label=class_label),
@@ -107,7 +117,7 @@ class Offered:
         """The folder of the run of that name. RequestError if there is none."""
         folder = self.runs().get(name) if isinstance(name, str) else None
         if folder is None:
-            raise RequestError(f"there is no training {str(name)[:80]!r} here")
+            raise refused("no_run", name=str(name)[:80])
         return folder
 
 

@@ -1,6 +1,7 @@
 """The tab Repair and edit: a picture with a hole that is filled in, or a rough drawing that is drawn anew."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import gradio as gr
@@ -9,23 +10,22 @@ import torch
 from page.canvas import Drawn, read
 from page.chooser import Chooser
 from page.controls import (
-    AT_ONCE,
     IN_TURN,
     Page,
-    class_asked_for,
     class_dropdown,
+    connect_stop,
     default_text,
     follow_classes,
     sampler_controls,
     visitor,
 )
-from page.limits import LARGEST_SEED, check_work, sampler_within, whole
+from page.limits import LARGEST_SEED, check_work, classes_within, sampler_within, share, whole
 from page.machine import Stopped
 from page.markup import figure, problem, side_by_side, status
+from page.refusals import refused, told
 from page.words import language_of, say, word
 from sampling import Trained
 from sampling.inpainting import edit, edit_pairs, inpaint, result_seeds
-from sampling.labels import classes_asked_for
 from utils.errors import RequestError
 from utils.pictures import grid, near_square
 
@@ -71,7 +71,7 @@ class RepairTab:
             button.click(action, asked, outputs, show_progress_on=self.said, **IN_TURN)
             for button, action in ((fill, self.inpaint), (change, self.edit))
         ]
-        stop.click(self.stop, None, self.said, cancels=events, **AT_ONCE)
+        connect_stop(page, "repair", stop, events, self.said)
 
     def inpaint(
         self, name: str, precision: str, text: str, value: str, label: str, results: float, seed: float, strength: float,
@@ -97,8 +97,8 @@ class RepairTab:
             trained = self.page.offered.load(name, None, precision).trained
             info = sampler_within(self.page.limits, text, trained, resamples=what == "inpaint")
             drawn = with_class(read(value, trained), label, trained)
-            count = whole(results, 1, MOST_RESULTS, "the number of results")
-            seeds = result_seeds([whole(seed, 0, LARGEST_SEED, "the seed")], count)
+            count = whole(results, 1, MOST_RESULTS, "results")
+            seeds = result_seeds([whole(seed, 0, LARGEST_SEED, "seed_of_results")], count)
             how = {
                 "seeds": seeds,
                 "batch_size": trained.batch_size,
@@ -111,10 +111,10 @@ class RepairTab:
                 pairs = info.walk(info.pairs_on(trained.diffusion))
                 work = partial(inpaint, masks=drawn.mask.repeat(count, 1, 1, 1), **how)
             else:
-                strength = checked_strength(strength)
+                strength = share(strength, "strength")
                 pairs = edit_pairs(trained.diffusion, info, strength)
                 work = partial(edit, strength=strength, **how)
-            check_work(self.page.limits, count, len(pairs) * (2 if info.guidance.scale != 1 else 1))
+            check_work(self.page.limits, count, replace(info, resamplings=1).network_calls_on(pairs))
             taken, found = 0, None
 
             def job(tell):
@@ -137,20 +137,14 @@ class RepairTab:
         except Stopped:
             yield {self.said: status(say("stopped_early", language))}
         except RequestError as error:
-            yield {self.said: problem(str(error))}
-
-    def stop(self, request: gr.Request) -> str:
-        """Has the machine end at the next step."""
-        self.page.machine.stop(visitor(request, "repair"))
-        return status(say("stopped_early", language_of(request)))
+            yield {self.said: problem(told(error, language))}
 
 
 def with_class(drawn: Drawn, label: object, trained: Trained) -> Drawn:
     """`drawn` as of the class that is asked for, if one is."""
-    asked = class_asked_for(label)
-    if asked is None or not trained.num_classes:
+    if label == "":
         return drawn
-    return drawn._replace(label=classes_asked_for(asked, trained.num_classes, trained.classes.names)[0])
+    return drawn._replace(label=classes_within(label, trained.num_classes, trained.classes.names)[0])
 
 
 def label_of(drawn: Drawn, trained: Trained, count: int) -> dict[str, object]:
@@ -164,16 +158,9 @@ def label_of(drawn: Drawn, trained: Trained, count: int) -> dict[str, object]:
 def check_mask(drawn: Drawn) -> None:
     """RequestError if nothing is to be filled in, or nothing is known."""
     if not drawn.mask.any():
-        raise RequestError("mark what is to be filled in first: choose Mark, and paint over it")
+        raise refused("nothing_marked")
     if drawn.mask.all():
-        raise RequestError("everything is marked, so that nothing is known of the picture: that is what Draw is for")
-
-
-def checked_strength(strength: object) -> float:
-    """RequestError unless it is above 0 and at most 1."""
-    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 < strength <= 1:
-        raise RequestError("the strength is above 0, and 1 at the most")
-    return float(strength)
+        raise refused("all_marked")
 
 
 def shown(drawn: Drawn, results: torch.Tensor, language: str) -> str:

@@ -8,6 +8,7 @@ import gradio as gr
 from page.controls import AT_ONCE, Page
 from page.curves import Line, chart, charts
 from page.markup import facts, problem, status
+from page.refusals import refused, told
 from page.words import language_of, say, word
 from utils.checkpoints import LOG_FILE
 from utils.errors import RequestError
@@ -53,7 +54,7 @@ class TrainingTab:
                 return [gr.skip(), gr.skip()]
             return [render(folder, language), state]
         except RequestError as error:
-            return [problem(str(error)), ""]
+            return [problem(told(error, language)), ""]
 
     def state(self, folder: Path, language: str) -> str:
         """What changes when there is something new to see."""
@@ -65,7 +66,7 @@ def render(folder: Path, language: str) -> str:
     """Figures, warnings, grids and curves of the run in the folder. RequestError if its log is too large for a page."""
     path = folder / LOG_FILE
     if path.stat().st_size > LARGEST_LOG:
-        raise RequestError(f"the log of {folder.name} is larger than {LARGEST_LOG // 2**20} MiB: see it in TensorBoard")
+        raise refused("large_log", name=folder.name, most=LARGEST_LOG // 2**20)
     lines = read_log(path)
     if not lines:
         return status(say("no_lines", language))

@@ -8,12 +8,13 @@ import torch
 
 from datasets import to_float, to_uint8
 from diffusion.schedules import half_log_snr
-from page.controls import AT_ONCE, IN_TURN, STATE_SECONDS, Page, sampler_controls, seed_number, visitor
+from page.controls import AT_ONCE, IN_TURN, STATE_SECONDS, Page, connect_stop, sampler_controls, seed_number, visitor
 from page.curves import Line, chart, charts
 from page.drawing import Drawing
-from page.limits import LARGEST_SEED, check_work, sampler_within, whole
+from page.limits import LARGEST_SEED, LARGEST_TIME, check_work, sampler_within, whole
 from page.machine import Stopped
 from page.markup import facts, figure, problem, side_by_side, status
+from page.refusals import told
 from page.words import language_of, say, word
 from sampling import Trained
 from utils.errors import RequestError
@@ -48,7 +49,7 @@ class UnderstandTab:
         self.drawing = gr.State(None, time_to_live=STATE_SECONDS)
         outputs = [self.said, self.place, self.way, self.drawing, self.curves]
         event = go.click(self.run, [*controls.chosen, seed], outputs, show_progress_on=self.said, **IN_TURN)
-        stop.click(self.stop, self.drawing, outputs, cancels=event, **AT_ONCE)
+        connect_stop(page, "understand", stop, event, self.said, outputs, self.drawing, self.after)
         self.place.input(self.step, [self.drawing, self.place], [self.way, self.curves], **AT_ONCE)
         asked = [controls.model, number, self.time]
         gr.on(
@@ -67,7 +68,7 @@ class UnderstandTab:
         try:
             trained = self.page.offered.load(name, None, precision).trained
             info = sampler_within(self.page.limits, text, trained)
-            drawing = Drawing(trained, info, whole(seed, 0, LARGEST_SEED, "the seed"), 1)
+            drawing = Drawing(trained, info, whole(seed, 0, LARGEST_SEED, "one_seed"), 1)
             check_work(self.page.limits, 1, drawing.calls)
             yield {self.said: status(say("waiting", language)), self.drawing: drawing}
             for taken in self.page.machine.watch(visitor(request, "understand"), drawing.run):
@@ -77,14 +78,7 @@ class UnderstandTab:
         except Stopped:
             yield self.after(drawing, request)
         except RequestError as error:
-            yield {self.said: problem(str(error))}
-
-    def stop(self, drawing: Drawing | None, request: gr.Request) -> dict:
-        """Has the machine end at the next step, and keeps the way until there."""
-        self.page.machine.stop(visitor(request, "understand"))
-        if drawing is None:
-            return {self.said: status(say("stopped_early", language_of(request)))}
-        return self.after(drawing, request)
+            yield {self.said: problem(told(error, language))}
 
     def after(self, drawing: Drawing, request: gr.Request) -> dict:
         """The way of a picture that is over, to its end or stopped before, at its middle."""
@@ -104,7 +98,7 @@ class UnderstandTab:
         language = language_of(request)
         if drawing is None or not drawing.reached:
             return [status(say("nothing_yet", language)), gr.skip()]
-        place = whole(place, 0, drawing.reached - 1, "the moment")
+        place = whole(place, 0, drawing.reached - 1, "scrub")
         trained, taken = drawing.trained, drawing.moments[place]
         t = drawing.pairs[taken][0] if taken < drawing.info.steps else -1
         figures = {say("steps", language): f"{taken} / {drawing.info.steps}", **noise_facts(trained, t)}
@@ -116,12 +110,12 @@ class UnderstandTab:
         language = language_of(request)
         try:
             model = self.page.offered.load(name)
-            trained, data = model.trained, model.data.load(progress=False)
-            number = whole(number, 0, len(data.images) - 1, "the number")
-            t = min(whole(steps, 0, 100_000, "the steps of noise"), trained.diffusion.timestep_num) - 1
+            trained, data = model.trained, model.pictures()
+            number = whole(number, 0, len(data.images) - 1, "number")
+            t = min(whole(steps, 0, LARGEST_TIME, "noise_steps"), trained.diffusion.timestep_num) - 1
             picture = torch.from_numpy(data.images[number][None].copy())
         except RequestError as error:
-            return [problem(str(error)), gr.skip()]
+            return [problem(told(error, language)), gr.skip()]
         x_0 = to_float(picture)
         noise = PictureNoise([number])(x_0)
         alpha_bar = trained.diffusion.alpha_bar(t)

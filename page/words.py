@@ -2,8 +2,6 @@
 
 import gradio as gr
 
-from page.limits import Limits
-
 # A key -> (English, Chinese). {names} are filled in on the server.
 WORDS = {
     "headline": (
@@ -21,8 +19,8 @@ WORDS = {
     "model": ("Checkpoint", "检查点"),
     "sampler": ("Sampler", "采样器"),
     "sampler_info": (
-        "METHOD_STEPS_ETA[_SPACING][_cfgSCALE], as in DDIM_50_0p0; it and the controls follow each other",
-        "方法_步数_ETA[_间隔][_cfg强度]，例如 DDIM_50_0p0；它与下面的控件互相联动",
+        "`METHOD_STEPS_ETA[_SPACING][_cfgSCALE]`, as in `DDIM_50_0p0`; it and the controls follow each other",
+        "`方法_步数_ETA[_间隔][_cfg强度]`，例如 `DDIM_50_0p0`；它与下面的控件互相联动",
     ),
     "sampler_parts": ("Sampler, part by part", "采样器的各个部分"),
     "method": ("Method", "方法"),
@@ -90,6 +88,7 @@ WORDS = {
     "canvas_blank": ("Blank", "清空"),
     "canvas_clear": ("Clear marks", "清除标记"),
     "canvas_file": ("From a file ...", "打开文件……"),
+    "canvas_no_picture": ("That file is no picture that the browser can read.", "浏览器无法将该文件识别为图像。"),
     # between
     "between_intro": (
         "What lies between two pictures: noised pictures mixed (lerp, slerp), or their latents (ddim, which needs a "
@@ -171,9 +170,7 @@ PREFIX = "page_"  # gradio has words of its own
 
 
 def _translations(number: int) -> dict[str, str]:
-    limits = WORDS["limits"][number].format(**Limits()._asdict())
-    texts = {key: texts[number] for key, texts in WORDS.items()} | {"limits": limits}
-    return {PREFIX + key: text for key, text in texts.items()}
+    return {PREFIX + key: texts[number] for key, texts in WORDS.items()}
 
 
 I18N = gr.I18n(en=_translations(0), zh=_translations(1), **{"zh-CN": _translations(1), "zh-TW": _translations(1)})

@@ -82,9 +82,9 @@ def test_a_stopped_drawing_keeps_what_it_reached():
 
 @pytest.mark.parametrize("value", [None, "3", True, 0, 65, 2.5, float("nan"), float("inf"), [1], {}])
 def test_what_is_no_whole_number_within_the_bounds_is_refused(value):
-    with pytest.raises(RequestError, match="the count: a whole number from 1 to 64"):
-        whole(value, 1, 64, "the count")
-    assert whole(64.0, 1, 64, "the count") == 64
+    with pytest.raises(RequestError, match="Pictures: a whole number from 1 to 64"):
+        whole(value, 1, 64, "count")
+    assert whole(64.0, 1, 64, "count") == 64
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from page.canvas import read, shown
 from page.curves import Line, chart
 from page.limits import Limits
 from page.markup import command, figure, picture_uri, problem
+from page.refusals import REFUSALS
 from page.words import LANGUAGES, WORDS, language_of, say
 from tests.page.served import offered
 from utils.errors import RequestError
@@ -102,16 +103,18 @@ def test_pictures_are_enlarged_by_a_whole_factor_and_texts_are_escaped(tmp_path)
     assert "<script>" not in problem("<script>") + command("<script>", "<script>")
 
 
-def test_every_word_is_there_in_both_languages_and_is_used():
-    fields = [
-        [name for _, name, _, _ in string.Formatter().parse(text) if name] for texts in WORDS.values() for text in texts
-    ]
-    assert all(sorted(a) == sorted(b) for a, b in zip(fields[::2], fields[1::2]))
-    assert all(text.strip() for texts in WORDS.values() for text in texts)
+def fields(text):
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+
+
+@pytest.mark.parametrize("table", [WORDS, REFUSALS])
+def test_every_text_is_there_in_both_languages_and_is_used(table):
+    assert all(fields(english) == fields(chinese) for english, chinese in table.values())
+    assert all(text.strip() for texts in table.values() for text in texts)
     source = " ".join(SOURCES.values())
     built = {f"tab_{tab}" for tab in ("draw", "compare", "between", "repair", "understand", "training")}
     built |= {"between_first", "between_second", "inpaint_done", "edit_done"}
-    assert not [key for key in WORDS if key not in built and len(re.findall(f"[\"']{key}[\"']", source)) < 2]
+    assert not [key for key in table if key not in built and len(re.findall(f"[\"']{key}[\"']", source)) < 2]
 
 
 @pytest.mark.parametrize(

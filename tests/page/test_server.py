@@ -58,6 +58,11 @@ def test_visitors_have_their_own_seeds_and_pictures(server):
         ({"sampler": "DDPM_1000_0p0", "count": 64}, "64,000; this page allows 20,000"),
         ({"label": "12"}, "there is no class"),
         ({"label": ["a"]}, "one of those in the list"),
+        ({"count": 65}, "Pictures: a whole number from 1 to 64"),
+        ({"count": 2.5}, "Pictures: a whole number"),
+        ({"count": None}, "Pictures: a whole number"),
+        ({"seed": -1}, "First seed: a whole number from 0"),
+        ({"seed": 2.0**60}, "First seed: a whole number from 0"),
     ],
 )
 def test_what_is_not_offered_or_too_much_is_refused_in_words(server, changes, words):
@@ -65,13 +70,31 @@ def test_what_is_not_offered_or_too_much_is_refused_in_words(server, changes, wo
     assert words in line and 'role="alert"' in line and view == ""
 
 
+def test_what_the_browser_would_not_send_draws_nothing(server):
+    messages = Visitor(server.address).ask("draw_go", "click", asked(precision="int4"))
+    assert not messages[-1]["success"] and not any("img" in str(message) for message in messages)
+
+
 @pytest.mark.parametrize(
-    "changes", [{"count": 65}, {"count": 0}, {"seed": -1}, {"precision": "int4"}, {"seed": 2.0**60}]
+    "event, parts, words",
+    [
+        ("steps", {1: 2000}, "步数：请输入 1 到 1,000 之间的整数"),
+        ("steps", {1: None}, "步数：请输入"),
+        ("eta", {2: 2}, "eta 为 2.0，须在 0p0 到 1p0 之间"),
+        ("eta", {2: None}, "Eta：新噪声的比例：请输入一个数"),
+        ("scale", {4: -1}, "无法识别"),
+        ("first", {4: 2, 5: 2, 6: 10**9}, "引导结束时间步：请输入 0 到 100,000 之间的整数"),
+    ],
 )
-def test_what_the_browser_would_not_send_draws_nothing(server, changes):
-    messages = Visitor(server.address).ask("draw_go", "click", asked(**changes))
-    assert not messages[-1]["success"] or 'role="alert"' in messages[-1]["output"]["data"][0]
-    assert not any("img" in str(message) for message in messages)
+def test_controls_that_are_out_of_bounds_are_refused_in_the_visitors_language(server, event, parts, words):
+    values = ["DDIM", 50, 0, "uniform", 1, None, None]
+    for place, value in parts.items():
+        values[place] = value
+    kind = "input" if event == "first" else "release"
+    asked_for = ["mnist_mini", "DDIM_50_0p0", *values]
+    messages = Visitor(server.address, language="zh-CN").ask(f"draw_{event}", kind, asked_for)
+    complaint, text, _ = messages[-1]["output"]["data"]
+    assert words in complaint and 'role="alert"' in complaint and text == {"__type__": "update"}
 
 
 def test_a_visitor_who_leaves_frees_the_machine(server):

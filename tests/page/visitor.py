@@ -10,8 +10,8 @@ import httpx
 class Visitor:
     """One window of a browser at the page served at `address`."""
 
-    def __init__(self, address, auth=None):
-        self.http = httpx.Client(base_url=address, timeout=60)
+    def __init__(self, address, auth=None, language="en"):
+        self.http = httpx.Client(base_url=address, timeout=60, headers={"accept-language": language})
         if auth is not None:
             self.http.post("login", data=dict(zip(("username", "password"), auth))).raise_for_status()
         self.session = uuid.uuid4().hex
