@@ -19,8 +19,8 @@ WORDS = {
     "model": ("Checkpoint", "检查点"),
     "sampler": ("Sampler", "采样器"),
     "sampler_info": (
-        "`METHOD_STEPS_ETA[_SPACING][_cfgSCALE]`, as in `DDIM_50_0p0`; it and the controls follow each other",
-        "`方法_步数_ETA[_间隔][_cfg强度]`，例如 `DDIM_50_0p0`；它与下面的控件互相联动",
+        "METHOD_STEPS_ETA[_SPACING][_cfgSCALE], as in DDIM_50_0p0; it and the controls follow each other",
+        "METHOD_STEPS_ETA[_SPACING][_cfgSCALE]（方法、步数、ETA、间隔、引导强度），例如 DDIM_50_0p0；它与下面的控件互相联动",
     ),
     "sampler_parts": ("Sampler, part by part", "采样器的各个部分"),
     "method": ("Method", "方法"),

@@ -1,4 +1,4 @@
-"""A person at the page: Debian's headless Chromium, driven by selenium. Install: apt-get install chromium chromium-driver"""
+"""A person at the page: Debian's headless Chromium, driven by selenium. Install: WITH_BROWSER=1 bash tests/run.sh"""
 
 import shutil
 import time
@@ -10,7 +10,7 @@ from page.app import TABS
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_chromium = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs Debian's Chromium: apt-get install chromium chromium-driver"
+    not (CHROMIUM and DRIVER), reason="needs Debian's Chromium: WITH_BROWSER=1 bash tests/run.sh, as root"
 )
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 WAIT = 120  # seconds, on a busy machine

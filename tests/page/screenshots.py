@@ -1,4 +1,4 @@
-"""Makes the README's pictures of the page anew, with Debian's Chromium: python -m tests.page.screenshots"""
+"""Makes the README's pictures of the page anew, with Debian's Chromium and a Chinese font: python -m tests.page.screenshots"""
 
 from pathlib import Path
 

@@ -30,7 +30,8 @@ esac
 @pytest.fixture
 def checkout(tmp_path):
     """The shell scripts and requirements, and a bare Python beside them."""
-    for name in ("run_train.sh", "tests/run.sh", "utils/environment.sh", "requirements.txt", "requirements-dev.txt"):
+    requirements = ("requirements.txt", "requirements-dev.txt", "requirements-demo.txt")
+    for name in ("run_train.sh", "run_demo.sh", "tests/run.sh", "utils/environment.sh", *requirements):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), tmp_path / name)
     (tmp_path / "bare").mkdir()
@@ -47,6 +48,8 @@ def run_train(checkout, *arguments, script="run_train.sh", **variables):
         "PYTHON": str(checkout / "bare" / "python3"),
         "LOG": str(log),
         "BROKEN": "",
+        "WITH_BROWSER": "",
+        "CI": "",
         **variables,
     }
     process = subprocess.run(
@@ -109,6 +112,68 @@ def test_the_tests_leave_an_interpreter_that_is_no_virtual_environment_as_it_is(
     assert {"requirements.txt", "requirements-dev.txt"} <= set(os.listdir(checkout / ".venv" / "bin"))
     process, log = run_train(checkout, script="tests/run.sh")
     assert process.stdout == "ran: -m pytest -n auto\n" and not installed(log) and "venv .venv" not in log
+
+
+@pytest.mark.parametrize(
+    "model_path, arguments, words",
+    [
+        ("", [], ""),
+        ("", ["--host", "0.0.0.0", "--auth", "me:secret"], " --host 0.0.0.0 --auth me:secret"),
+        ("a.safetensors runs/b", ["--port", "80"], " --model_path a.safetensors runs/b --port 80"),
+    ],
+)
+def test_the_page_is_opened_with_what_it_needs_and_what_it_is_given(checkout, model_path, arguments, words):
+    """HOST, which some shells and toolchains set, is none of it: the page stays on this machine."""
+    for name in ("requirements.txt", "venv"):
+        (checkout / "bare" / name).touch()
+    variables = {"MODEL_PATH": model_path, "HOST": "x86_64-linux-gnu"}
+    process, log = run_train(checkout, *arguments, script="run_demo.sh", **variables)
+    assert process.returncode == 0 and process.stdout.splitlines()[-1] == f"ran: demo.py{words}"
+    assert len(installed(log)) == 1 and "requirements-demo.txt" in installed(log)[0]
+    process, log = run_train(checkout, *arguments, script="run_demo.sh", **variables)
+    assert process.stdout == f"ran: demo.py{words}\n" and not installed(log)
+
+
+# A machine of Debian's without Chromium; USER_ID says who asks, and `apt-get` installs it, unless it is told to fail.
+TOOLS = ("bash", "dirname", "cat", "cksum", "touch", "timeout", "chmod", "env")
+FAKES = {
+    "id": '#!/usr/bin/env bash\necho "$USER_ID"\n',
+    "apt-get": """#!/usr/bin/env bash
+echo "apt-get $*" >>"$LOG"
+test -z "$UNREACHABLE" || exit 100
+case "$1" in install) for name in chromium chromedriver; do touch "$TOOLS/$name" && chmod +x "$TOOLS/$name"; done ;; esac
+""",
+}
+
+
+@pytest.mark.parametrize(
+    "variables, fetched",
+    [
+        ({}, False),
+        ({"WITH_BROWSER": "1"}, True),
+        ({"WITH_BROWSER": "1", "UNREACHABLE": "1"}, False),
+        ({"CI": "true"}, True),
+        ({"CI": "true", "USER_ID": "1000"}, False),
+        ({"CI": "true", "WITH_BROWSER": "0"}, False),
+    ],
+)
+def test_chromium_is_installed_for_the_tests_where_that_is_asked_for(checkout, variables, fetched):
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (checkout / "bare" / name).touch()
+    tools = checkout / "tools"
+    tools.mkdir()
+    for name in TOOLS:
+        os.symlink(shutil.which(name), tools / name)
+    for name, text in FAKES.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    given = {"PATH": str(tools), "TOOLS": str(tools), "USER_ID": "0", "UNREACHABLE": "", **variables}
+    process, log = run_train(checkout, script="tests/run.sh", **given)
+    assert process.returncode == 0 and process.stdout.splitlines()[-1] == "ran: -m pytest -n auto", process.stderr
+    assert ("install -y --no-install-recommends chromium chromium-driver" in log) == fetched
+    assert ("its tests are skipped" in process.stderr) == ("UNREACHABLE" in variables)
+    process, log = run_train(checkout, script="tests/run.sh", **given)
+    assert process.returncode == 0 and ("apt-get" in log) == ("UNREACHABLE" in variables)
 
 
 @pytest.mark.parametrize(
