@@ -1,4 +1,8 @@
-"""Curves as SVG in the page's own colours, light and dark: a few lines over one axis, with points marked on them."""
+"""Curves as SVG in the page's own colours, light and dark: a few lines over one axis, with points marked on them.
+
+By hand, as gradio's LinePlot marks no points, dashes no line and is one component a plot, of which a training's log has any
+number; and as matplotlib takes 0.2 s a plot, where these follow a slider.
+"""
 
 import math
 from collections.abc import Sequence

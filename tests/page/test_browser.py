@@ -243,6 +243,24 @@ def test_a_chinese_phone_sees_one_chinese_column(server):
 
 
 @pytest.mark.slow
+def test_what_is_refused_is_said_in_chinese(server, tmp_path):
+    page, _ = server
+    (tmp_path / "no.png").write_text("no picture")
+    with person("zh-CN") as user:
+        user.open(page.address)
+        user.type("draw_sampler", "DDIM_50")
+        user.says("draw_complaint", "无法识别")
+        user.type("draw_sampler", "DDIM_50_0p0")
+        user.type("draw_count", "65")
+        user.click("draw_go")
+        user.says("draw_status", "张数：请输入 1 到 64 之间的整数")
+        user.tab("repair")
+        user.at("repair_picture_canvas", "input[type=file]").send_keys(str(tmp_path / "no.png"))
+        user.says("repair_picture_canvas", "浏览器无法将该文件识别为图像")
+        assert user.complaints() == []
+
+
+@pytest.mark.slow
 def test_the_keyboard_is_enough_to_draw(server):
     page, _ = server
     with person() as user:
