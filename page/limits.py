@@ -1,6 +1,6 @@
 """How much a visitor may ask for. The browser's controls say so too, but it is here that it is kept."""
 
-import math
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -86,4 +86,5 @@ def check_work(limits: Limits, pictures: int, calls: int) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is one that floats hold: neither infinite nor none, nor of a thousand digits."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -12,7 +12,7 @@ import torch
 from datasets import to_float, to_uint8
 from modes.model import load_model
 from page.drawing import Drawing
-from page.limits import Limits, check_work, sampler_within, whole
+from page.limits import Limits, check_work, sampler_within, share, whole
 from page.machine import Stopped
 from sampling import parse_sampler
 from tests.mode import run_mode
@@ -80,11 +80,13 @@ def test_a_stopped_drawing_keeps_what_it_reached():
     assert (drawing.taken, drawing.reached, drawing.finished) == (3, 4, False) and drawing.frames[4].eq(0).all()
 
 
-@pytest.mark.parametrize("value", [None, "3", True, 0, 65, 2.5, float("nan"), float("inf"), [1], {}])
+@pytest.mark.parametrize("value", [None, "3", True, 0, 65, 2.5, 10**400, float("nan"), float("inf"), [1], {}])
 def test_what_is_no_whole_number_within_the_bounds_is_refused(value):
     with pytest.raises(RequestError, match="Pictures: a whole number from 1 to 64"):
         whole(value, 1, 64, "count")
     assert whole(64.0, 1, 64, "count") == 64
+    with pytest.raises(RequestError, match="Strength of editing: (a number|above 0, and 1 at the most)"):
+        share(value, "strength")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from page.limits import Limits
 from page.markup import command, figure, picture_uri, problem
 from page.refusals import REFUSALS
 from page.words import LANGUAGES, WORDS, language_of, say
-from tests.page.served import offered
+from tests.page.served import ROOT, offered
+from utils.checkpoints import load_checkpoint, write_checkpoint
 from utils.errors import RequestError
 from utils.pictures import save_png
 
@@ -47,6 +48,15 @@ def test_a_named_checkpoint_is_the_only_one_and_a_missing_one_is_said():
     assert list(offered(paths=["checkpoints/mnist_mini.safetensors"]).models()) == ["mnist_mini"]
     with pytest.raises(RequestError, match="no checkpoint"):
         offered(paths=["checkpoints/nothing.safetensors"]).check()
+
+
+def test_a_checkpoint_neither_says_where_to_write_nor_has_anything_downloaded(tmp_path):
+    weights, _, settings, step, classes = load_checkpoint(ROOT / "checkpoints/mnist_mini.safetensors")
+    data = settings.data.model_copy(update={"cache_dir": f"{tmp_path}/theirs", "download": True})
+    path = tmp_path / "theirs.safetensors"
+    write_checkpoint(path, weights, settings.model_copy(update={"data": data}).model_dump_json(), step, classes)
+    data = offered(paths=[path]).load("theirs").data
+    assert (data.cache_dir, data.download, data.source) == ("data/cache", False, "mnist_mini")
 
 
 def test_pictures_of_another_precision_do_not_disturb_each_other():
