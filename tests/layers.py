@@ -127,7 +127,7 @@ def settings_below(tree: Tree) -> list[str]:
     return [
         f"{importer}:{line} imports {name}"
         for importer, name, line in tree.imports
-        if (name == "utils.settings" and room_of(importer) in WITHOUT_SETTINGS)
+        if (name in ("utils.settings", "utils.train_settings") and room_of(importer) in WITHOUT_SETTINGS)
         or (room_of(name) == "argparse" and room_of(importer) in WITHOUT_ARGPARSE)
     ]
 

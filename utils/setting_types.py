@@ -1,8 +1,23 @@
-"""The types of the settings' values beyond pydantic's own: what each may be, and what is said where it is not."""
+"""What the settings are made of: blocks, and the types of values beyond pydantic's own, with what is said of wrong ones."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_serializer
+from pydantic import SerializerFunctionWrapHandler as Dump
+
+
+class Block(BaseModel):
+    """Unknown keys and values of another type are errors; nothing is changed once it was read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    # Keys that are left out where they have their default: a file that needs none of them is as it was before they came.
+    rare: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, dump: Dump) -> dict[str, object]:
+        fields = type(self).model_fields
+        return {key: value for key, value in dump(self).items() if key not in self.rare or value != fields[key].default}
 
 
 def _number_from_text(value: object) -> object:
