@@ -34,6 +34,7 @@ from training.ema import EMA
 from training.labels import classes_of
 from training.plan import plan_lines
 from training.monitor import TrainingMonitor
+from training.networks import networks_of
 from training.optimizers import build_optimizer, set_learning_rate
 from training.previews import DATA_PICTURES, draw_sheet, picture_warnings
 from training.progress import PreviewPlan, ProgressBar
@@ -42,17 +43,15 @@ from training.run_folder import find_state, lock_run_folder, output_lines, write
 from training.run_log import RunLog
 from training.schedule import TrainingSchedule
 from training.state import TrainerState
-from training.step import StepOptions, equal_parts, train_step
-from training.trial import trial_step
+from training.step import StepOptions, train_step
 from utils.background import Background
 from utils.classes import Classes
-from utils.compiling import capture_in_place, compile_in_place
 from utils.config import to_yaml
 from utils.device import be_deterministic, check_training_memory, pick_channels_last
 from utils.distributed import Ranks, silence_other_ranks
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
-from utils.precision import at_precision, float32_products, pick_precision
+from utils.precision import float32_products, pick_precision
 from utils.same_run import check_same_run
 from utils.script import StopSignal, run_script
 from utils.seeds import derive_seed
@@ -174,14 +173,16 @@ def train(
     """The loop, from where `trainer` stands to the last step or to a signal. Returns that signal's number, else 0."""
     train = settings.train
     schedule = schedule_of(settings, len(batches.images))
-    network, ema_network = networks_of(trainer, settings, schedule.total_steps, ranks)
+    of_run = {"total_steps": schedule.total_steps, "batch_size": train.batch_size, "accumulate": train.accumulate}
+    precision, size = precision_of(settings, ranks), settings.data.shape[1:]
+    network, ema_network = networks_of(trainer, ranks, precision, settings.run.compile, size=size, **of_run)
     preview = previewer(settings, trainer, ema_network, diffusion, batches.examples(DATA_PICTURES), ranks)
     read_state = partial(find_state, folder, "auto", partial(check_same_run, settings, folder))
     options = step_options(settings)
     intervals = Intervals(train.log_every, train.sample_every, train.save_every, train.keep_every)
     timer = PreviewTimer(train.save_minutes if ranks.is_main else None)  # rank 0 decides for all
     log, stop = RunLog(folder, trainer.step, ranks.is_main), StopSignal()
-    arithmetic = float32_products(precision_of(settings, ranks), ranks.device)
+    arithmetic = float32_products(precision, ranks.device)
     how = train.batch_size, preview_plan(settings), ranks.is_main, ranks.wait_for_device
     with arithmetic, ProgressBar(schedule.total_steps, trainer.step, *how) as progress, Background() as saving:
         while True:
@@ -239,19 +240,6 @@ def step_options(settings: Settings) -> StepOptions:
     """What a step takes from the settings."""
     train = settings.train.model_dump(include=set(StepOptions._fields))
     return StepOptions(settings.run.seed, num_classes=settings.model.num_classes, **train)
-
-
-def networks_of(trainer: TrainerState, settings: Settings, total_steps: int, ranks: Ranks) -> tuple[Network, Network]:
-    """The network and its average as they are called: compiled or captured, shared by the ranks, in their precision."""
-    # By the whole run's length: going on with it must not compile otherwise.
-    parts, precision, batch_size = settings.train.accumulate, precision_of(settings, ranks), settings.train.batch_size
-    own, _ = equal_parts(ranks.rows(batch_size), parts)[0]
-    of_batch = own.stop - own.start, batch_size, settings.data.shape[1:]
-    how = {"try_out": partial(trial_step, trainer.model, precision, ranks.device, *of_batch), "in_parts": parts > 1}
-    compile_in_place(trainer.model, settings.run.compile, ranks.device, total_steps, **how)
-    capture_in_place(trainer.ema.model, settings.run.compile, ranks.device)
-    models = ranks.wrap_model(trainer.model), trainer.ema.model
-    return tuple(at_precision(model, precision, ranks.device) for model in models)
 
 
 def previewer(

@@ -1,0 +1,36 @@
+"""The network of a training and its average as they are called: compiled or captured, shared by the ranks, in their precision."""
+
+from functools import partial
+
+from sampling.network import Network
+from training.state import TrainerState
+from training.step import equal_parts
+from training.trial import trial_step
+from utils.compiling import capture_in_place, compile_in_place
+from utils.distributed import Ranks
+from utils.precision import at_precision
+
+
+def networks_of(
+    trainer: TrainerState,
+    ranks: Ranks,
+    precision: str,
+    compile: bool | str,
+    *,
+    total_steps: int,
+    batch_size: int,
+    accumulate: int,
+    size: tuple[int, int],
+) -> tuple[Network, Network]:
+    """The raw network, which learns, and its average, which draws, each (x_t, t, y) -> output.
+
+    compile: "auto", True or False, see `compile_in_place`, by the length of the whole run: going on with it must not compile
+    otherwise. batch_size: of all ranks, in `accumulate` parts of each; size: (H, W) of the pictures.
+    """
+    own, _ = equal_parts(ranks.rows(batch_size), accumulate)[0]
+    of_batch = own.stop - own.start, batch_size, size
+    how = {"try_out": partial(trial_step, trainer.model, precision, ranks.device, *of_batch), "in_parts": accumulate > 1}
+    compile_in_place(trainer.model, compile, ranks.device, total_steps, **how)
+    capture_in_place(trainer.ema.model, compile, ranks.device)
+    models = ranks.wrap_model(trainer.model), trainer.ema.model
+    return tuple(at_precision(model, precision, ranks.device) for model in models)
