@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from datasets import Batches, ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
 from interop.card import write_run_card
-from interop.training_on import load_first_weights, load_training
+from interop.training_on import load_first_weights, load_teacher, load_training
 from models import build_model, parameter_count
 from sampling.labels import labels_for
 from sampling.network import Network
@@ -43,6 +43,7 @@ from training.run_folder import find_state, lock_run_folder, output_lines, write
 from training.run_log import RunLog
 from training.schedule import TrainingSchedule
 from training.state import TrainerState
+from training.student import Teaching
 from training.step import StepOptions, train_step
 from utils.background import Background
 from utils.classes import Classes
@@ -80,13 +81,16 @@ def main(args: argparse.Namespace) -> int:
         state = ranks.broadcast_from_rank0(lambda: start_run(settings, folder, args.resume, exit_stack))
         data = dataset.load(require_labels=settings.model.num_classes > 0, cropped=False)
         model = build_network(settings, ranks)
-        load_first_weights(model, settings.run.start_from if state is None else None)
+        load_first_weights(model, settings.first_weights if state is None else None)
         tuned_times = settings.sample.tuned_times
         diffusion = build_diffusion(**settings.diffusion.model_dump(), tuned_times=tuned_times).to(ranks.device)
         trainer = build_trainer(settings, model, ranks)
         if state is not None:
             trainer.load(state, folder)
             print(f"Going on from step {trainer.step:,}.")
+        schedule = schedule_of(settings, len(data.images))  # skipped pictures make it shorter than planned
+        teaching = build_teaching(settings, schedule, ranks)
+        trainer.check_teacher(None if teaching is None else teaching.digest)
         trainer.check_data(data.images, data.labels if settings.model.num_classes else None)
         trainer.classes = classes_of(data.labels, data.class_names) if settings.model.num_classes else Classes()
         if ranks.is_main:
@@ -94,11 +98,11 @@ def main(args: argparse.Namespace) -> int:
                 temporary.write_text(to_yaml(settings), encoding="utf-8")
             if settings.train.on_nonfinite == "rewind" and trainer.step == 0:
                 trainer.save(folder)  # something to go back to
-        total_steps = schedule_of(settings, len(data.images)).total_steps  # skipped pictures make it shorter than planned
         signal_number = 0
-        if trainer.step < total_steps:
-            signal_number = train(settings, trainer, diffusion, build_batches(settings, data, ranks), folder, ranks)
-            print(*output_lines(folder, trainer.step, total_steps, signal_number), sep="\n")
+        if trainer.step < schedule.total_steps:
+            batches = build_batches(settings, data, ranks)
+            signal_number = train(settings, trainer, diffusion, batches, folder, ranks, teaching)
+            print(*output_lines(folder, trainer.step, schedule.total_steps, signal_number), sep="\n")
         else:
             if ranks.is_main:
                 write_weights(trainer.snapshot(), folder, write_run_card)  # a kill may have come before them, after the state
@@ -162,6 +166,14 @@ def build_trainer(settings: Settings, model: nn.Module, ranks: Ranks) -> Trainer
     return TrainerState(settings.model_dump_json(), model, EMA(model, train.ema_decay), optimizer, scaler, monitor)
 
 
+def build_teaching(settings: Settings, schedule: TrainingSchedule, ranks: Ranks) -> Teaching | None:
+    """Who teaches a student, and what; None where nothing is distilled."""
+    if (teacher := load_teacher(settings)) is None:
+        return None
+    asked = {"device": ranks.device, "precision": settings.run.precision, "done_at": schedule.done_at}
+    return Teaching.by(teacher, settings.train.teacher, settings.student, **asked)
+
+
 def train(
     settings: Settings,
     trainer: TrainerState,
@@ -169,6 +181,7 @@ def train(
     batches: Batches,
     folder: Path,
     ranks: Ranks,
+    teaching: Teaching | None = None,
 ) -> int:
     """The loop, from where `trainer` stands to the last step or to a signal. Returns that signal's number, else 0."""
     train = settings.train
@@ -190,7 +203,7 @@ def train(
             lr = schedule.learning_rate_at(step)
             set_learning_rate(trainer.optimizer, lr)
             if step not in trainer.skipped:
-                train_step(trainer, network, diffusion, batches, options, ranks)
+                train_step(trainer, network, diffusion, batches, options, ranks, teaching)
             trainer.step = step = step + 1
             progress.update()
 

@@ -223,30 +223,38 @@ class GaussianDiffusion(nn.Module):
         return model_output.chunk(2, dim=1)
 
     def training_losses(
-        self, model: Callable[[Tensor, Tensor], Tensor], x_0: Tensor, t: Tensor, noise: Tensor
+        self,
+        model: Callable[[Tensor, Tensor], Tensor],
+        x_0: Tensor,
+        t: Tensor,
+        noise: Tensor,
+        toward: Tensor | None = None,
     ) -> Tensor:
         """The loss of each picture, (B,): DDPM Eq. 14 with the chosen target, distance and weight, averaged over pixels.
 
         x_0: (B, C, H, W) in [-1, 1]; t: (B,) integers in [0, T-1]; noise: standard normal, like x_0. With a learned
         variance it is L_hybrid (Nichol and Dhariwal 2021, Eq. 16): to that is added 0.001 T times the term of the
         variational bound, in bits a dimension, which trains the variance alone.
+
+        toward: what the estimate of x_0 should be instead of x_0, of a student, see `diffusion.distillation`. Its loss is the
+        distance of the x_0.
         """
         assert t.shape == x_0.shape[:1], (t.shape, x_0.shape)
         x_t = self.q_sample(x_0, t, noise)
         output = model(x_t, t).to(x_0.dtype)
         emitted, fraction = self.split(output)
         assert emitted.shape == x_0.shape, (output.shape, x_0.shape)
-        if self.objective == "pred_edm":
-            estimate, target = self.predict(output, x_t, t, clip=False).x_0, x_0
+        if self.objective == "pred_edm" or toward is not None:
+            estimate, target = self.predict(output, x_t, t, clip=False).x_0, x_0 if toward is None else toward
         else:
             estimate, target = emitted, self.target(x_0, t, noise)
         if self.loss_of_clipped:
-            estimate = without_overshoot(estimate, x_0, self.clipped_above)
+            estimate = without_overshoot(estimate, target, self.clipped_above)
         losses = distance(estimate, target, self.loss_type).flatten(1).mean(dim=1)
         if self.weighting != "none":
             snr = self.alpha_bar(t).flatten() / (1 - self.alpha_bar(t).flatten())
             losses = losses * like(loss_weight(self.weighting, self.objective, snr, **self.weighting_options), losses)
-        if fraction is not None:
+        if fraction is not None and toward is None:
             frozen = torch.cat([emitted.detach(), fraction], dim=1)
             bound = self.bound_terms(frozen, x_0, x_t, t, clip=self.loss_of_clipped)
             losses = losses + VLB_WEIGHT * self.timestep_num * bound

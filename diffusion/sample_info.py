@@ -9,7 +9,7 @@ from diffusion.gaussian import GaussianDiffusion
 from diffusion.schedules import SPACINGS
 
 TUNED = "tuned"  # beside SPACINGS: the timesteps that were learned for a network, with this sampler
-METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC", "EDM")
+METHODS = ("DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC", "EDM", "CM")
 RULE = (
     "METHOD_STEPS_ETA, with p for the decimal point of eta, as in DDIM_50_0p0, "
     f"optionally followed by _SPACING ({', '.join(SPACINGS)}, {TUNED}) and _cfgSCALE, the scale of guidance, as in _cfg1p5, "
@@ -167,7 +167,7 @@ class SampleInfo:
     @property
     def adds_noise(self) -> bool:
         """Whether its steps add fresh noise, so that the same x_T leads to several pictures."""
-        return self.method == "DDPM" or self.eta > 0
+        return self.method in ("DDPM", "CM") or self.eta > 0
 
     @property
     def label(self) -> str:

@@ -62,6 +62,20 @@ def ddim(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
     return x
 
 
+def cm(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
+    """Multistep consistency sampling, Algorithm 1 of Song et al. 2023: to x_0 in one call, and noised anew to the next t.
+
+    Of a student alone, whose estimate of x_0 is a finished picture; see `diffusion.distillation`. Ignores `eta`.
+    """
+    for index, (t, t_prev) in enumerate(pairs):
+        prediction = diffusion.predict(network(x, t), x, t)
+        callback(index, t, t_prev, x, prediction)
+        x = prediction.x_0
+        if t_prev >= 0:
+            x = diffusion.q_sample(x, t_prev, noise_like(x))
+    return x
+
+
 def dpmpp(network, diffusion, x, pairs, eta, noise_like, callback) -> Tensor:
     """DPM-Solver++(2M), Algorithm 2 of Lu et al. 2022b; for eta = 1 its SDE form (ibid., Eq. 18), between them a mixture.
 
@@ -173,7 +187,7 @@ def ode_step(diffusion: GaussianDiffusion, x: Tensor, x_0: Tensor, t: int, t_pre
     return ratio * x + (_signal(diffusion, t_prev) - ratio * _signal(diffusion, t)) * x_0
 
 
-SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPMPP": dpmpp, "HEUN": heun, "UNIPC": unipc, "EDM": edm}
+SAMPLERS = {"DDPM": ddpm, "DDIM": ddim, "DPMPP": dpmpp, "HEUN": heun, "UNIPC": unipc, "EDM": edm, "CM": cm}
 
 
 @torch.no_grad()

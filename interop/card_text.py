@@ -143,6 +143,8 @@ def _settings(checkpoint: Checkpoint, is_file: bool) -> list[str]:
             f"{checkpoint.step:,} steps of {train.batch_size} pictures, loss {diffusion.loss_type}, {rates}adam at "
             f"{train.learning_rate:g}, EMA decay {train.ema_decay:g}, seed {settings.run.seed}"
         )
+    if settings.student is not None:
+        rows["student"] = f"{train.student}, of the teacher {code(train.teacher)}; draws with {settings.student.samplers}"
     table = [f"| {name} | {value} |" for name, value in rows.items()]
     whole = "All settings are in the file's metadata, and in config.yaml where it stands beside it."
     if not is_file:

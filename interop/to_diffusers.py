@@ -46,6 +46,8 @@ def run(
     """
     checkpoint, place = open_checkpoint(model, weights), Path(folder).absolute()
     settings = checkpoint.settings
+    if settings.student is not None:
+        raise RequestError(f"{model} is a student, which diffusers' schedulers do not draw from; write its teacher")
     _check_options(settings, model, folded, class_label, fixed_variance)
     label = None if class_label is None else _label_of(class_label, settings.model.num_classes, checkpoint.classes.names)
     diffusion = settings.diffusion

@@ -16,7 +16,7 @@ from sampling import named_if_changed
 from sampling.interpolation import changes, interpolate, pick, steps_in_all
 from sampling.provenance import texts_of
 from sampling.real_labels import labels_of
-from sampling.trained import check_deterministic
+from sampling.trained import check_reversible
 from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.pictures import grid, readable_scale
@@ -49,7 +49,7 @@ def run(
     default_steps = timestep_num if mode == "ddim" else max(1, timestep_num // 2)
     steps = interpolate_steps or default_steps
     if mode == "ddim":
-        check_deterministic(sampler, "--interpolate_mode ddim")
+        check_reversible(trained, sampler, "--interpolate_mode ddim")
     words = [
         *named_if_changed("seed", seed, 0),
         *named_if_changed("n", count, PAIRS),

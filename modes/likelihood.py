@@ -13,7 +13,7 @@ from modes.model import Model
 from modes.real_data import data_words, given_options, real_data
 from sampling.drawing import batches_of
 from sampling.real_labels import labels_of
-from sampling.trained import Trained
+from sampling.trained import Trained, check_reversible
 from utils.bars import progress_bar
 from utils.distributed import Ranks, share_out
 from utils.errors import RequestError
@@ -43,6 +43,7 @@ def run(
     Of the training's own chain: no sampler is asked for. The ranks share the pictures out.
     """
     trained = model.trained
+    check_reversible(trained, None, "--test_mode likelihood")
     timestep_num = trained.diffusion.timestep_num
     if timestep_num < 3 or (likelihood_steps or 2) > timestep_num:
         raise RequestError(f"--likelihood_steps {likelihood_steps}: the model knows {timestep_num} steps of noise")

@@ -57,7 +57,7 @@ class Option(NamedTuple):
         return None
 
 
-SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC, EDM"
+SAMPLERS = "DDPM, DDIM, DPMPP, HEUN, UNIPC, EDM, CM"
 SPACINGS = "uniform, quad, logsnr, karras"
 
 OPTIONS = {

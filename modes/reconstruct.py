@@ -12,7 +12,7 @@ from sampling import named_if_changed
 from sampling.interpolation import pick, reconstruct
 from sampling.provenance import texts_of
 from sampling.real_labels import labels_of
-from sampling.trained import check_deterministic
+from sampling.trained import check_reversible
 from utils.bars import progress_bar
 from utils.errors import RequestError
 from utils.pictures import grid, readable_scale
@@ -34,7 +34,7 @@ def run(
 ) -> list[Path]:
     """`sample_num` real pictures, and below each what its latent is decoded to; prints how well that went."""
     trained, count = model.trained, sample_num or PICTURES
-    check_deterministic(sampler, "--test_mode reconstruct")
+    check_reversible(trained, sampler, "--test_mode reconstruct")
     words = [
         *named_if_changed("seed", seed, 0),
         *named_if_changed("n", count, PICTURES),

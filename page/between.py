@@ -92,7 +92,7 @@ class BetweenTab:
         try:
             trained = self.page.offered.load(name, None, precision).trained
             info = sampler_within(self.page.limits, text, trained)
-            modes, ends = checked_modes(modes, info), (read(first, trained), read(second, trained))
+            modes, ends = checked_modes(modes, info, trained), (read(first, trained), read(second, trained))
             steps = {mode: noise_steps(mode, noise_share, trained) for mode in modes}
             check_work(self.page.limits, 1, sum(calls_in_all(trained, info, mode, steps[mode]) for mode in modes))
             total = sum(steps_in_all(trained.diffusion, info, mode, steps[mode], 1, COEFFICIENTS) for mode in modes)
@@ -138,13 +138,16 @@ class BetweenTab:
 
 def begins_with(page: Page, name: object) -> str:
     """A sampler that adds no noise and does not guide, so that a latent leads back to its picture, as ddim needs it."""
-    return f"DDIM_{min(STEPS, page.offered.load(name).trained.diffusion.timestep_num)}_0p0"
+    trained = page.offered.load(name).trained
+    return trained.student.sampler if trained.student else f"DDIM_{min(STEPS, trained.diffusion.timestep_num)}_0p0"
 
 
-def checked_modes(modes: object, info: SampleInfo) -> list[str]:
+def checked_modes(modes: object, info: SampleInfo, trained: Trained) -> list[str]:
     """The ways of mixing. RequestError for others, for none, and for ddim where the sampler adds noise."""
     if not isinstance(modes, list) or not modes or not set(modes) <= set(MODES):
         raise refused("ways", modes=", ".join(MODES))
+    if "ddim" in modes and trained.student:
+        raise refused("student", name=trained.name)
     if "ddim" in modes and info.adds_noise:
         raise refused("adds_noise", steps=info.steps, info=info)
     return [mode for mode in MODES if mode in modes]

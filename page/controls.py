@@ -7,7 +7,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from diffusion import SampleInfo
-from diffusion.sample_info import DETERMINISTIC, METHODS, TUNED, Guidance
+from diffusion.sample_info import DETERMINISTIC, METHODS, TUNED, WITH_ETA, Guidance
 from diffusion.schedules import SPACINGS
 from page.limits import LARGEST_SEED, LARGEST_TIME, Limits, finite, sampler_within, whole
 from page.machine import Machine
@@ -130,7 +130,7 @@ def parts_of(page: Page, name: object, text: object, *, resamples: bool = True) 
     return [
         gr.update(value=info.method),
         gr.update(value=info.steps, maximum=min(page.limits.steps, trained.diffusion.timestep_num)),
-        gr.update(value=info.eta, interactive=info.method not in (*DETERMINISTIC, "DDPM")),
+        gr.update(value=info.eta, interactive=info.method in WITH_ETA),
         gr.update(value=info.spacing),
         gr.update(value=info.guidance.scale, interactive=guides),
         gr.update(value=first, interactive=guides),
@@ -154,7 +154,7 @@ def write_text(page: Page, name: object, text: object, parts: tuple, language: s
         info = sampler_within(page.limits, written, trained, resamples=resamples)
     except RequestError as error:
         return [problem(told(error, language)), gr.skip(), gr.skip()]
-    return ["", written, gr.update(value=info.eta, interactive=info.method not in (*DETERMINISTIC, "DDPM"))]
+    return ["", written, gr.update(value=info.eta, interactive=info.method in WITH_ETA)]
 
 
 def composed(limits: Limits, parts: tuple, resamplings: int) -> SampleInfo:

@@ -66,9 +66,8 @@ def sampler_within(limits: Limits, text: object, trained: Trained, *, resamples:
     if not isinstance(text, str):
         raise refused("sampler")
     try:
-        info = parse_sampler(
-            text.strip(), trained.diffusion.timestep_num, trained.num_classes, trained.diffusion.tuned_times
-        )
+        tuned = trained.diffusion.tuned_times
+        info = parse_sampler(text.strip(), trained.diffusion.timestep_num, trained.num_classes, tuned, trained.student)
     except RequestError as error:
         raise refused_sampler(str(error).removeprefix("--sample_info: ")) from None
     steps = info.steps * info.resamplings

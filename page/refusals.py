@@ -39,6 +39,10 @@ REFUSALS = {
         "ddim needs a sampler that adds no noise, such as DDIM_{steps}_0p0, not {info}",
         "ddim 需要不加噪声的采样器，例如 DDIM_{steps}_0p0，而不是 {info}",
     ),
+    "student": (
+        "ddim needs a network that takes small steps, and {name} is a student: take its teacher",
+        "ddim 需要走小步的网络，而 {name} 是学生网络：请改用它的教师",
+    ),
     "too_much": (
         "{pictures:,} pictures of {calls:,} network calls each are {all:,}; this page allows {most:,}: take fewer pictures or "
         "fewer steps",
@@ -114,6 +118,9 @@ REASONS = {
     r"(\S*) guides at timesteps to (\d*); the last is (\d*)": r"\1 引导到时间步 \2，而最后一个时间步是 \3",
     r"(\S*): no timesteps were tuned for (\S*); there are none; .*": r"\1：没有为 \2 学习过时间步",
     r"(\S*): no timesteps were tuned for (\S*); there are those of (.*); .*": r"\1：没有为 \2 学习过时间步；已有的是 \3",
+    r"(\S*) draws from a student of consistency, .*": r"\1 只能用于学生网络，而该网络不是：请用 DDIM、DPMPP 等",
+    r"(\S*) asks for guidance, which a student .*": r"\1 需要引导，而学生网络不再引导：请去掉 _cfg",
+    r"(\S*) cannot draw from a student of train.student \w*: it takes (.*)": r"\1 不能用于该学生网络；可用的有 \2",
 }
 
 

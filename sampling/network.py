@@ -84,9 +84,18 @@ def _padded(rows: Tensor, count: int) -> Tensor:
     return padded
 
 
-def _number(t: Tensor) -> int:
-    """The one timestep of all rows, without waiting for a GPU where a sampler says it beside; see `diffusion.samplers`."""
-    return t.number if hasattr(t, "number") else int(t[0])
+def _scale_at(guidance: Guidance, t: Tensor) -> float | Tensor:
+    """The scale at t, (B,): one for all rows, or one for each, (B, 1, 1, 1).
+
+    Samplers say beside t that it is the same for all (see `diffusion.samplers`): then no GPU is waited for.
+    """
+    if guidance.interval is None:
+        return guidance.scale
+    if hasattr(t, "number"):
+        return guidance.scale_at(t.number)
+    first, last = guidance.interval
+    guided = (first <= t) & (t <= last)
+    return torch.where(guided, guidance.scale, 1.0).view(-1, 1, 1, 1) if guided.any() else 1.0
 
 
 def _guided(
@@ -103,8 +112,8 @@ def _guided(
     both_labels = torch.cat([labels, torch.full_like(labels, num_classes)])
 
     def call(x_t: Tensor, t: Tensor) -> Tensor:
-        scale = guidance.scale if guidance.interval is None else guidance.scale_at(_number(t))
-        if scale == 1:
+        scale = _scale_at(guidance, t)
+        if isinstance(scale, float) and scale == 1:
             return network(x_t, t, labels)
         conditional, unconditional = network(torch.cat([x_t, x_t]), torch.cat([t, t]), both_labels).chunk(2)
         estimate, variance = diffusion.split(conditional)

@@ -21,7 +21,7 @@ from diffusion.sample_info import TUNED
 from diffusion.schedules import SPACINGS
 from sampling.drawing import batches_of
 from sampling.network import sampling_network
-from sampling.trained import Trained, load_trained, parse_sampler
+from sampling.trained import Trained, check_reversible, load_trained, parse_sampler
 from utils.checkpoints import STATE_SUFFIXES, add_tuned_times, load_checkpoint
 from utils.device import pick_device
 from utils.errors import RequestError
@@ -109,6 +109,7 @@ def tune(trained: Trained, info: SampleInfo, seed_num: int) -> list[int]:
 def read_sampler(text: str, trained: Trained) -> SampleInfo:
     """The sampler that `text` names, in which the eta may be left out: DPMPP_6, DPMPP_6_cfg1p5. RequestError unless it is
     deterministic and has timesteps to choose."""
+    check_reversible(trained, None, "learning timesteps")
     text = re.sub(r"^([A-Za-z]+_[0-9]+)(?=$|_cfg)", r"\1_0p0", text)
     info = parse_sampler(text, trained.diffusion.timestep_num, trained.num_classes)
     if info.adds_noise:

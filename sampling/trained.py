@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
+from diffusion.distillation import Student, check_student
 from models import UNet, build_model
 from sampling.labels import labels_for
 from sampling.network import Network
@@ -32,6 +33,7 @@ class Trained(NamedTuple):
     weights: "ema" or "raw"; step: how many it was trained; digest: of the weights and their settings.
     batch_size: how many pictures are drawn at a time, unless another number is asked for.
     variant: how it draws otherwise than the checkpoint's EMA weights would by themselves, in words for the names of files.
+    student: what it was distilled to, where it was: only some samplers draw from it.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Trained(NamedTuple):
     precision: str
     batch_size: int
     variant: tuple[str, ...]
+    student: Student | None
 
     def labels_of(self, seeds: Sequence[int]) -> list[int] | None:
         """The class of each seed's picture, as `class_label` says; None for a network without classes."""
@@ -131,6 +134,7 @@ def load_trained(
         precision=precision,
         batch_size=settings.sample.batch_size,
         variant=tuple(variant),
+        student=settings.student,
     )
 
 
@@ -146,11 +150,15 @@ def _on_few_threads(network: Network, model: UNet, device: torch.device) -> Netw
     return call
 
 
-def parse_sampler(text: str, timestep_num: int, num_classes: int = 0, tuned: Collection[str] = ()) -> SampleInfo:
+def parse_sampler(
+    text: str, timestep_num: int, num_classes: int = 0, tuned: Collection[str] = (), student: Student | None = None
+) -> SampleInfo:
     """The sampler that `text` names. RequestError if it cannot be read, has more steps than the training, guides a network
-    without classes, or asks for timesteps that were not learned: `tuned` are the samplers for which some were."""
+    without classes, asks for timesteps that were not learned (`tuned` are the samplers for which some were), or is not one
+    of those that a `student` draws with."""
     try:
         info = SampleInfo.parse(text)
+        check_student(info, student)
         info.check_fits(timestep_num, num_classes)
         info.check_tuned(tuned)
     except ValueError as error:
@@ -158,7 +166,10 @@ def parse_sampler(text: str, timestep_num: int, num_classes: int = 0, tuned: Col
     return info
 
 
-def check_deterministic(info: SampleInfo, what: str) -> None:
-    """RequestError if the sampler adds noise: a latent would not lead back to its picture."""
-    if info.adds_noise:
+def check_reversible(trained: Trained, info: SampleInfo | None, what: str) -> None:
+    """RequestError where no way leads back from a picture: of a student, which has no small steps, or, if `info` is given,
+    with a sampler that adds noise, so that a latent would not lead back to its picture."""
+    if trained.student is not None:
+        raise RequestError(f"{what} needs a network that takes small steps, and {trained.name} is a student: take its teacher")
+    if info is not None and info.adds_noise:
         raise RequestError(f"{what} needs a sampler that adds no noise, such as DDIM_{info.steps}_0p0, not {info}")

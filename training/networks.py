@@ -1,4 +1,4 @@
-"""The network of a training and its average as they are called: compiled or captured, shared by the ranks, in their precision."""
+"""The networks of a training as they are called: compiled or captured, shared by the ranks, in their precision."""
 
 from functools import partial
 

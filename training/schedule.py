@@ -29,6 +29,10 @@ class TrainingSchedule(NamedTuple):
         """The steps of the whole training."""
         return self.max_steps or self.epoch_steps
 
+    def done_at(self, step: int) -> float:
+        """The share of the training, 0 to 1, that is done before step 0, 1, ...: of train_epoch, wherever max_steps stops."""
+        return min(1.0, step / max(self.total_steps, self.epoch_steps))
+
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of step 0, 1, ...: a linear rise over the warm-up, then constant, or times a factor that falls
         linearly from 1 at step 0 to 0 at the end.
@@ -36,6 +40,5 @@ class TrainingSchedule(NamedTuple):
         The end is that of train_epoch: max_steps only stops a training, whose first steps are those of a longer one.
         """
         rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        end = max(self.total_steps, self.epoch_steps)
-        fall = max(0.0, 1 - step / end) if self.learning_rate_decay == "linear" else 1.0
+        fall = 1 - self.done_at(step) if self.learning_rate_decay == "linear" else 1.0
         return self.learning_rate * rise * fall

@@ -25,7 +25,8 @@ class TrainerState:
     settings_json: the settings, which only travel in the files; model: the raw weights; ema: their average, in a network
     of its own; optimizer; scaler: of the gradients, enabled for fp16; monitor: what it saw since the last line of the log;
     step: how many were done; skipped: the steps whose batch is left out; data: what the pictures are recognised by, once
-    `check_data` saw them; classes: the data's, which only travel in the files.
+    `check_data` saw them; teacher: a student's, by the digest of its weights, once `check_teacher` saw it; classes: the
+    data's, which only travel in the files.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class TrainerState:
         self.step = 0
         self.skipped: list[int] = []
         self.data: str | None = None
+        self.teacher: str | None = None
         self.classes = Classes()
 
     def snapshot(self) -> dict:
@@ -57,6 +59,7 @@ class TrainerState:
                 "step": self.step,
                 "skipped": self.skipped,
                 "data": self.data,
+                "teacher": self.teacher,
                 "classes": self.classes._asdict(),
                 "model": self.model.state_dict(),
                 "ema": self.ema.model.state_dict(),
@@ -79,7 +82,8 @@ class TrainerState:
         if state["scaler"]:  # else it was saved in another precision than fp16, and a new scaler begins
             load_part(self.scaler, state["scaler"], source)
         load_part(self.monitor, state["monitor"], source)
-        self.step, self.skipped, self.data = state["step"], list(state["skipped"]), state["data"]
+        self.step, self.skipped = state["step"], list(state["skipped"])
+        self.data, self.teacher = state["data"], state["teacher"]
 
     def is_finite(self) -> bool:
         """Whether every gradient so far was; in fp16, at some scale. To be asked before a state is saved: see `rewind`."""
@@ -103,6 +107,12 @@ class TrainerState:
                 f"the {what} not those that this run began with: put them back, or choose another --save_dir"
             )
         self.data = found
+
+    def check_teacher(self, teacher: str | None) -> None:
+        """RequestError unless the teacher of this digest, None for none, is the one that this training began with."""
+        if self.step and self.teacher != teacher:
+            raise RequestError("the teacher is not the one that this run began with: put it back, or choose another --save_dir")
+        self.teacher = teacher
 
 
 def _copied(value: object) -> object:

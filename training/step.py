@@ -11,6 +11,7 @@ from diffusion import GaussianDiffusion, draw_timesteps, draw_timesteps_by_sigma
 from sampling.network import Network, training_network
 from training.labels import drop_labels
 from training.state import TrainerState
+from training.student import Teaching
 from utils.distributed import Ranks
 from utils.seeds import derive_seed, generator
 
@@ -42,17 +43,20 @@ def train_step(
     batches: Batches,
     options: StepOptions,
     ranks: Ranks,
+    teaching: Teaching | None = None,
 ) -> None:
     """One update of the weights and their average. Everything random about step k follows from (seed, k) alone.
 
     Timesteps, noise and dropped labels are drawn for the whole batch; this rank works its rows of it. The loss is DDPM
-    Eq. 14's, or what `diffusion.training_losses` makes of it.
+    Eq. 14's, or what `diffusion.training_losses` makes of it; with `teaching` its target is the teacher's.
     """
     step, seed, batch_size = trainer.step, options.seed, options.batch_size
     stream = generator(ranks.device, seed, "noise", step)
     rows, (images, labels) = ranks.rows(batch_size), batches[step]
     x_0 = to_float(images)  # (R, C, H, W), R of the batch's B pictures
     t = _draw_timesteps(diffusion, options, stream)  # (B,)
+    times = None if teaching is None else teaching.times(t, diffusion.timestep_num, step)
+    t = t if times is None else times[0]
     noise = torch.randn((batch_size, *x_0.shape[1:]), generator=stream, device=ranks.device)  # (B, C, H, W)
     shows_estimate = derive_seed(seed, "estimate", step) % 2 == 0
     if options.num_classes:
@@ -62,13 +66,19 @@ def train_step(
 
     trainer.optimizer.zero_grad()
     for part, seen in equal_parts(rows, min(options.accumulate, len(x_0))):
-        torch.manual_seed(derive_seed(seed, "dropout", step))
+        dropout_seed = derive_seed(seed, "dropout", step)
+        torch.manual_seed(dropout_seed)
         trainer.model.part_of_batch(part.start, batch_size)
         with ranks.sync_gradients_when(part.stop == rows.stop):
             own = slice(part.start - rows.start, part.stop - rows.start)  # among this rank's rows
             shown = labels[own] if options.num_classes else None
             wrapped = training_network(network, diffusion, labels=shown, with_estimate=shows_estimate)
-            losses = diffusion.training_losses(wrapped, x_0[own], t[part], noise[part])[seen:]  # a row each
+            toward = None
+            if teaching is not None:
+                part_times = [time[part] for time in times]
+                toward = teaching.target(diffusion, wrapped, x_0[own], noise[part], part_times, shown)
+                torch.manual_seed(dropout_seed)  # the student's two looks drop the same (Song and Dhariwal 2023, App. C)
+            losses = diffusion.training_losses(wrapped, x_0[own], t[part], noise[part], toward)[seen:]  # a row each
             # The mean over the whole batch: DistributedDataParallel divides the sum of the ranks' by their number.
             trainer.scaler.scale(losses.sum() * (ranks.size / batch_size)).backward()
         trainer.monitor.note_losses(t[part][seen:], losses.detach())

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diffusion import Guidance, SampleInfo
 from utils.classes import Classes, classes_from
 from utils.config import explain
 from utils.errors import RequestError
@@ -63,7 +64,8 @@ def load_state(path: str | Path) -> dict:
     """
     state = read_pt(Path(path))
     _check_state(state, Path(path))
-    return {name: state[_written_name(state, name)] for name in STATE_PARTS}
+    parts = {name: state[_written_name(state, name)] for name in STATE_PARTS}
+    return parts | {"teacher": state.get("teacher")}  # which older states have not
 
 
 def _check_state(state: dict, path: Path) -> None:
@@ -124,6 +126,11 @@ class Checkpoint(NamedTuple):
     settings: Settings
     step: int
     classes: Classes = Classes()
+
+    @property
+    def guidance(self) -> Guidance:
+        """That of its default sampler."""
+        return SampleInfo.parse(self.settings.sample.sample_info).guidance
 
 
 def load_checkpoint(path: str | Path, weights: str = "ema") -> Checkpoint:

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from diffusion.distillation import KINDS, Student
 from utils.errors import RequestError, reason_of
 from utils.setting_checks import check_data
 from utils.settings import Blocks, ConfigFile, DataSettings, RunSettings, Settings
@@ -32,8 +33,8 @@ def load_settings(
     """The settings of data set `data_name`: Train_Setting < its entry of Train_Data < `overrides` < `flags`.
 
     `is_cpu`: for a training, whether what run.device names is a CPU; then CPU_Setting lies between the first two, where the
-    file has one. `settings_of`: for a training, gives those of the checkpoint run.start_from; what its network needs lies
-    above the entry.
+    file has one. `settings_of`: for a training, gives those of the checkpoints train.teacher and run.start_from; what their
+    network needs lies above the entry.
     A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
@@ -45,8 +46,9 @@ def load_settings(
         merged, places = _merged([*defaults, entry, *asked])
     else:
         defaults = defaults[:1]
-    if settings_of is not None and isinstance(start := merged.get("run", {}).get("start_from"), str) and start:
-        merged, places = _merged([*defaults, entry, (start, _network_layer(settings_of(start))), *asked])
+    if settings_of is not None:
+        begun_with = [(path, _network_layer(settings_of(path), merged.get("train", {}))) for path in _checkpoints_of(merged)]
+        merged, places = _merged([*defaults, entry, *begun_with, *asked])
     merged["data_name"] = data_name
     try:
         return Settings.model_validate(merged)
@@ -114,13 +116,29 @@ def _merged(layers: Sequence[Layer]) -> tuple[dict[str, dict], dict[tuple[str, .
     return merged, places
 
 
-def _network_layer(settings: Settings) -> dict:
-    """What a training on from a checkpoint takes from its `settings`: network, diffusion, size of pictures, sampler."""
+def _checkpoints_of(merged: dict[str, dict]) -> list[str]:
+    """The checkpoints whose network a training begins with: its teacher's, and one to go on from, which counts more."""
+    named = merged.get("train", {}).get("teacher"), merged.get("run", {}).get("start_from")
+    return [path for path in named if isinstance(path, str) and path]
+
+
+def _network_layer(settings: Settings, train: dict) -> dict:
+    """What a training on from a checkpoint takes from its `settings`: network, diffusion, size of pictures, sampler.
+
+    train: the block of the training. A student has a sampler of its own, and weights no timestep more than another.
+    """
+    diffusion, sampler = dict(settings.diffusion), {"sample_info": settings.sample.sample_info}
+    if settings.student is not None and train.get("student") is None:
+        sampler = {}  # it would not draw from what is no student any more
+    if train.get("student") in KINDS:
+        diffusion["weighting"] = "none"
+        steps = train.get("student_steps", 1)
+        sampler = {"sample_info": Student(train["student"], steps if isinstance(steps, int) else 1).sampler}
     return {
         "data": {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel},
         "model": dict(settings.model),
-        "diffusion": dict(settings.diffusion),
-        "sample": {"sample_info": settings.sample.sample_info},
+        "diffusion": diffusion,
+        "sample": sampler,
     }
 
 

@@ -21,6 +21,8 @@ def check_same_run(settings: Settings, folder: Path, settings_json: str, source:
     other = differences(before, settings, FIXED_BLOCKS)
     if before.run.seed != settings.run.seed:
         other.append(f"run.seed: {before.run.seed} -> {settings.run.seed}")
+    if before.student != settings.student:
+        other.append(f"the student: {before.student} -> {settings.student}")
     if other:
         raise RequestError(
             f"the run in {folder} has other settings ({'; '.join(other)}); choose another --save_dir, or the old settings"

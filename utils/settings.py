@@ -11,8 +11,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from diffusion import SampleInfo, build_diffusion
+from diffusion.distillation import Student, check_student
 from models.build import check_model
-from utils.setting_checks import check_data, check_given_betas, check_spreads, check_tuned_times
+from utils.setting_checks import check_data, check_given_betas, check_spreads, check_teaching, check_tuned_times
 from utils.setting_types import BatchSize, Block, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
 from utils.shapes import sides
 from utils.train_settings import TrainSettings
@@ -199,6 +200,8 @@ class Settings(Blocks):
         check_data(self.data.source, self.data.data_path, self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
+        check_teaching(self.train.teacher, self.train.student, self.diffusion.objective, self.diffusion.weighting)
+        check_student(info, self.student)
         if info.resamplings != 1:
             raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")
         check_tuned_times(info, self.sample.tuned_times, self.diffusion.timestep_num)
@@ -208,6 +211,16 @@ class Settings(Blocks):
             raise ValueError("diffusion.loss_of_clipped needs diffusion.clip_denoised=true")
         check_spreads(self.train.model_dump(include={"timestep_logit_normal", "timestep_log_normal"}))
         return self
+
+    @property
+    def student(self) -> Student | None:
+        """What the network has learned from a teacher, where it has one."""
+        return None if self.train.student is None else Student(self.train.student, self.train.student_steps)
+
+    @property
+    def first_weights(self) -> str | None:
+        """The checkpoint that a new run begins with: one to go on from, or its teacher; None: from nothing."""
+        return self.run.start_from or self.train.teacher
 
     def model_arguments(self) -> dict[str, object]:
         """What `models.build_model` is given: the model block, and what the data and the diffusion ask of a network."""

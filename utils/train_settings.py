@@ -1,10 +1,10 @@
 """The settings of the block `train`: see `utils.settings`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from utils.setting_types import BatchSize, Block, Number, PositiveInt
+from utils.setting_types import BatchSize, Block, Number, PathText, PositiveInt
 
 
 class TrainSettings(Block):
@@ -62,3 +62,14 @@ class TrainSettings(Block):
     keep_every: PositiveInt | None = Field(
         None, description="Steps between two states that are kept for good, in milestones/; null: the two newest only."
     )
+    teacher: PathText | None = Field(
+        None, description="A checkpoint to distil: the new run is its student, and begins with its network; see student."
+    )
+    student: Literal["consistency", "consistency_training"] | None = Field(
+        None, description="How the teacher is distilled into a network of few calls; see docs/students.md."
+    )
+    student_steps: PositiveInt = Field(
+        1, description="The jumps in which the student draws: of consistency 1, for CM_1, CM_2, ...; S: for DDIM_S_0p0 alone."
+    )
+
+    rare: ClassVar[tuple[str, ...]] = ("teacher", "student", "student_steps")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from diffusion.distillation import Student
 from page.between import checked_modes
 from page.limits import Limits, check_work, classes_within, sampler_within, share, whole
 from page.machine import Machine
@@ -16,9 +17,9 @@ from utils.errors import RequestError
 TUNED = {"DPMPP_6_0p0": [999, 500, 300, 200, 100, 0]}
 
 
-def network(num_classes=10, tuned=TUNED):
+def network(num_classes=10, tuned=TUNED, student=None):
     diffusion = SimpleNamespace(timestep_num=1000, tuned_times=tuned)
-    return SimpleNamespace(num_classes=num_classes, diffusion=diffusion)
+    return SimpleNamespace(name="it", num_classes=num_classes, diffusion=diffusion, student=student)
 
 
 def chinese_of(error):
@@ -47,6 +48,9 @@ def chinese_of(error):
         ("DDIM_50_0p0_cfg2p0t9t1000", network(), "时间步 1000，而最后一个时间步是 999"),
         ("DDIM_5_0p0_tuned", network(tuned={}), "没有为 DDIM_5_0p0 学习过时间步"),
         ("DDIM_5_0p0_tuned", network(), "已有的是 DPMPP_6_0p0"),
+        ("CM_2_0p0", network(), "只能用于学生网络"),
+        ("CM_2_0p0_cfg1p5", network(student=Student("consistency")), "请去掉 _cfg"),
+        ("DDIM_3_0p0", network(student=Student("consistency", 4)), "可用的有 DDIM_4_0p0"),
         ("DDIM_600_0p0", network(), "共需 600 步；本页最多允许 500 步"),
         ("DDIM_50_0p0_r5", network(), "_r5 只用于修补图像"),
         (None, network(), "例如 DDIM_50_0p0"),
@@ -70,7 +74,8 @@ def test_why_a_sampler_is_refused_is_said_in_chinese_too(text, trained, words):
         (lambda: offered().load("mnist_mini", ["1"]), "one of those in the list", "须为列表中的一项"),
         (lambda: offered().load("mnist_mini", "1", "int4"), "the precision is one of auto", "精度须为 auto"),
         (lambda: classes_within("1", 0, ()), "without classes", "没有类别"),
-        (lambda: checked_modes([], None), "choose one of lerp, slerp, ddim", "lerp, slerp, ddim"),
+        (lambda: checked_modes(["ddim"], None, network(student=Student("consistency"))), "it is a student", "学生网络"),
+        (lambda: checked_modes([], None, network()), "choose one of lerp, slerp, ddim", "lerp, slerp, ddim"),
     ],
 )
 def test_the_pages_own_refusals_are_in_both_languages(ask, english, chinese):

@@ -39,7 +39,7 @@ def model_of(objective="pred_v"):
     diffusion = build_diffusion(timestep_num=200, beta_schedule="cosine", objective=objective, clip_denoised=False)
     return SimpleNamespace(
         network=MixtureOracle(diffusion, [-0.7, 0.6], 0.1), diffusion=diffusion, shape=(1, 2, 2), num_classes=0, batch_size=100,
-        device=torch.device("cpu"), labels_of=lambda seeds: None,
+        device=torch.device("cpu"), labels_of=lambda seeds: None, student=None,
     )  # fmt: skip
 
 

@@ -1,0 +1,131 @@
+"""Students: the arithmetic of two jumps in one, what an exact student is taught, and what CM draws from it."""
+
+import math
+
+import pytest
+import torch
+
+from diffusion import GaussianDiffusion, Prediction, SampleInfo, make_betas, sample, timestep_pairs
+from diffusion.distillation import KINDS, Student, check_student, first_share, jump_times, student_target
+from tests.diffusion.test_samplers import normal, scripted
+from tests.oracles import GaussianOracle
+
+T = 1000
+STD = 0.4
+
+
+def ddim_jump(diffusion, x_t, x_0, t, t_end):
+    """DDIM's Eq. 12 with eta 0, a time for each picture."""
+    signal, sigma = diffusion.alpha_bar(t).sqrt(), (1 - diffusion.alpha_bar(t)).sqrt()
+    return diffusion.q_sample(x_0, t_end, (x_t - signal * x_0) / sigma)
+
+
+@pytest.mark.parametrize("zero_terminal", [False, True])
+def test_one_jump_by_the_mixture_leads_where_the_two_lead(zero_terminal):
+    betas = make_betas("cosine", T)
+    if zero_terminal:
+        betas[-1] = 1.0
+    diffusion = GaussianDiffusion(betas, objective="pred_v", clip_denoised=False)
+    t, between, t_end = (torch.tensor(times) for times in zip((999, 500, 499), (999, 749, -1), (1, 0, -1), (300, 299, 250)))
+    x_t, first, second = normal(4, 1, 3, 3), normal(4, 1, 3, 3, seed=1), normal(4, 1, 3, 3, seed=2)
+    share = first_share(diffusion, t, between, t_end)
+    one = ddim_jump(diffusion, x_t, torch.lerp(second, first, share), t, t_end)
+    two = ddim_jump(diffusion, ddim_jump(diffusion, x_t, first, t, between), second, between, t_end)
+    torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9)
+
+
+def test_a_first_jump_that_goes_all_the_way_counts_alone():
+    diffusion = GaussianDiffusion(make_betas("cosine", T))
+    end = torch.tensor([-1, 249])
+    assert first_share(diffusion, torch.tensor([10, 400]), end, end).tolist() == [[[[1.0]]], [[[1.0]]]]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 7])
+@pytest.mark.parametrize("timestep_num", [7, 100, T])
+def test_jumps_go_down_and_stay_in_their_segment(timestep_num, steps):
+    ends = [end for _, end in timestep_pairs(timestep_num, steps)]
+    for done in (0.0, 0.3, 0.6, 0.999, 1.0):
+        t, between, t_end = jump_times(steps, torch.arange(timestep_num), timestep_num, done)
+        assert torch.equal(t, torch.arange(timestep_num))
+        assert ((t_end <= between) & (between < t)).all()
+        assert t_end.tolist() == [max(end for end in ends if end < each) for each in range(timestep_num)]
+
+
+def test_consistency_jumps_become_shorter():
+    t = torch.tensor([999])
+    lengths = [int(t - jump_times(1, t, T, done)[1]) for done in (0.0, 0.25, 0.45, 0.65, 0.85, 1.0)]
+    assert lengths == [125, 62, 31, 15, 7, 7]
+
+
+def consistency_function(diffusion):
+    """Of pixels N(0, STD^2) the ODE's end: x_t times STD over its standard deviation (Song et al. 2021b: scores of a Gaussian)."""
+
+    def estimate(x_t, t):
+        alpha_bar = diffusion.alpha_bar(t).to(x_t)
+        x_0 = x_t * STD / (alpha_bar * STD**2 + 1 - alpha_bar).sqrt()
+        return Prediction(x_0, (x_t - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt())
+
+    return estimate
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exact_student_is_taught_what_it_says(kind):
+    """With short jumps its target is its own estimate: of consistency training on average, as x_0 and noise are drawn."""
+    diffusion = GaussianDiffusion(make_betas("cosine", T), clip_denoised=False)
+    oracle = GaussianOracle(diffusion, 0.0, STD)
+    count = 200_000 if kind == "consistency_training" else 1000
+    student, x_0, noise = consistency_function(diffusion), STD * normal(count, 1, 1, 1), normal(count, 1, 1, 1, seed=1)
+    for t in (100, 500, 900):
+        times = jump_times(1, torch.full((count,), t), T, 1.0)
+        target = student_target(
+            kind, diffusion, Prediction(x_0, noise), times, lambda x, t: diffusion.predict(oracle(x, t), x, t), student
+        )
+        x_t = diffusion.q_sample(x_0, times[0], noise)
+        gain = (target * x_t).mean() / (x_t * x_t).mean()  # the regression on x_t, of which a network learns the mean
+        exact = (student(x_t, times[0]).x_0 * x_t).mean() / (x_t * x_t).mean()
+        torch.testing.assert_close(gain, exact, rtol=0.003, atol=0)
+
+
+@pytest.mark.parametrize("S", [1, 2, 4, T])
+def test_cm_keeps_the_spread_of_the_data(S):
+    """Of a Gaussian each call of the exact student ends on N(0, STD^2), and its noising anew on q(x_t)."""
+    diffusion = GaussianDiffusion(make_betas("cosine", T), objective="pred_x0", clip_denoised=False)
+    student = consistency_function(diffusion)
+    seen = []
+
+    def network(x_t, t):
+        seen.append(x_t.std().item() / math.sqrt(diffusion.alpha_bar(int(t[0])) * (STD**2 - 1) + 1))
+        return student(x_t, t).x_0
+
+    drawn = sample(network, diffusion, normal(20_000, 1, 1, 1), SampleInfo("CM", S, 0.0), noise_like=scripted())
+    assert len(seen) == S
+    torch.testing.assert_close(torch.tensor(seen), torch.ones(S), rtol=0.02, atol=0)
+    torch.testing.assert_close(drawn.std().item(), STD, rtol=0.02, atol=0)
+
+
+def test_one_step_of_cm_is_one_jump_of_ddim():
+    diffusion = GaussianDiffusion(make_betas("cosine", T))
+    x_T, network = normal(3, 1, 4, 4), GaussianOracle(diffusion, 0.1, STD)
+    cm, ddim = (sample(network, diffusion, x_T, SampleInfo(method, 1, 0.0)) for method in ("CM", "DDIM"))
+    torch.testing.assert_close(cm, ddim, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "student, good, bad",
+    [
+        (Student("consistency"), ["CM_1_0p0", "CM_4_0p0", "CM_3_0p0_logsnr"], ["DDIM_4_0p0", "DPMPP_20_0p0", "CM_4_0p5"]),
+        (Student("consistency", 4), ["DDIM_4_0p0"], ["CM_4_0p0", "DDIM_2_0p0", "DDIM_4_0p5", "DDIM_4_0p0_quad", "UNIPC_4_0p0"]),
+        (None, ["DDIM_4_0p0", "DDIM_4_0p0_cfg1p5"], ["CM_4_0p0"]),
+    ],
+)
+def test_a_student_draws_with_its_own_samplers_alone(student, good, bad):
+    for text in good:
+        check_student(SampleInfo.parse(text), student)
+    for text in bad:
+        with pytest.raises(ValueError, match="draws? from a student"):
+            check_student(SampleInfo.parse(text), student)
+
+
+def test_a_student_is_not_guided():
+    with pytest.raises(ValueError, match="which a student is no longer open to: leave _cfg out"):
+        check_student(SampleInfo.parse("CM_2_0p0_cfg1p5"), Student("consistency"))

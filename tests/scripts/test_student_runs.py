@@ -1,0 +1,105 @@
+"""A teacher, and students distilled from it, trained and drawn from as a user does."""
+
+import pytest
+import torch
+
+from tests.processes import TINY, done, refused, run, torchrun, train
+from utils.checkpoints import load_checkpoint, load_state
+
+CONDITIONAL = [*TINY[:-2], "model.num_classes=10", "run.precision=fp32", "train.save_minutes=null"]
+TEACHER = [*CONDITIONAL, "sample.sample_info=DDIM_2_0p0_cfg1p5t200t999"]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher")
+    done(train(folder, "--max_steps", "2", settings=TEACHER))
+    return folder / "model.safetensors"
+
+
+def distilled(folder, teacher, *words, kind="consistency", settings=()):
+    """A student's training: of its network it is told nothing."""
+    own = [f"train.teacher={teacher}", f"train.student={kind}", "train.batch_size=4", "sample.sample_num=4", "run.precision=fp32"]
+    return train(folder, *words, settings=[*own, "train.save_minutes=null", *settings])
+
+
+@pytest.fixture(scope="module")
+def student(teacher, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("student")
+    output = done(distilled(folder, teacher, "--max_steps", "4"))
+    assert f"Teacher: {teacher}, step 2, guided as by cfg1p5t200t999" in output
+    return folder
+
+
+def weights_of(folder):
+    state = load_state(folder / "trainer_state.pt")
+    return {name: state[name] for name in ("model", "ema", "optimizer")}
+
+
+def test_a_student_has_its_teachers_network_and_a_sampler_of_its_own(teacher, student):
+    of_teacher, of_student = (load_checkpoint(path).settings for path in (teacher, student / "model.safetensors"))
+    assert of_student.model == of_teacher.model and of_student.diffusion == of_teacher.diffusion
+    assert of_student.sample.sample_info == "CM_4_0p0"
+
+
+def test_going_on_is_exact(teacher, student, tmp_path):
+    done(distilled(tmp_path, teacher, "--max_steps", "2"))
+    done(distilled(tmp_path, teacher, "--max_steps", "4"))
+    torch.testing.assert_close(weights_of(tmp_path), weights_of(student), rtol=0, atol=0)
+
+
+def test_two_ranks_learn_the_same(teacher, tmp_path):
+    overrides = [f"train.teacher={teacher}", "train.student=consistency", "train.batch_size=4", "sample.sample_num=4",
+                 "run.precision=fp32", "train.save_minutes=null"]  # fmt: skip
+    words = [word for setting in overrides for word in ("--set", setting)]
+    for process in torchrun(
+        2, "train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", str(tmp_path), "--max_steps", "1", *words
+    ):
+        done(process)
+    alone = tmp_path / "alone"
+    done(distilled(alone, teacher, "--max_steps", "1"))
+    found, expected = (weights_of(folder)["model"]["class_embed.weight"] for folder in (tmp_path, alone))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_another_teacher_is_refused(teacher, student, tmp_path):
+    other = tmp_path / "other"
+    done(train(other, "--max_steps", "1", settings=TEACHER))
+    path = tmp_path / "teacher.safetensors"
+    path.write_bytes(teacher.read_bytes())
+    done(distilled(tmp_path / "run", path, "--max_steps", "1"))
+    path.write_bytes((other / "model.safetensors").read_bytes())
+    refused(distilled(tmp_path / "run", path, "--max_steps", "2"), "the teacher is not the one that this run began with")
+    refused(distilled(student, teacher, settings=["train.student_steps=2"]), "the student: ", "choose another --save_dir")
+
+
+def draw(student, folder, *words):
+    return run("test_solver.py", "--model_path", student / "model.safetensors", "--save_dir", folder, "--sample_num", "2", *words)
+
+
+def test_what_it_draws_and_what_not(student, tmp_path):
+    for sampler in ("CM_1_0p0", "CM_2_0p0"):
+        done(draw(student, tmp_path, "--sample_info", sampler, "--test_mode", "random_gen", "interpolate"))
+        assert len(list(tmp_path.glob(f"*_{sampler}_*final.png"))) == len(list(tmp_path.glob(f"*_{sampler}_*interpolate.png"))) == 1
+    refused(draw(student, tmp_path, "--sample_info", "DDIM_4_0p0"), "DDIM_4_0p0 cannot draw from a student", "CM_4_0p0")
+    refused(draw(student, tmp_path, "--sample_info", "CM_2_0p0_cfg1p5"), "leave _cfg out")
+    for mode in ("likelihood", "reconstruct"):
+        refused(draw(student, tmp_path, "--test_mode", mode), f"--test_mode {mode}", "take its teacher")
+
+
+def test_a_student_of_several_steps_draws_with_them_alone(teacher, tmp_path):
+    done(distilled(tmp_path, teacher, "--max_steps", "1", settings=["train.student_steps=3"]))
+    done(draw(tmp_path, tmp_path / "drawn"))
+    assert list((tmp_path / "drawn").glob("*_DDIM_3_0p0_*final.png"))
+    refused(draw(tmp_path, tmp_path / "drawn", "--sample_info", "CM_3_0p0"), "it takes DDIM_3_0p0")
+
+
+def test_what_is_no_teacher(teacher, student, tmp_path):
+    refused(distilled(tmp_path, student / "model.safetensors"), "is a student itself", "name its own teacher")
+    refused(train(tmp_path, settings=[f"train.teacher={teacher}"]), "train.teacher and train.student belong together")
+    refused(distilled(tmp_path, teacher, settings=["diffusion.objective=pred_noise", "diffusion.loss_of_clipped=false"]),
+            "another diffusion.objective than pred_noise")  # fmt: skip
+    refused(distilled(tmp_path, teacher, settings=["diffusion.sigma_data=0.5"]), "leave out diffusion.sigma_data: 0.3 -> 0.5")
+    refused(distilled(tmp_path, tmp_path / "none.safetensors"), "none.safetensors")
+    refused(run("train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path, "--set", "sample.sample_info=CM_2_0p0"),
+            "CM_2_0p0 draws from a student of consistency")  # fmt: skip

@@ -1,0 +1,66 @@
+"""A training of a student: who teaches it, and what it is to estimate at each step. See `diffusion.distillation`."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffusion import GaussianDiffusion, Guidance, Prediction
+from diffusion.distillation import Student, jump_times, student_target
+from sampling.network import Network, sampling_network
+from sampling.trained import load_trained
+from utils.checkpoints import Checkpoint, digest
+
+
+class Teaching(NamedTuple):
+    """What a student learns from.
+
+    student: what the network is to become. teacher: the network that is asked, (x_t, t, y) -> output, of `num_classes`, with
+    `guidance`; digest: of its weights. done_at: a step -> the share of the training that is done before it.
+    """
+
+    student: Student
+    teacher: Network
+    num_classes: int
+    guidance: Guidance
+    digest: str
+    done_at: Callable[[int], float]
+
+    @classmethod
+    def by(
+        cls,
+        teacher: Checkpoint,
+        path: str,
+        student: Student,
+        *,
+        device: torch.device,
+        precision: str,
+        done_at: Callable[[int], float],
+    ) -> "Teaching":
+        """What a `teacher`, read from `path`, has to teach on `device`, asked as its own default sampler guides it."""
+        trained = load_trained(teacher, path, device, precision)
+        return cls(student, trained.network, trained.num_classes, teacher.guidance, digest(teacher.state_dict), done_at)
+
+    def times(self, t: Tensor, timestep_num: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The jumps of the batch's pictures, (B,) each, for the timesteps t that were drawn; see `jump_times`."""
+        return jump_times(self.student.steps, t, timestep_num, self.done_at(step))
+
+    def target(
+        self,
+        diffusion: GaussianDiffusion,
+        student: Network,
+        x_0: Tensor,
+        noise: Tensor,
+        times: Sequence[Tensor],
+        labels: Tensor | None,
+    ) -> Tensor:
+        """What `student`, (x_t, t) -> output, is to estimate at the first of the times, where x_t is made of x_0 and noise."""
+        asked = {"labels": labels, "num_classes": self.num_classes, "guidance": self.guidance}
+        teacher = sampling_network(self.teacher, diffusion, **asked)
+
+        def estimates(network: Network) -> Callable[[Tensor, Tensor], Prediction]:
+            return lambda x_t, t: diffusion.predict(network(x_t, t).to(x_t.dtype), x_t, t)
+
+        start = Prediction(x_0, noise)
+        return student_target(self.student.kind, diffusion, start, times, estimates(teacher), estimates(student))
