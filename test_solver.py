@@ -90,7 +90,8 @@ def main(args: argparse.Namespace) -> int:
     classes = min(model.trained.num_classes for model in models)
     texts = args.sample_info or [models[0].settings.sample.sample_info]
     tuned = set.intersection(*(set(model.trained.diffusion.tuned_times) for model in models))
-    samplers = [parse_sampler(text, fewest, classes, tuned, model.trained.student) for text in texts for model in models]
+    students = [model.trained.student for model in models]
+    samplers = [parse_sampler(text, fewest, classes, tuned, students) for text in texts]
     check_resampling(modes, samplers)
     print(f"Version: {VERSION}")
     for trained, _ in models:

@@ -9,7 +9,7 @@ t_end = -1, it is the finished picture. It learns that from two jumps, t -> betw
 With several t_end, each that of a segment of the timesteps, the first is multistep consistency (Heek et al. 2024).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -47,17 +47,24 @@ class Student(NamedTuple):
         return "CM_4_0p0" if self.any_start else f"DDIM_{self.steps}_0p0"
 
 
-def check_student(info: SampleInfo, student: Student | None) -> None:
-    """ValueError, in one line, unless `info` draws from a network that is this student, or, None, no student."""
+def why_not(info: SampleInfo, student: Student | None) -> str | None:
+    """Why `info` does not draw from a network that is this student, or, None, no student, in one line; None where it does."""
     if student is None:
-        if info.method == "CM":
-            raise ValueError(f"{info} draws from a student of consistency, and the network is none: see train.student")
-        return
+        wrong = f"{info} draws from a student of consistency, and the network is none: see train.student"
+        return wrong if info.method == "CM" else None
     if info.guidance.scale != 1:
-        raise ValueError(f"{info} asks for guidance, which a student is no longer open to: leave _cfg out")
+        return f"{info} asks for guidance, which a student is no longer open to: leave _cfg out"
     wanted = ("CM", info.steps, info.spacing) if student.any_start else ("DDIM", student.steps, "uniform")
     if (info.method, info.steps, info.spacing) != wanted or info.eta > 0:
-        raise ValueError(f"{info} cannot draw from a student of train.student {student.kind}: it takes {student.samplers}")
+        return f"{info} cannot draw from a student of train.student {student.kind}: it takes {student.samplers}"
+    return None
+
+
+def check_student(info: SampleInfo, students: Collection[Student | None]) -> None:
+    """ValueError, in one line, unless `info` draws from one of these, each a student or None for a network that is none."""
+    reasons = [why_not(info, student) for student in students]
+    if all(reasons):
+        raise ValueError(reasons[0])
 
 
 def jump_times(steps: int, t: Tensor, timestep_num: int, done: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from datasets import ImageDataset
 from diffusion import Guidance, SampleInfo
+from diffusion.distillation import why_not
 from evaluation.cells import Cell
 from evaluation.drawn import network_calls
 from evaluation.picture_metrics import PictureMetrics, SeedSets, find_extractor
 from evaluation.record import comma_separated, describe, floor_row, markdown, save_text, table_row, this_command
 from evaluation.sheets import Sheet, labelled_grid
 from modes.model import Model
+from sampling import Trained
 from utils.bars import interrupt_says, progress_bar
 from utils.distributed import Ranks
 from utils.errors import RequestError
@@ -40,7 +42,8 @@ def run(
 ) -> list[Path]:
     """A cell for each checkpoint and sampler, measured unless it was before; and what they look like side by side.
 
-    The ranks share the drawing and the extractor's work.
+    A student and other networks have no sampler in common: there is no cell where a checkpoint does not draw with it. The
+    ranks share the drawing and the extractor's work.
     """
     folder = Path(save_dir).absolute()
     seed_sets = SeedSets(seed, sample_num or PICTURES, repeats or 1)
@@ -48,7 +51,7 @@ def run(
     data, device = ImageDataset(**models[0].settings.data.model_dump()), models[0].trained.device
     found, why_not = find_extractor(data.source, extractor, inception_weights, device, seed_sets.count)
     metrics = PictureMetrics(data, found, seed=seed, ranks=ranks)
-    cells = [Cell(folder / "compare_cells", model.trained, info, seed_sets) for model in models for info in samplers]
+    cells = [Cell(folder / "compare_cells", trained, info, seed_sets) for trained, info in pairs_of(models, samplers)]
     are_there = ranks.broadcast_from_rank0(lambda: [cell.find(metrics) for cell in cells])
     missing = [cell for cell, is_there in zip(cells, are_there) if not is_there]
     print(
@@ -79,6 +82,17 @@ def run(
     if by_guidance is not None:
         paths.append(save_plot(folder / "compare_guidance.png", by_guidance, texts))
     return paths
+
+
+def pairs_of(models: Sequence[Model], samplers: Sequence[SampleInfo]) -> list[tuple[Trained, SampleInfo]]:
+    """Each checkpoint with each sampler that draws from it. RequestError for a checkpoint without any."""
+    pairs = []
+    for trained, _ in models:
+        reasons = [why_not(info, trained.student) for info in samplers]
+        if all(reasons):
+            raise RequestError(f"{trained.path}: {reasons[0]}")
+        pairs += [(trained, info) for info, reason in zip(samplers, reasons) if reason is None]
+    return pairs
 
 
 def measure_cells(

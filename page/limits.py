@@ -67,7 +67,7 @@ def sampler_within(limits: Limits, text: object, trained: Trained, *, resamples:
         raise refused("sampler")
     try:
         tuned = trained.diffusion.tuned_times
-        info = parse_sampler(text.strip(), trained.diffusion.timestep_num, trained.num_classes, tuned, trained.student)
+        info = parse_sampler(text.strip(), trained.diffusion.timestep_num, trained.num_classes, tuned, [trained.student])
     except RequestError as error:
         raise refused_sampler(str(error).removeprefix("--sample_info: ")) from None
     steps = info.steps * info.resamplings

@@ -151,14 +151,18 @@ def _on_few_threads(network: Network, model: UNet, device: torch.device) -> Netw
 
 
 def parse_sampler(
-    text: str, timestep_num: int, num_classes: int = 0, tuned: Collection[str] = (), student: Student | None = None
+    text: str,
+    timestep_num: int,
+    num_classes: int = 0,
+    tuned: Collection[str] = (),
+    students: Collection[Student | None] = (None,),
 ) -> SampleInfo:
     """The sampler that `text` names. RequestError if it cannot be read, has more steps than the training, guides a network
-    without classes, asks for timesteps that were not learned (`tuned` are the samplers for which some were), or is not one
-    of those that a `student` draws with."""
+    without classes, asks for timesteps that were not learned (`tuned` are the samplers for which some were), or draws from
+    none of `students`, each a student or None for a network that is none."""
     try:
         info = SampleInfo.parse(text)
-        check_student(info, student)
+        check_student(info, students)
         info.check_fits(timestep_num, num_classes)
         info.check_tuned(tuned)
     except ValueError as error:

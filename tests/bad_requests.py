@@ -44,6 +44,10 @@ TRAININGS = {
     "set to an open list": ([*TRAIN, *sets("model.channel_mult=[1, 2")], ["channel_mult", "YAML"]),
     "set to endless nesting": ([*TRAIN, *sets("model.channel_mult=" + "[" * 1000)], ["channel_mult", "nested"]),
     "set to a date that is none": ([*TRAIN, *sets("train.batch_size=2020-13-45")], ["YAML", "month"]),
+    "student without a teacher": ([*TRAIN, *sets("train.student=consistency")], ["train.teacher and train.student belong together"]),
+    "student of another kind": ([*TRAIN, *sets("train.student=quick")], ["train.student", "'consistency'", "quick"]),
+    "teacher that is not there": ([*TRAIN, *sets("train.student=consistency", "train.teacher=no.safetensors")], ["no.safetensors"]),
+    "sampler of a student": ([*TRAIN, *sets("sample.sample_info=CM_2_0p0")], ["CM_2_0p0", "see train.student"]),
     "set to nothing": ([*TRAIN, *sets("train.batch_size=")], ["train.batch_size", "integer", "None"]),
     # values out of range, block by block
     "no pixels": ([*TRAIN, *sets("data.image_size=0")], ["data.image_size", "greater than or equal to 1"]),

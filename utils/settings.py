@@ -201,7 +201,7 @@ class Settings(Blocks):
         info = SampleInfo.parse(self.sample.sample_info)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         check_teaching(self.train.teacher, self.train.student, self.diffusion.objective, self.diffusion.weighting)
-        check_student(info, self.student)
+        check_student(info, [self.student])
         if info.resamplings != 1:
             raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")
         check_tuned_times(info, self.sample.tuned_times, self.diffusion.timestep_num)

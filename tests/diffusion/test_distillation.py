@@ -120,12 +120,12 @@ def test_one_step_of_cm_is_one_jump_of_ddim():
 )
 def test_a_student_draws_with_its_own_samplers_alone(student, good, bad):
     for text in good:
-        check_student(SampleInfo.parse(text), student)
+        check_student(SampleInfo.parse(text), [student])
     for text in bad:
         with pytest.raises(ValueError, match="draws? from a student"):
-            check_student(SampleInfo.parse(text), student)
+            check_student(SampleInfo.parse(text), [student])
 
 
 def test_a_student_is_not_guided():
     with pytest.raises(ValueError, match="which a student is no longer open to: leave _cfg out"):
-        check_student(SampleInfo.parse("CM_2_0p0_cfg1p5"), Student("consistency"))
+        check_student(SampleInfo.parse("CM_2_0p0_cfg1p5"), [Student("consistency")])

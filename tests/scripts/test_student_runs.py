@@ -94,6 +94,17 @@ def test_a_student_of_several_steps_draws_with_them_alone(teacher, tmp_path):
     refused(draw(tmp_path, tmp_path / "drawn", "--sample_info", "CM_3_0p0"), "it takes DDIM_3_0p0")
 
 
+def test_a_student_beside_its_teacher(teacher, student, tmp_path):
+    """Each by its own samplers: a cell that cannot be drawn is left out, a checkpoint without any is refused."""
+    models = ["--model_path", teacher, student / "model.safetensors", "--test_mode", "compare", "--sample_num", "8"]
+    done(run("test_solver.py", *models, "--save_dir", tmp_path, "--sample_info", "DDIM_2_0p0", "CM_1_0p0"))
+    rows = (tmp_path / "compare_table.md").read_text().splitlines()
+    names = [tuple(cell.strip() for cell in row.split("|")[1:3]) for row in rows[2:] if row.startswith("|")]
+    assert names[:2] == [(teacher.parent.name, "DDIM_2_0p0"), (student.name, "CM_1_0p0")]
+    refused(run("test_solver.py", *models, "--save_dir", tmp_path, "--sample_info", "DDIM_2_0p0"), "cannot draw from a student")
+    refused(run("test_solver.py", *models, "--save_dir", tmp_path, "--sample_info", "CM_1_0p0"), "draws from a student")
+
+
 def test_what_is_no_teacher(teacher, student, tmp_path):
     refused(distilled(tmp_path, student / "model.safetensors"), "is a student itself", "name its own teacher")
     refused(train(tmp_path, settings=[f"train.teacher={teacher}"]), "train.teacher and train.student belong together")
