@@ -8,6 +8,7 @@ from pathlib import Path
 
 from utils.command_line import parse_data_args
 from utils.script import run_script
+from utils.threads import wait_passively
 
 
 def main() -> int:
@@ -46,4 +47,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    wait_passively()
     run_script(main)

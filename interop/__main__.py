@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from utils.script import Arguments, run_script
 from utils.shapes import size_argument
+from utils.threads import wait_passively
 
 
 class Command(NamedTuple):
@@ -110,4 +111,5 @@ def _overview(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    wait_passively()
     run_script(lambda: main(sys.argv[1:]))

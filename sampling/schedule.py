@@ -12,6 +12,27 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from utils.script import Arguments, run_script
+from utils.threads import wait_passively
+
+
+def parse_args() -> dict[str, Any]:
+    """The command line: what `main` is given, by its names."""
+    parser = Arguments("Learns the timesteps of a deterministic sampler for a model, and writes them into its checkpoint.")
+    parser.prog = "-m sampling.schedule"
+    parser.add_argument("model", metavar="MODEL", help="a model.safetensors")
+    parser.add_argument("samplers", metavar="SAMPLER", nargs="+", help="METHOD_STEPS[_cfgSCALE], as in DPMPP_6, UNIPC_8_cfg1p5")
+    parser.add_argument("--out", metavar="FILE", help="write the checkpoint there, and leave MODEL as it is")
+    parser.add_argument("--seeds", type=int, default=32, metavar="N", help="pictures to learn from, and to check with (32)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    return vars(parser.parse_args())
+
+
+if __name__ == "__main__":
+    wait_passively()
+    ARGS = parse_args()  # before torch is loaded, so that --help answers at once
 
 import torch
 from torch import Tensor
@@ -26,7 +47,6 @@ from utils.checkpoints import STATE_SUFFIXES, add_tuned_times, load_checkpoint
 from utils.device import pick_device
 from utils.errors import RequestError
 from utils.files import check_writable
-from utils.script import Arguments, run_script
 from utils.seeds import PictureNoise
 
 SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16)  # of the way to the neighbour, by which a timestep is moved
@@ -122,28 +142,21 @@ def read_sampler(text: str, trained: Trained) -> SampleInfo:
     return info
 
 
-def main() -> int:
-    parser = Arguments("Learns the timesteps of a deterministic sampler for a model, and writes them into its checkpoint.")
-    parser.prog = "-m sampling.schedule"
-    parser.add_argument("model", metavar="MODEL", help="a model.safetensors")
-    parser.add_argument("samplers", metavar="SAMPLER", nargs="+", help="METHOD_STEPS[_cfgSCALE], as in DPMPP_6, UNIPC_8_cfg1p5")
-    parser.add_argument("--out", metavar="FILE", help="write the checkpoint there, and leave MODEL as it is")
-    parser.add_argument("--seeds", type=int, default=32, metavar="N", help="pictures to learn from, and to check with (32)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    args = parser.parse_args()
-    path, out = Path(args.model), Path(args.out or args.model)
+def main(model: str, samplers: list[str], out: str | None, seeds: int, device: str) -> int:
+    """Learns and writes; returns the exit status."""
+    path, target = Path(model), Path(out or model)
     if path.suffix in STATE_SUFFIXES:
         raise RequestError(f"{path}: a training's state changes with the next step; name its model.safetensors")
-    if not 1 <= args.seeds <= 10_000:
-        raise RequestError(f"--seeds {args.seeds}: it must be from 1 to 10000")
-    check_writable(out.absolute().parent, "--out")
-    trained = load_trained(load_checkpoint(path), path, pick_device(args.device))
-    samplers = [read_sampler(text, trained) for text in args.samplers]
-    times = {info.tuned_for: tune(trained, info, args.seeds) for info in samplers}
-    add_tuned_times(path, times, out)
-    print(f"Wrote:   {out.absolute()}; draw with {', '.join(str(replace(info, spacing=TUNED)) for info in samplers)}")
+    if not 1 <= seeds <= 10_000:
+        raise RequestError(f"--seeds {seeds}: it must be from 1 to 10000")
+    check_writable(target.absolute().parent, "--out")
+    trained = load_trained(load_checkpoint(path), path, pick_device(device))
+    infos = [read_sampler(text, trained) for text in samplers]
+    times = {info.tuned_for: tune(trained, info, seeds) for info in infos}
+    add_tuned_times(path, times, target)
+    print(f"Wrote:   {target.absolute()}; draw with {', '.join(str(replace(info, spacing=TUNED)) for info in infos)}")
     return 0
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(lambda: main(**ARGS))

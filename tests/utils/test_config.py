@@ -226,8 +226,9 @@ def test_both_scripts_tell_their_version():
 
 
 def test_help_answers_without_torch():
-    for script in ("train_solver.py", "test_solver.py"):
-        done = subprocess.run([sys.executable, "-X", "importtime", script, "--help"], capture_output=True, text=True)
+    modules = ("datasets", "interop", "sampling.schedule")
+    for program in (["train_solver.py"], ["test_solver.py"], *(["-m", module] for module in modules), ["-m", "interop", "card"]):
+        done = subprocess.run([sys.executable, "-X", "importtime", *program, "--help"], capture_output=True, text=True)
         assert done.returncode == 0 and "usage" in done.stdout
         assert "torch" not in done.stderr and "numpy" not in done.stderr
 

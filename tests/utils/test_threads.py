@@ -14,6 +14,11 @@ SCRIPTS = {
     "train_solver": ["--data_name", "Mnist_Mini", "--dry_run", "--device", "cpu", "--config", "config.yaml"],
     "test_solver": ["--model_path", "nowhere.safetensors"],
 }
+MODULES = {
+    "datasets": ["Emoji", "--config", "config.yaml"],
+    "interop": ["card", "nowhere.safetensors"],
+    "sampling.schedule": ["nowhere.safetensors", "DPMPP_2"],
+}
 # The script runs as a user types it, and says what OpenMP is told at the moment that torch begins to load.
 WATCH = """
 import os, runpy, sys
@@ -35,6 +40,7 @@ finally:
 # Of a program of benchmarks/, as `python FILE` finds its modules. It ends where it would load torch, which takes long.
 STOP = WATCH.replace('sys.meta_path.remove(self)', "").replace('"GOMP_SPINCOUNT"))', '"GOMP_SPINCOUNT"), flush=True)\n            os._exit(0)')
 STOP = STOP.replace('sys.path.insert(0, ".")', "sys.path[0] = os.path.dirname(sys.argv[0])")
+STOP_MODULE = STOP.replace("sys.path[0] = os.path.dirname(sys.argv[0])", 'sys.path.insert(0, ".")').replace("run_path(", "run_module(")
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = [
     str(path.relative_to(ROOT))
@@ -66,6 +72,12 @@ def test_so_do_those_of_the_benchmarks(program):
     """By importing `benchmarks` before torch; some load none before they have looked at their arguments."""
     lines = [line for line in watched(program, "--help", code=STOP) if line.startswith("policy")]
     assert lines == ["policy passive None"] or (not lines and "torch" not in imports_at_once(program)), lines
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_so_do_those_of_the_modules_that_are_run(module):
+    lines = watched(module, *MODULES[module], code=STOP_MODULE)
+    assert [line for line in lines if line.startswith("policy")] == ["policy passive None"]
 
 
 def imports_at_once(program):
