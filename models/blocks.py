@@ -140,6 +140,12 @@ class BlockMaker(NamedTuple):
     head_channels: int | None
     attention_bias: bool
     scale_shift_norm: bool
+    attention_strides: tuple[int, ...]
+
+    def layers(self, in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
+        """A residual block of the level of this stride, and its attention where that level has it."""
+        residual = self.residual(in_channels, out_channels)
+        return [residual, self.attention(out_channels)] if stride in self.attention_strides else [residual]
 
     def residual(self, in_channels: int, out_channels: int) -> ResidualBlock:
         sizes = in_channels, out_channels, self.time_channels

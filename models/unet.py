@@ -31,6 +31,37 @@ def two_layers(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(in_channels, out_channels), nn.SiLU(), nn.Linear(out_channels, out_channels))
 
 
+def way_down(
+    make: BlockMaker, first_channels: int, widths: list[int], num_res_blocks: int, asymmetric_padding: bool
+) -> tuple[list[Stage], list[int]]:
+    """The stages behind the entrance, of `first_channels`, down to the middle; `widths`: the channels of each level.
+
+    And the channels of every output that the way up takes back, the entrance's first.
+    """
+    stages, skips = [], [first_channels]
+    for level, width in enumerate(widths):
+        for _ in range(num_res_blocks):
+            stages.append(Stage(*make.layers(skips[-1], width, 2**level)))
+            skips.append(width)
+        if level < len(widths) - 1:
+            stages.append(Stage(Downsample(skips[-1], asymmetric=asymmetric_padding)))
+            skips.append(skips[-1])
+    return stages, skips
+
+
+def way_up(make: BlockMaker, skips: list[int], widths: list[int], num_res_blocks: int) -> list[Stage]:
+    """The stages from the middle up; `skips`: see `way_down`, whose outputs they take back in reverse."""
+    stages, channels, kept = [], skips[-1], list(skips)
+    for level, width in reversed(list(enumerate(widths))):
+        for i in range(num_res_blocks + 1):
+            layers = make.layers(channels + kept.pop(), width, 2**level)
+            channels = width
+            if level > 0 and i == num_res_blocks:
+                layers.append(Upsample(channels))
+            stages.append(Stage(*layers))
+    return stages
+
+
 class UNet(nn.Module):
     """(x_t, t, y) -> one value for each pixel and channel: (B, C, H, W), (B,), (B,) -> (B, C_out, H, W).
 
@@ -85,42 +116,22 @@ class UNet(nn.Module):
         self.time_embed = two_layers(base_channels, time_channels)
 
         make = BlockMaker(
-            time_channels, dropout, norm_groups, norm_eps, num_heads, head_channels, attention_bias, scale_shift_norm
-        )
-
-        def block(c_in: int, c_out: int, stride: int) -> list[nn.Module]:
-            return [make.residual(c_in, c_out), *([make.attention(c_out)] if stride in attention_strides else [])]
-
-        # `skips` holds the channels of every stage's output on the way down; the way up takes them back in reverse.
-        channels = base_channels
-        self.down_blocks = nn.ModuleList([Stage(nn.Conv2d(in_channels * patch_size**2, channels, 3, padding=1))])
-        skips = [channels]
-        for level, mult in enumerate(channel_mult):
-            for _ in range(num_res_blocks):
-                self.down_blocks.append(Stage(*block(channels, base_channels * mult, 2**level)))
-                channels = base_channels * mult
-                skips.append(channels)
-            if level < len(channel_mult) - 1:
-                self.down_blocks.append(Stage(Downsample(channels, asymmetric=asymmetric_padding)))
-                skips.append(channels)
-
+            time_channels, dropout, norm_groups, norm_eps, num_heads, head_channels, attention_bias, scale_shift_norm,
+            attention_strides,
+        )  # fmt: skip
+        widths = [base_channels * mult for mult in channel_mult]
+        entrance = Stage(nn.Conv2d(in_channels * patch_size**2, base_channels, 3, padding=1))
+        stages, skips = way_down(make, base_channels, widths, num_res_blocks, asymmetric_padding)
+        self.down_blocks = nn.ModuleList([entrance, *stages])
+        channels = skips[-1]
         self.middle_block = Stage(
             make.residual(channels, channels), make.attention(channels), make.residual(channels, channels)
         )
-
-        self.up_blocks = nn.ModuleList()
-        for level, mult in reversed(list(enumerate(channel_mult))):
-            for i in range(num_res_blocks + 1):
-                layers = block(channels + skips.pop(), base_channels * mult, 2**level)
-                channels = base_channels * mult
-                if level > 0 and i == num_res_blocks:
-                    layers.append(Upsample(channels))
-                self.up_blocks.append(Stage(*layers))
-
+        self.up_blocks = nn.ModuleList(way_up(make, skips, widths, num_res_blocks))
         self.out = nn.Sequential(
-            GroupNorm(norm_groups, channels, norm_eps),
+            GroupNorm(norm_groups, widths[0], norm_eps),
             nn.SiLU(),
-            zero_init(nn.Conv2d(channels, out_channels * patch_size**2, 3, padding=1)),
+            zero_init(nn.Conv2d(widths[0], out_channels * patch_size**2, 3, padding=1)),
         )
         # Made last: the other weights begin as they do without it.
         self.class_embed = nn.Embedding(num_classes + 1, time_channels) if num_classes else None
