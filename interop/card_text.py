@@ -1,11 +1,14 @@
 """The text of a model card: a head in YAML for the Hugging Face Hub, and the same for people."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from datasets import FACTS
+from diffusion import SampleInfo
+from diffusion.sample_info import TUNED
 from interop.figures import lines_of, model_index
 from interop.older_checkpoints import NOT_NAMED
 from models import parameter_count
@@ -48,7 +51,7 @@ def card_text(
             "",
             *([f"![What it draws]({sheet})", ""] if sheet else []),
             *_data(checkpoint),
-            *_settings(checkpoint, bool(files)),
+            *_settings(checkpoint, files),
             "## Figures",
             "",
             *(line for record in records for line in lines_of(record)),
@@ -125,7 +128,7 @@ def _data(checkpoint: Checkpoint) -> list[str]:
     return ["## Data", "", *lines, ""]
 
 
-def _settings(checkpoint: Checkpoint, is_file: bool) -> list[str]:
+def _settings(checkpoint: Checkpoint, files: Sequence[str]) -> list[str]:
     """A table of those that matter to whoever draws or trains on; a file of this project holds all, a pipeline does not."""
     settings = checkpoint.settings
     model, diffusion, train = settings.model, settings.diffusion, settings.train
@@ -145,11 +148,18 @@ def _settings(checkpoint: Checkpoint, is_file: bool) -> list[str]:
         )
     if settings.student is not None:
         rows["student"] = f"{train.student}, of the teacher {code(train.teacher)}; draws with {settings.student.samplers}"
+    if settings.sample.tuned_times and any(file.endswith(".safetensors") for file in files):  # other files hold none
+        rows["timesteps tuned for"] = ", ".join(map(code, tuned_samplers(settings)))
     table = [f"| {name} | {value} |" for name, value in rows.items()]
     whole = "All settings are in the file's metadata, and in config.yaml where it stands beside it."
-    if not is_file:
+    if not files:
         whole = "Those of the network are in unet/config.json, those of the diffusion in scheduler/scheduler_config.json."
     return ["## Settings", "", "| | |", "|---|---|", *table, "", whole, f"Card written by version {VERSION}.", ""]
+
+
+def tuned_samplers(settings: Settings) -> list[str]:
+    """The strings that draw with timesteps that `python -m sampling.schedule` has learned, as in DPMPP_6_0p0_tuned."""
+    return [str(replace(SampleInfo.parse(text), spacing=TUNED)) for text in sorted(settings.sample.tuned_times)]
 
 
 def _loading(name: str, settings: Settings, files: Sequence[str], diffusers_code: Sequence[str]) -> list[str]:

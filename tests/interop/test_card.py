@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from interop.card import write_card, write_run_card
 from interop.checkpoints import open_checkpoint
 from tests.processes import ROOT, done, refused, run, train
 from tests.small_training import make_trainer
+from utils.checkpoints import add_tuned_times
 
 SHIPPED = f"{ROOT}/checkpoints/mnist_mini.safetensors"
 
@@ -61,6 +63,18 @@ def test_figures_come_with_their_protocol_from_the_records_of_just_this_file(tmp
     results = hub.ModelCard(text).data.eval_results
     found = {result.metric_type: result.metric_value for result in results}
     assert found["fid"] == pytest.approx(record["figures"]["fid"]["mean"], abs=1e-5) and "bits_per_dimension" in found
+
+
+def test_a_card_names_the_samplers_that_timesteps_were_tuned_for(tmp_path, checkpoint):
+    assert "tuned" not in write_card(tmp_path, "digits", checkpoint).read_text(encoding="utf-8")
+    model = tmp_path / "digits.safetensors"
+    add_tuned_times(Path(SHIPPED), {"DPMPP_2_0p0": [999, 400], "DDIM_3_0p0_cfg1p5": [999, 90, 4]}, model)
+    done(run("interop/__main__.py", "card", model))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| timesteps tuned for | `DDIM_3_0p0_tuned_cfg1p5`, `DPMPP_2_0p0_tuned` |" in text
+    tuned = open_checkpoint(model)
+    exported = write_card(tmp_path / "onnx", "digits", tuned, files=["digits.onnx"]).read_text(encoding="utf-8")
+    assert "tuned" not in exported  # which holds no timesteps
 
 
 def test_each_run_has_a_card_from_its_first_checkpoint_on(tmp_path):
