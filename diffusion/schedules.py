@@ -55,7 +55,12 @@ def flow_betas(timestep_num: int, max_beta: float = MAX_BETA) -> Tensor:
     return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=max_beta)
 
 
-SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas, "sigmoid": sigmoid_betas, "flow": flow_betas}
+SCHEDULES = {
+    "linear": linear_betas,
+    "cosine": cosine_betas,
+    "sigmoid": sigmoid_betas,
+    "flow": flow_betas,
+}
 
 
 def make_betas(name: str, timestep_num: int, **options: float) -> Tensor:

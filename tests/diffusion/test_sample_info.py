@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusion import GaussianDiffusion, Guidance, SampleInfo, make_betas, sample
-from diffusion.sample_info import METHODS
+from diffusion.sample_info import DETERMINISTIC, METHODS
 from diffusion.schedules import SPACINGS
 from sampling.network import sampling_network
 
@@ -168,7 +168,7 @@ GUIDANCES = st.builds(
     st.integers(1, 1000),
 )
 def test_every_sampler_has_one_spelling(method, steps, eta, spacing, guidance, resamplings):
-    info = SampleInfo(method, steps, 0.0 if method in ("HEUN", "UNIPC") else eta, spacing, guidance, resamplings)
+    info = SampleInfo(method, steps, 0.0 if method in DETERMINISTIC else eta, spacing, guidance, resamplings)
     assert SampleInfo.parse(str(info)).resamplings == resamplings
     assert SampleInfo.parse(str(info)).guidance.interval == guidance.interval
     assert SampleInfo.parse(str(info)).guidance.scale == pytest.approx(guidance.scale, abs=1e-15)

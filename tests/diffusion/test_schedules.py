@@ -48,7 +48,7 @@ def test_options_reach_the_schedule_and_unknown_ones_do_not():
         make_betas("cosine", 10, beta_end=0.03)
 
 
-@pytest.mark.parametrize("name, T, words", [("square", 10, "square.*linear, cosine"), ("linear", 0, "timestep_num.*0")])
+@pytest.mark.parametrize("name, T, words", [("square", 10, "square.*linear.*cosine"), ("linear", 0, "timestep_num.*0")])
 def test_bad_schedules_are_refused(name, T, words):
     with pytest.raises(ValueError, match=words):
         make_betas(name, T)

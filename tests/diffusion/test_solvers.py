@@ -8,6 +8,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from diffusion import GaussianDiffusion, SampleInfo, encode, make_betas, sample
+from diffusion.sample_info import METHODS
 from diffusion.samplers import UNIPC_ORDER
 from diffusion.schedules import half_log_snr
 from tests.diffusion.test_samplers import PEER_NAMES, STEPS, normal, scripted, wavy
@@ -182,7 +183,7 @@ def test_clipping_and_callbacks_are_the_same_in_all_of_them(text, clip):
             torch.testing.assert_close(diffusion.q_sample(prediction.x_0, t, prediction.noise), x_t, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", ["DDPM", "DDIM", "DPMPP", "HEUN", "UNIPC", "EDM"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("S", [1, 2, 3, 10])
 @pytest.mark.parametrize("spacing", ["uniform", "quad", "logsnr", "karras"])
 def test_zero_terminal_snr_and_tiny_step_counts_give_numbers(method, S, spacing):

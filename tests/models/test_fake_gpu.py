@@ -11,6 +11,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from diffusion import GaussianDiffusion, Guidance, SampleInfo, build_diffusion, sample, samplers
+from diffusion.sample_info import DETERMINISTIC, METHODS
 from models import blocks, build_model
 from sampling.inpainting import resample
 from sampling.network import Known, sampling_network
@@ -100,15 +101,15 @@ def test_a_forward_pass_of_training_casts_each_weight_once(strides):
     assert calls.counts["_to_copy"] - calls.weight_casts <= 10, calls.counts
 
 
-STOCHASTIC = {"DDPM": 0.0, "DDIM": 1.0, "DPMPP": 1.0, "HEUN": 0.0, "UNIPC": 0.0, "EDM": 1.0}
+ETAS = {method: 0.0 if method in ("DDPM", *DETERMINISTIC) else 1.0 for method in METHODS}
 
 
-@pytest.mark.parametrize("method", STOCHASTIC)
+@pytest.mark.parametrize("method", ETAS)
 def test_every_sampler_stays_on_the_device(monkeypatch, method):
     # Small numbers that are computed on the CPU, for which fake tensors have no values.
     for place, name in ((GaussianDiffusion, "step_std"), (samplers, "_unipc_weights")):
         monkeypatch.setattr(place, name, with_values(getattr(place, name)))
-    diffusion, info = build_diffusion(timestep_num=100, beta_schedule="cosine"), SampleInfo(method, 6, STOCHASTIC[method])
+    diffusion, info = build_diffusion(timestep_num=100, beta_schedule="cosine"), SampleInfo(method, 6, ETAS[method])
     pairs = diffusion.timestep_pairs(6)
     with FakeTensorMode(allow_non_fake_inputs=True):
         x_T = torch.empty(2, 1, 4, 4, device=CUDA)
@@ -177,7 +178,7 @@ def test_a_training_step_waits_for_nothing(optimizer, accumulate):
     assert calls.of(COPIES) <= 40 * accumulate, calls.counts
 
 
-@pytest.mark.parametrize("method", STOCHASTIC)
+@pytest.mark.parametrize("method", ETAS)
 @pytest.mark.parametrize("variance", ["fixed_small", "learned"])
 def test_more_steps_of_drawing_wait_no_more_often(method, variance):
     diffusion = build_diffusion(timestep_num=100, beta_schedule="cosine", variance=variance)
@@ -188,7 +189,7 @@ def test_more_steps_of_drawing_wait_no_more_often(method, variance):
     found = {}
     for steps in (10, 20):
         with Calls() as calls:
-            sample(network, diffusion, torch.randn(2, 1, 4, 4), SampleInfo(method, steps, STOCHASTIC[method]))
+            sample(network, diffusion, torch.randn(2, 1, 4, 4), SampleInfo(method, steps, ETAS[method]))
         found[steps] = calls.of(WAITS)
     assert found[10] == found[20] == 0
 
@@ -202,7 +203,7 @@ WRAPPED = {
 }
 
 
-@pytest.mark.parametrize("method", STOCHASTIC)
+@pytest.mark.parametrize("method", ETAS)
 @pytest.mark.parametrize("self_condition", [False, True])
 def test_nor_does_what_is_wrapped_round_the_network(method, self_condition):
     diffusion = build_diffusion(timestep_num=100, beta_schedule="cosine", self_condition=self_condition)
@@ -212,7 +213,7 @@ def test_nor_does_what_is_wrapped_round_the_network(method, self_condition):
         for steps in (10, 20):
             wrapped = sampling_network(lambda x, t, y: 0.5 * x[:, :1], diffusion, labels=labels, num_classes=2, **how)
             with Calls() as calls:
-                sample(wrapped, diffusion, x_T, SampleInfo(method, steps, STOCHASTIC[method]))
+                sample(wrapped, diffusion, x_T, SampleInfo(method, steps, ETAS[method]))
             found.append(calls.of(WAITS))
         assert found == [0, 0], name
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from diffusion import SAMPLERS, SampleInfo, build_diffusion, self_condition
+from diffusion.schedules import SCHEDULES
 from models import build_model
 from sampling.drawing import draw
 from utils.config import load_settings
@@ -16,7 +17,7 @@ CHOICES = {
     "objective": ["pred_noise", "pred_x0", "pred_v", "pred_flow", "pred_edm"],
     "loss_type": ["l1", "l2", "huber"],
     "weighting": ["none", "p2", "min_snr", "edm"],
-    "beta_schedule": ["linear", "cosine", "sigmoid", "flow"],
+    "beta_schedule": list(SCHEDULES),
     "zero_terminal_snr": [False, True],
     "self_condition": [False, True],
     "variance": ["fixed_small", "fixed_large", "learned"],
