@@ -29,9 +29,10 @@ TABLE = re.compile(r"(<!-- (by class |same seeds |interpolation )?from ([^>]+?) 
 
 
 class Number(NamedTuple):
-    """A number on a page: `place` is a regular expression whose one group it is, `key` where its record has it, with dots.
+    """A number on a page: `place` is a regular expression whose one group it is, `key` where its record has it, with dots; in a
+    list of rows, a word is the contestant of one.
 
-    What the key leads to is a number, or has a mean with a standard deviation or a standard error. `pattern`: a format.
+    What the key leads to is a number, or has a mean with a standard error or a standard deviation. `pattern`: a format.
     """
 
     page: str
@@ -42,40 +43,90 @@ class Number(NamedTuple):
 
 
 DIGITS = "docs/mnist_mini_DPMPP_20_0p0_cfg1p2t200t999_evaluate.json"
+PLAIN = ("docs/mnist_mini_DPMPP_20_0p0_evaluate.json", "docs/mnist_mini_v_DPMPP_20_0p0_evaluate.json")
 BITS = ("docs/mnist_mini_likelihood.json", "docs/mnist_mini_v_likelihood.json")
-IN_WORDS = {
+AGAIN = ("docs/mnist_mini_DDIM_50_0p0_reconstruct.json", "docs/mnist_mini_v_DDIM_50_0p0_reconstruct.json")
+RECIPE = "docs/Mnist_Mini_DPMPP_20_0p0_cfg1p3t200t999_evaluate.json"
+SPEED, SIZES = "benchmarks/results/{}_throughput_cpu_{}.json", ("ddpm", "digits")
+PEERS = [f"rows.{peer}, default.ours_times_as_fast" for peer in ("diffusers", "denoising-diffusion-pytorch")]
+IN_WORDS = {  # by page: place, record, key, pattern
     "README.md": (
-        ("Frechet distance is ([^ ]+ ± [^ ]+) where", "figures.fid", ".2f"),
-        ("real ones have ([^ ]+), and", "floor.figures.fid.mean", ".2f"),
-        ("and ([^ ]+ %) are read with confidence", "figures.confident.mean", ".0%"),
-        ("of real ones ([^ ]+ %)", "floor.figures.confident.mean", ".0%"),
-        ("right in ([^ ]+ %) of its cases", "told_apart.accuracy", ".0%"),
+        ("Frechet distance is ([^ ]+ ± [^ ]+) where", DIGITS, "figures.fid", ".2f"),
+        ("real ones have ([^ ]+), and", DIGITS, "floor.figures.fid.mean", ".2f"),
+        ("and ([^ ]+ %) are read with confidence", DIGITS, "figures.confident.mean", ".0%"),
+        ("of real ones ([^ ]+ %)", DIGITS, "floor.figures.confident.mean", ".0%"),
+        ("right in ([^ ]+ %) of its cases", DIGITS, "told_apart.accuracy", ".0%"),
+        ("of one core is at ([^ ]+) where", RECIPE, "figures.fid.mean", ".2f"),
+        (r"real ones \(500\) have ([^ ]+),", RECIPE, "floor.figures.fid.mean", ".2f"),
+        (r"have [^ ]+, ([^ ]+ %) read with", RECIPE, "figures.confident.mean", ".0%"),
+        ("([^ ]+) to [^ ]+ times as many", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
+        ("to ([^ ]+) times as many", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
     ),
     "README_zh.md": (
-        ("Frechet 距离为 ([^ ]+ ± [^ ]+)，", "figures.fid", ".2f"),
-        ("留出真实数字为 ([^ ]+)；", "floor.figures.fid.mean", ".2f"),
-        ("；([^ ]+ %) 的生成数字能以高置信度识别", "figures.confident.mean", ".0%"),
-        ("识别，真实数字为 ([^ ]+ %)", "floor.figures.confident.mean", ".0%"),
-        ("判断正确率为 ([^ ]+ %)（", "told_apart.accuracy", ".0%"),
+        ("Frechet 距离为 ([^ ]+ ± [^ ]+)，", DIGITS, "figures.fid", ".2f"),
+        ("留出真实数字为 ([^ ]+)；", DIGITS, "floor.figures.fid.mean", ".2f"),
+        ("；([^ ]+ %) 的生成数字能以高置信度识别", DIGITS, "figures.confident.mean", ".0%"),
+        ("识别，真实数字为 ([^ ]+ %)", DIGITS, "floor.figures.confident.mean", ".0%"),
+        ("判断正确率为 ([^ ]+ %)（", DIGITS, "told_apart.accuracy", ".0%"),
+        ("弗雷歇距离为 ([^ ]+)（同样", RECIPE, "figures.fid.mean", ".2f"),
+        ("同样 500 张的真实数字为 ([^ ]+)）", RECIPE, "floor.figures.fid.mean", ".2f"),
+        ("，([^ ]+ %) 识别有把握", RECIPE, "figures.confident.mean", ".0%"),
+        ("默认设置的 ([^ ]+) 到", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
+        ("默认设置的 [^ ]+ 到 ([^ ]+) 倍", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
+    ),
+    "docs/results.md": (
+        ("their mean is ([^ ]+) where noise has 0", AGAIN[0], "latents.mean", ".2f"),
+        ("that of v's is ([^ ]+)\\.", AGAIN[1], "latents.mean", ".2f"),
+        ("have a standard deviation of ([^ ]+) where noise has 1", AGAIN[1], "latents.std", ".2f"),
+    ),
+    "docs/results_zh.md": (
+        ("其均值为 ([^ ]+)，而噪声为 0", AGAIN[0], "latents.mean", ".2f"),
+        ("v 的隐变量均值为 ([^ ]+)。", AGAIN[1], "latents.mean", ".2f"),
+        ("v 的隐变量的标准差为 ([^ ]+)，而噪声为 1", AGAIN[1], "latents.std", ".2f"),
     ),
 }
-IN_TABLE = {
+IN_TABLE = {  # by page: the titles of the rows that ROWS fills
     "docs/results.md": (
+        "Frechet distance of 1,000 digits by `DPMPP_20_0p0`",
         "bits a dimension, at most",
         "of them t = 0, the grey values",
         "of them the steps from T - 1 to 1",
+        "PSNR of ten training digits, encoded and drawn again by `DDIM_50_0p0`",
     ),
-    "docs/results_zh.md": ("每维比特数上界", "其中 t = 0（灰度值）", "其中 T - 1 到 1 各步"),
+    "docs/results_zh.md": (
+        "`DPMPP_20_0p0` 生成的 1,000 个数字的 Frechet 距离",
+        "每维比特数上界",
+        "其中 t = 0（灰度值）",
+        "其中 T - 1 到 1 各步",
+        "十个训练数字编码后由 `DDIM_50_0p0` 再生成的 PSNR",
+    ),
+}
+ROWS = (  # a record a column, key, pattern
+    (PLAIN, "figures.fid", ".3g"),
+    (BITS, "bits_per_dimension", ".3f"),
+    (BITS, "bits_per_dimension.decoder", ".3f"),
+    (BITS, "bits_per_dimension.divergences", ".3f"),
+    (AGAIN, "figures.psnr.mean", ".1f"),
+)
+IN_SPEED = {  # by page: the titles of a row for each size, and of the row below it
+    "README.md": (("training, the 35.7M-parameter network, 32x32", "training, `Mnist_Mini`'s network"), "drawing from it"),
+    "README_zh.md": (("训练，35.7M 参数的网络，32x32", "训练，`Mnist_Mini` 的网络"), "用它采样"),
 }
 OTHER_CELL = r" [^|]* \|"
-BIT_KEYS = ("bits_per_dimension", "bits_per_dimension.decoder", "bits_per_dimension.divergences")
 NUMBERS = (
-    *(Number(page, place, DIGITS, *of) for page, places in IN_WORDS.items() for place, *of in places),
+    *(Number(page, *of) for page, numbers in IN_WORDS.items() for of in numbers),
     *(
-        Number(page, rf"\| {re.escape(title)} \|{OTHER_CELL * column} ([^|]*) \|", record, key, ".3f")
+        Number(page, rf"\| {re.escape(title)} \|{OTHER_CELL * column} ([^|]*?)(?: dB)? \|", record, key, pattern)
         for page, titles in IN_TABLE.items()
-        for title, key in zip(titles, BIT_KEYS)
-        for column, record in enumerate(BITS)
+        for title, (records, key, pattern) in zip(titles, ROWS, strict=True)
+        for column, record in enumerate(records)
+    ),
+    *(
+        Number(page, rf"\| {re.escape(title)} \|{below}{OTHER_CELL * column} ([^|]*) \|", SPEED.format(work, size), key, ".1f")
+        for page, (titles, title_below) in IN_SPEED.items()
+        for title, size in zip(titles, SIZES)
+        for work, below in (("train", ""), ("sample", rf"[^\n]*\n\| {title_below} \|"))
+        for column, key in enumerate(PEERS)
     ),
 )
 
@@ -118,7 +169,7 @@ def text_of(number: Number) -> str:
     """As the page shows it: 0.21 ± 0.11, or 95 %."""
     value = read(number.record)
     for word in number.key.split("."):
-        value = value[word]
+        value = next(row for row in value if row["contestant"] == word) if isinstance(value, list) else value[word]
     parts = [value]
     if isinstance(value, dict):
         error = value["standard_error"] if "standard_error" in value else value["std"]

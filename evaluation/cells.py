@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from diffusion import SampleInfo
-from evaluation.drawn import Drawn, draw_pictures, identity, measure_sets
+from evaluation.drawn import Drawn, draw_pictures, measure_sets
 from evaluation.picture_metrics import PictureMetrics, SeedSets
-from evaluation.record import save_json
+from evaluation.record import identity, save_json
 from evaluation.sheets import surest_sheet
 from sampling.trained import Trained
 from utils.distributed import Ranks

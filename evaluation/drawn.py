@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from diffusion import SampleInfo
-from evaluation import HASH_DIGITS
 from evaluation.extractor import Features
 from evaluation.measures import class_figures
 from evaluation.picture_metrics import PictureMetrics, SeedSets
-from evaluation.record import fid_left_out, model_record, summary
+from evaluation.record import fid_left_out, identity, model_record, summary
 from evaluation.two_sample import TwoSampleTest
 from sampling.drawing import batches_of, draw
 from sampling.memory import default_batch
@@ -138,17 +137,6 @@ def _by_class(asked: Sequence[tuple[Tensor, Tensor]], names: Sequence[str]) -> d
         return None
     logits, labels = (torch.cat(parts) for parts in zip(*asked))
     return class_figures(logits, labels, names or [str(label) for label in range(logits.shape[1])])
-
-
-def identity(trained: Trained, info: SampleInfo) -> dict[str, Any]:
-    """All that a seed's picture depends on: with any of it changed it is another picture."""
-    return {
-        "checkpoint": trained.digest[:HASH_DIGITS],
-        "weights": trained.weights,
-        "sampler": str(info),
-        "clip_denoised": trained.diffusion.clip_denoised,
-        "precision": trained.precision,
-    }
 
 
 def told_apart_record(found: TwoSampleTest) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from diffusion import SampleInfo
 from evaluation import HASH_DIGITS
 from sampling.trained import Trained
 from utils.files import atomic_write
@@ -55,6 +56,17 @@ def model_record(trained: Trained) -> dict[str, Any]:
         "device": trained.device.type,
         "command": this_command(),
         "versions": {"python": platform.python_version(), **_versions("torch", "torch-fidelity")},
+    }
+
+
+def identity(trained: Trained, info: SampleInfo) -> dict[str, Any]:
+    """All that a seed's picture depends on: with any of it changed it is another picture."""
+    return {
+        "checkpoint": trained.digest[:HASH_DIGITS],
+        "weights": trained.weights,
+        "sampler": str(info),
+        "clip_denoised": trained.diffusion.clip_denoised,
+        "precision": trained.precision,
     }
 
 

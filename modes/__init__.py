@@ -44,7 +44,7 @@ MODES = {
     ),
     "reconstruct": Mode(
         "real pictures to their latents, and back",
-        ("seed", "save_dir", "sample_num", "batch_size", *REAL),
+        ("seed", "save_dir", "sample_num", "batch_size", *REAL, "split"),
     ),
     "inpaint": Mode(
         "pixels of real pictures kept, the others filled in",

@@ -10,7 +10,7 @@ from torch import Tensor
 from evaluation.likelihood import Bound, make_strata, variational_bound
 from evaluation.record import is_same_request, model_record, save_json
 from modes.model import Model
-from modes.real_data import data_words, given_options, real_data
+from modes.real_data import data_words, given_options, load_split, real_data
 from sampling.drawing import batches_of
 from sampling.real_labels import labels_of
 from sampling.trained import Trained, check_reversible
@@ -50,17 +50,8 @@ def run(
     steps = min(likelihood_steps or STEPS, timestep_num)
     strata = make_strata(timestep_num, steps - 1)  # and t = 0
     data, split = real_data(model.settings, data_name, data_path, config), split or "test"
-    if split == "test" and not data.has_split("test"):
-        raise RequestError(
-            f"{data.source} has no test split: --split train measures training pictures; or name held-out ones by "
-            "--data_path FOLDER and --split train"
-        )
-    loaded = data.load(split)
+    loaded = load_split(data, split, sample_num or 1)
     images = loaded.images
-    if (sample_num or 1) > len(images):
-        raise RequestError(
-            f"--sample_num {sample_num}: the {split} split of {data.source} has {len(images):,} pictures"
-        )
     count = sample_num or min(PICTURES, len(images))
     words = data_words(model.settings, data_name, data_path, config)
     prefix = Path(save_dir).absolute() / "_".join([trained.name, "likelihood", *words])

@@ -124,7 +124,7 @@ OPTIONS = {
     ),
     "strength": Option("share of the noise that is added and taken away again (0.6)", "S", above=0.0, most=1),
     "split": Option(
-        "the real pictures: evaluate's reference (train), those that likelihood measures (test)",
+        "the real pictures: evaluate's reference, those that reconstruct encodes (train), that likelihood measures (test)",
         choices=("train", "test"),
     ),
     "repeats": Option("so many lots, of different seeds (1)", "N", least=1, most=100),

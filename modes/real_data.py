@@ -84,10 +84,22 @@ def pictures_of(
     return pictures, labels if asked_for is None else torch.tensor(asked_for)
 
 
-def check_enough(picture_num: int, wanted: int) -> None:
+def check_enough(picture_num: int, wanted: int, split: str = "train") -> None:
     """RequestError if there are fewer pictures than are wanted."""
     if wanted > picture_num:
-        raise RequestError(f"--sample_num {wanted}: there are {picture_num:,} pictures")
+        raise RequestError(f"--sample_num {wanted}: there are {picture_num:,} pictures in the {split} split")
+
+
+def load_split(data: ImageDataset, split: str, wanted: int) -> LabelledImages:
+    """The pictures of `split`, "train" or "test". RequestError if the data has no such split, or fewer than `wanted` in it."""
+    if not data.has_split(split):
+        raise RequestError(
+            f"{data.source} has no {split} split: --split train takes training pictures; or name held-out ones by "
+            "--data_path FOLDER and --split train"
+        )
+    loaded = data.load(split)
+    check_enough(len(loaded.images), wanted, split)
+    return loaded
 
 
 def read_picture(path: str, shaping: Shaping) -> Tensor:

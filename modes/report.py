@@ -145,6 +145,9 @@ def protocol_of(record: dict) -> str:
                 "{pictures:,} pictures of {data}, {split} split; {timesteps_a_picture:,} of {timesteps:,} timesteps a "
                 "picture; variance {variance}"
             ).format(**record["protocol"]) + f"; {record['weights']} weights"
+        if "latents" in record:
+            words = "{pictures:,} pictures of {data}, {split} split, encoded and drawn again".format(**record["protocol"])
+            return f"{words}; {record['weights']} weights"
         return describe(record["protocol"], record["weights"])
     except (KeyError, TypeError, ValueError):
         return ""

@@ -210,7 +210,7 @@ DRAWINGS = {
     "too few for a covariance": (["--test_mode", "evaluate", "--sample_num", "5"], ["5 pictures are too few", "64 features", "--sample_num"]),
     "no lots": (["--test_mode", "compare", "--repeats", "0"], ["--repeats 0", "at least 1"]),
     "lots of random pictures": (["--repeats", "2"], ["--repeats belongs to --test_mode evaluate or compare"]),
-    "split of random pictures": (["--split", "test"], ["--split belongs to --test_mode evaluate or likelihood"]),
+    "split of random pictures": (["--split", "test"], ["--split belongs to --test_mode reconstruct or evaluate or likelihood"]),
     "bound of no steps": (["--test_mode", "likelihood", "--likelihood_steps", "0"], ["--likelihood_steps 0", "at least 2"]),
     "bound of more steps than trained": (["--test_mode", "likelihood", "--likelihood_steps", "2000"], ["--likelihood_steps 2000", "1000"]),
     "bound by a sampler": (["--test_mode", "likelihood", "--sample_info", "DDIM_5_0p0"], ["--sample_info belongs to"]),

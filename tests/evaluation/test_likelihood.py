@@ -151,7 +151,7 @@ def test_likelihood_leaves_a_record_and_a_plot(tmp_path):
 
 def test_more_pictures_than_there_are_is_refused(tmp_path):
     refused(run("test_solver.py", "--model_path", "checkpoints/mnist_mini.safetensors", "--test_mode", "likelihood", "--sample_num", 1001,
-                "--save_dir", tmp_path), "--sample_num 1001", "test split of mnist_mini has 1,000 pictures")  # fmt: skip
+                "--save_dir", tmp_path), "--sample_num 1001", "there are 1,000 pictures in the test split")  # fmt: skip
 
 
 def test_another_request_keeps_what_the_one_before_it_found(tmp_path):

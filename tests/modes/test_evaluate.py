@@ -65,6 +65,7 @@ def test_without_weights_inception_is_refused_and_nothing_is_left(tmp_path):
         ),
         ("likelihood", SHIPPED, {"likelihood_steps": 1001}, "--likelihood_steps 1001: the model knows 1000 steps"),
         ("likelihood", "checkpoints/emoji.safetensors", {}, "emoji has no test split: --split train"),
+        ("reconstruct", "checkpoints/emoji.safetensors", {"split": "test"}, "emoji has no test split: --split train"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path, mode, path, options, words):

@@ -54,10 +54,8 @@ def test_the_help_needs_no_torch_and_names_modes_samplers_and_examples():
 
 def test_bounds_of_the_table_and_those_of_the_samplers_are_the_same():
     assert (", ".join(METHODS), ", ".join(SPACINGS)) == (options.SAMPLERS, options.SPACINGS)
-    assert modes_of("sample_info") == (
-        "random_gen", "interpolate", "reconstruct", "inpaint", "edit", "evaluate", "compare",
-    )  # fmt: skip
-    assert modes_of("model_path") == tuple(MODES) and modes_of("split") == ("evaluate", "likelihood")
+    assert set(MODES) - set(modes_of("sample_info")) == {"likelihood", "report"}
+    assert modes_of("model_path") == tuple(MODES) and modes_of("split") == ("reconstruct", "evaluate", "likelihood")
 
 
 def test_what_run_test_asks_of_the_table():
@@ -73,11 +71,11 @@ def test_several_modes_follow_one_another_each_with_its_options(tmp_path):
                       "--sample_num", 2, "--data_name", "Mnist_Mini", "--save_dir", tmp_path))  # fmt: skip
     prefix = "mnist_mini_DDIM_2_0p0_n2_"
     assert files(tmp_path) == [
-        f"{prefix}{name}" for name in ("final.png", "progress.gif", "progress.png", "reconstruct.png")
+        f"{prefix}{name}" for name in ("final.png", "progress.gif", "progress.png", "reconstruct.json", "reconstruct.png")
     ]
     assert output.count("Model:") == 1 and output.count("Sampler:") == 2
     refused(run("test_solver.py", "--model_path", SHIPPED, "--test_mode", "random_gen", "report", "--split", "test"),
-            "--split belongs to --test_mode evaluate or likelihood, not random_gen report")  # fmt: skip
+            "--split belongs to --test_mode reconstruct or evaluate or likelihood, not random_gen report")  # fmt: skip
 
 
 def test_variables_of_run_test_go_only_to_the_modes_that_take_them(tmp_path):
@@ -90,6 +88,9 @@ def test_variables_of_run_test_go_only_to_the_modes_that_take_them(tmp_path):
     command = ["bash", "run_test.sh", "--save_dir", tmp_path / "out"]
     options = {"cwd": ROOT, "env": {**os.environ, **variables}, "capture_output": True, "text": True, "timeout": 120}
     done(subprocess.run(command, **options))
-    assert files(tmp_path / "out") == ["a run_DDIM_2_0p0_n2_reconstruct.png", "a run_report.html"]
+    drawn = [f"a run_DDIM_2_0p0_n2_reconstruct.{kind}" for kind in ("json", "png")]
+    assert files(tmp_path / "out") == [*drawn, "a run_report.html"]
+    page = (tmp_path / "out" / "a run_report.html").read_text(encoding="utf-8")
+    assert "2 pictures of mnist_mini, train split, encoded and drawn again; ema weights" in page and "psnr" in page
     options["env"]["TEST_MODE"] = "dream"
     refused(subprocess.run(command, **options), "--test_mode: invalid choice: 'dream'")

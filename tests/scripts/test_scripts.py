@@ -1,5 +1,6 @@
 """The two scripts and the shell scripts, run as a user runs them: tiny, on the CPU, in processes of their own."""
 
+import hashlib
 import json
 import os
 import signal
@@ -82,10 +83,24 @@ def test_interpolation_is_13_rows_between_originals(trained, tmp_path):
 
 def test_reconstruction_shows_both_rows_and_says_how_well_it_went(trained, tmp_path):
     output = done(run("test_solver.py", "--model_path", trained[0] / "model.safetensors", "--test_mode", "reconstruct", "--sample_info",
-                      "DDIM_4_0p0", "--sample_num", 3, "--save_dir", tmp_path))  # fmt: skip
-    assert files(tmp_path) == ["X_DDIM_4_0p0_n3_reconstruct.png"]
-    assert Image.open(tmp_path / "X_DDIM_4_0p0_n3_reconstruct.png").height == 2 + 2 * 58
-    assert all(word in output for word in ("MSE", "PSNR", "Latents: mean", "standard deviation"))
+                      "DDIM_4_0p0", "--sample_num", 3, "--save_dir", tmp_path, "--split", "test"))  # fmt: skip
+    png, record = tmp_path / "X_DDIM_4_0p0_n3_test_reconstruct.png", tmp_path / "X_DDIM_4_0p0_n3_test_reconstruct.json"
+    assert files(tmp_path) == [record.name, png.name]
+    assert all(word in output for word in ("3 pictures of the test split", "Latents: mean", "standard deviation"))
+    record = json.loads(record.read_text())
+    assert record["protocol"] == {"pictures": 3, "data": "mnist_mini", "split": "test", "seed": 0}
+    assert (record["sampler"], record["model_sha256"]) == ("DDIM_4_0p0", hashlib.sha256(
+        (trained[0] / "model.safetensors").read_bytes()).hexdigest()[:12])  # fmt: skip
+    real, again = cells_of(png, 2, 3) / 255
+    held_out = np.load(os.path.join(ROOT, "datasets/assets/mnist_mini.npz"))["images"][7000:] / 255
+    assert all((held_out == picture).all(axis=(1, 2)).any() for picture in real)
+    mse = np.square(real - again).mean(axis=(1, 2))
+    psnr = 10 * np.log10(1 / mse)
+    for name, expected in (("mse", mse), ("psnr", psnr)):
+        figure = record["figures"][name]
+        np.testing.assert_allclose(figure["each"], expected, rtol=1e-6)
+        np.testing.assert_allclose([figure["mean"], figure["std"]], [expected.mean(), expected.std(ddof=1)], rtol=1e-6)
+    assert f"MSE {mse.mean():.6f} (of 0 to 1), PSNR {psnr.mean():.2f} dB, the worst picture {psnr.min():.2f} dB" in output
 
 
 def cells_of(path, rows, columns):

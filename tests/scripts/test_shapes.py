@@ -55,7 +55,7 @@ def drawn(place):
     done(run("test_solver.py", "--model_path", place / "run" / "model.safetensors", *ONE, "--sample_num", 4,
              "--save_dir", place / "drawn", "--test_mode", "random_gen", "interpolate", "inpaint", "edit",
              "reconstruct", cwd=place))  # fmt: skip
-    return {path.name.rsplit("_", 1)[1]: Image.open(path) for path in (place / "drawn").iterdir()}
+    return {path.name.rsplit("_", 1)[1]: Image.open(path) for path in (place / "drawn").iterdir() if path.suffix != ".json"}
 
 
 def test_a_training_of_rectangles(place):
