@@ -6,13 +6,13 @@ from typing import Any
 import torch
 
 from diffusion import SampleInfo
-from evaluation.drawn import draw_pictures, measure_sets, network_calls
+from evaluation.drawn import Measured, draw_pictures, measure_sets, network_calls
 from evaluation.extractor import Extractor, check_suits, extractor_for, load_extractor
 from evaluation.measures import check_count
 from evaluation.memorisation import Memorisation, memorisation, save_memorisation
 from evaluation.picture_metrics import PictureMetrics, SeedSets
 from evaluation.record import describe, is_same_request, markdown, markdown_by_class, save_json, save_text
-from evaluation.reference import Reference, load_reference
+from evaluation.reference import RealPictures, Reference, load_reference
 from evaluation.sheets import surest_sheet
 from modes.model import Model
 from modes.real_data import data_words, given_options, real_data
@@ -65,26 +65,32 @@ def run(
     calls = seed_sets.total * network_calls(trained, sampler) // ranks.size  # this rank's
     with progress_bar(calls, "call", visible=ranks.is_main) as bar:
         drawn = (draw_pictures(trained, sampler, seeds, batch_size, bar.update, ranks) for seeds in seed_sets.ranges())
-        record, first, features, two_sample = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
+        measured = measure_sets(trained, sampler, seed_sets, drawn, metrics, floor)
     train = metrics.reference if split == "train" else load_reference(data, "train", chosen, seed=seed, ranks=ranks)
     if not ranks.is_main:
         return []
-    found = memorisation(first, features, train)
+    found, record = memorisation(measured.first, measured.features, train), measured.record
     record["memorisation"] = memorisation_record(found, train)
+    record["real_pictures"] = given_options(data_name, data_path, config)
     print(markdown([record]))
     print(markdown_by_class(record), end="")
     print_memorisation(record["memorisation"])
     title = f"{trained.name} at {sampler}: {count:,} drawn, compared with {train.real.name}"
-    record["real_pictures"] = given_options(data_name, data_path, config)
+    return save_all(paths, measured, found, train.real, title)
+
+
+def save_all(paths: list[Path], measured: Measured, found: Memorisation, real: RealPictures, title: str) -> list[Path]:
+    """Writes the record, its tables, the sheet of memorisation, and that of what is told apart most surely, if it was asked."""
+    record, first = measured.record, measured.first
     keep_other(paths, is_same_request(paths[0], record))
     texts = {"command": record["command"]}
     written = [
         save_json(paths[0], record),
         save_text(paths[1], "\n".join(filter(None, [markdown([record]), markdown_by_class(record)]))),
-        save_memorisation(paths[2], title, first, found, train.real.pictures, texts),
+        save_memorisation(paths[2], title, first, found, real.pictures, texts),
     ]
-    if two_sample is not None:
-        written.append(save_png(paths[3], surest_sheet(first, two_sample, readable_scale(first)), texts))
+    if measured.two_sample is not None:
+        written.append(save_png(paths[3], surest_sheet(first, measured.two_sample, readable_scale(first)), texts))
     return written
 
 

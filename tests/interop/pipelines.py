@@ -36,6 +36,10 @@ CELEBA = CIFAR | {
 EXAMPLE = {"sample_size": 64, "in_channels": 3, "out_channels": 3, "layers_per_block": 2,
            "block_out_channels": (128, 128, 256, 256, 512, 512), "down_block_types": CELEBA["down_block_types"],
            "up_block_types": CELEBA["up_block_types"]}  # fmt: skip
+SMALL = {
+    "sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "block_out_channels": [8, 16], "norm_num_groups": 4,
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "attention_head_dim": 4,
+}  # fmt: skip
 
 
 def narrow(config: dict, **changes) -> dict:
