@@ -59,7 +59,7 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("of one core is at ([^ ]+) where", RECIPE, "figures.fid.mean", ".2f"),
         (r"real ones \(500\) have ([^ ]+),", RECIPE, "floor.figures.fid.mean", ".2f"),
         (r"have [^ ]+, ([^ ]+ %) read with", RECIPE, "figures.confident.mean", ".0%"),
-        ("([^ ]+) to [^ ]+ times as many", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
+        (r"\| ([0-9.]+) to [^ ]+ times as many", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
         ("to ([^ ]+) times as many", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
     ),
     "README_zh.md": (
