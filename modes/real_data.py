@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datasets import ImageDataset
+from datasets import ImageDataset, LabelledImages
 from datasets.decode import UnreadablePictureError, decode_file
 from datasets.shaping import Shaping
 from sampling import Trained
