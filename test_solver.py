@@ -89,8 +89,9 @@ def main(args: argparse.Namespace) -> int:
     fewest = min(model.trained.diffusion.timestep_num for model in models)
     classes = min(model.trained.num_classes for model in models)
     texts = args.sample_info or [models[0].settings.sample.sample_info]
-    tuned = set.intersection(*(set(model.trained.diffusion.tuned_times) for model in models))
     students = [model.trained.student for model in models]
+    tunable = [model.trained for model in models if model.trained.student is None]
+    tuned = set.intersection(*(set(trained.diffusion.tuned_times) for trained in tunable)) if tunable else set()
     samplers = [parse_sampler(text, fewest, classes, tuned, students) for text in texts]
     check_resampling(modes, samplers)
     print(f"Version: {VERSION}")

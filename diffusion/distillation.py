@@ -53,7 +53,7 @@ def why_not(info: SampleInfo, student: Student | None) -> str | None:
         wrong = f"{info} draws from a student of consistency, and the network is none: see train.student"
         return wrong if info.method == "CM" else None
     if info.guidance.scale != 1:
-        return f"{info} asks for guidance, which a student is no longer open to: leave _cfg out"
+        return f"{info} asks for guidance, and a student draws without: leave _cfg out"
     wanted = ("CM", info.steps, info.spacing) if student.any_start else ("DDIM", student.steps, "uniform")
     if (info.method, info.steps, info.spacing) != wanted or info.eta > 0:
         return f"{info} cannot draw from a student of train.student {student.kind}: it takes {student.samplers}"
@@ -67,8 +67,8 @@ def check_student(info: SampleInfo, students: Collection[Student | None]) -> Non
         raise ValueError(reasons[0])
 
 
-def jump_times(steps: int, t: Tensor, timestep_num: int, done: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The jumps t -> between -> t_end that a student of so many `steps` learns from, (B,) each, for timesteps `t`, (B,).
+def jump_ends(steps: int, t: Tensor, timestep_num: int, done: float) -> tuple[Tensor, Tensor]:
+    """`between` and `t_end` of the jumps that a student of so many `steps` learns from, (B,) each, for timesteps `t`, (B,).
 
     done: the share of the training that is done, 0 to 1. With it the first jump is halved from T / 8 to T / 128, but ends no
     later than at t_end, where the jump of a sampler of `steps` ends that begins at t or first above it.
@@ -77,25 +77,25 @@ def jump_times(steps: int, t: Tensor, timestep_num: int, done: float) -> tuple[T
     jumps = COARSEST * 2 ** min(int(done * stages), stages - 1)
     ends = torch.tensor([end for _, end in timestep_pairs(timestep_num, steps)][::-1], device=t.device)  # rising from -1
     t_end = ends[torch.searchsorted(ends, t) - 1]
-    return t, torch.maximum(t - max(1, timestep_num // jumps), t_end), t_end
+    return torch.maximum(t - max(1, timestep_num // jumps), t_end), t_end
 
 
 def student_target(
-    kind: str,
     diffusion: GaussianDiffusion,
     start: Prediction,
     times: Sequence[Tensor],
-    teacher: Estimate,
+    teacher: Estimate | None,
     student: Estimate,
 ) -> Tensor:
-    """The x_0 that the student is to estimate, (B, C, H, W), at the first of the times; see `jump_times`. Without gradient.
+    """The x_0 that the student is to estimate at t, (B, C, H, W), without gradient.
 
-    start: the picture and the noise of which x_t is made.
+    start: the picture and the noise of which x_t is made. times: t, between and t_end, see `jump_ends`. teacher: None for
+    consistency_training, which needs none.
     """
     t, between, t_end = times
     x_t = diffusion.q_sample(start.x_0, t, start.noise)
     with torch.no_grad():
-        first = start if kind == "consistency_training" else teacher(x_t, t)
+        first = start if teacher is None else teacher(x_t, t)
         x_between = diffusion.q_sample(first.x_0, between, first.noise)
         second = student(x_between, between.clamp(min=0))
         return torch.lerp(second.x_0, first.x_0, like(first_share(diffusion, *times), x_t))

@@ -14,6 +14,8 @@ STEPS, SIDE, SEED = 50, 4, 0
 model, out, *label = sys.argv[1:] if len(sys.argv) > 2 else sys.exit(__doc__)
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 about = json.loads(session.get_modelmeta().custom_metadata_map["diffusion"])
+if about["student"]:
+    sys.exit(f"{model} is a student, which takes no small steps: it draws by {about['sample_info']}")
 (C, H, W), T, clip = about["shape"], about["timestep_num"], about["clip_denoised"]
 # x_t = signal[t] x_0 + sigma[t] noise; t = -1 is the clean picture, whose entry is the last one.
 signal, sigma = about["signal"] + [1.0], about["sigma"] + [0.0]

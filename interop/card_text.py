@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,7 +13,8 @@ from diffusion.sample_info import TUNED
 from interop.figures import lines_of, model_index
 from interop.older_checkpoints import NOT_NAMED
 from models import parameter_count
-from utils.checkpoints import UNKNOWN_DATA, Checkpoint
+from utils.checkpoints import UNKNOWN_DATA, Checkpoint, model_name
+from utils.errors import one_line
 from utils.settings import Settings
 from utils.version import VERSION
 
@@ -106,7 +108,7 @@ def _head(name: str, settings: Settings, for_diffusers: bool, records: Sequence[
 
 def code(text: object) -> str:
     """Words from a file, as Markdown that means nothing else."""
-    return "`" + str(text).replace("`", "'") + "`"
+    return "`" + one_line(str(text)).replace("`", "'").replace("|", "/") + "`"
 
 
 def _data(checkpoint: Checkpoint) -> list[str]:
@@ -147,7 +149,8 @@ def _settings(checkpoint: Checkpoint, files: Sequence[str]) -> list[str]:
             f"{train.learning_rate:g}, EMA decay {train.ema_decay:g}, seed {settings.run.seed}"
         )
     if settings.student is not None:
-        rows["student"] = f"{train.student}, of the teacher {code(train.teacher)}; draws with {settings.student.samplers}"
+        teacher = code(model_name(Path(train.teacher)))  # of its path nothing is told
+        rows["student"] = f"{train.student}, of the teacher {teacher}; draws with {settings.student.samplers}"
     if settings.sample.tuned_times and any(file.endswith(".safetensors") for file in files):  # other files hold none
         rows["timesteps tuned for"] = ", ".join(map(code, tuned_samplers(settings)))
     table = [f"| {name} | {value} |" for name, value in rows.items()]

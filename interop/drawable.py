@@ -79,6 +79,7 @@ class Export(NamedTuple):
             "clip_denoised": diffusion.clip_denoised,
             "self_condition": diffusion.self_condition,
             "sample_info": settings.sample.sample_info,
+            "student": settings.student and settings.student._asdict(),
             "settings": settings.model_dump(mode="json"),
             "signal": [value**0.5 for value in alpha_bar],
             "sigma": [(1 - value) ** 0.5 for value in alpha_bar],

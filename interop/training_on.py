@@ -14,6 +14,9 @@ from utils.errors import RequestError
 from utils.settings import RunSettings, Settings
 from utils.untrusted import check_shapes, load_weights, shapes_of
 
+# What a student's training has of its own, by the beginnings of the keys; all else of these blocks is its teacher's.
+OF_A_STUDENT = ("model.dropout", "diffusion.loss_type", "diffusion.weighting", "diffusion.p2_", "diffusion.min_snr_gamma")
+
 
 def load_training(config: str, data_name: str, overrides: Sequence[str], flags: dict[str, object]) -> Settings:
     """The settings of a training on the device that they name; with run.start_from on the network of that checkpoint.
@@ -22,32 +25,36 @@ def load_training(config: str, data_name: str, overrides: Sequence[str], flags: 
     """
     read = functools.cache(open_checkpoint)
     settings = load_settings(config, data_name, overrides, flags, is_cpu=is_cpu, settings_of=lambda path: read(path).settings)
-    for path in (settings.run.start_from, settings.train.teacher):
+    if (teacher := settings.train.teacher) is not None:
+        check_student_of(read(teacher).settings, settings)
+    for path in (settings.run.start_from, teacher):
         if path is not None:
             check_shapes(settings, shapes_of(read(path).state_dict), path)
-    if (teacher := settings.train.teacher) is not None:
-        check_teacher(read(teacher).settings, settings, teacher)
     return settings
 
 
-def check_teacher(teacher: Settings, settings: Settings, path: str) -> None:
-    """RequestError unless the teacher, of the checkpoint `path`, is no student, and its network is read as the student's is."""
+def check_student_of(teacher: Settings, settings: Settings) -> None:
+    """RequestError unless `settings` are those of a student that a network of small steps, the `teacher`'s, can teach."""
+    path, train = settings.train.teacher, settings.train
     if teacher.student is not None:
         raise RequestError(f"train.teacher {path} is a student itself, which takes no small steps: name its own teacher")
-    free = ("loss_type", "loss_of_clipped", "clipped_above", "weighting", "p2_k", "p2_gamma", "min_snr_gamma")
-    other = [line for line in differences(teacher, settings, ("model", "diffusion")) if not line.split(":")[0].endswith(free)]
+    if settings.run.start_from is not None and train.student == "consistency_training":
+        raise RequestError("run.start_from: a student of consistency_training begins with its teacher's weights; leave it out")
+    network = [line for line in differences(teacher, settings, ("model", "diffusion")) if not line.startswith(OF_A_STUDENT)]
+    size = [line for line in differences(teacher, settings, ("data",)) if line.startswith("data.image_")]
+    other = network + size
     if other:
         raise RequestError(f"a student is its teacher's network on its teacher's noise; leave out {'; '.join(other)}")
 
 
 def load_teacher(settings: Settings) -> Checkpoint | None:
-    """The teacher of a student, and says so; None where nothing is distilled."""
+    """The teacher of a student, to be run as the training is, and says so; None where nothing is distilled."""
     if (path := settings.train.teacher) is None:
         return None
     checkpoint = open_checkpoint(path)
-    guidance = str(checkpoint.guidance)[1:]
-    print(f"Teacher: {path}, step {checkpoint.step:,}" + (f", guided as by {guidance}" if guidance else ""))
-    return checkpoint
+    asked = str(checkpoint.guidance)[1:] if settings.train.student == "consistency" else ""
+    print(f"Teacher: {path}, step {checkpoint.step:,}" + (f", guided as by {asked}" if asked else ""))
+    return checkpoint._replace(settings=checkpoint.settings.model_copy(update={"run": settings.run}))
 
 
 def is_cpu(device: object) -> bool:

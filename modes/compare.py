@@ -49,7 +49,7 @@ def run(
     seed_sets = SeedSets(seed, sample_num or PICTURES, repeats or 1)
     check_alike(models)
     data, device = ImageDataset(**models[0].settings.data.model_dump()), models[0].trained.device
-    found, why_not = find_extractor(data.source, extractor, inception_weights, device, seed_sets.count)
+    found, without = find_extractor(data.source, extractor, inception_weights, device, seed_sets.count)
     metrics = PictureMetrics(data, found, seed=seed, ranks=ranks)
     cells = [Cell(folder / "compare_cells", trained, info, seed_sets) for trained, info in pairs_of(models, samplers)]
     are_there = ranks.broadcast_from_rank0(lambda: [cell.find(metrics) for cell in cells])
@@ -65,8 +65,8 @@ def run(
         f"{folder / 'compare_cells'}/",
         flush=True,
     )
-    if why_not:
-        print(f"Note:    no FID and the like: {why_not}")
+    if without:
+        print(f"Note:    no FID and the like: {without}")
     measure_cells(missing, metrics, seed_sets, batch_size, ranks)
     if not ranks.is_main:
         return []

@@ -137,7 +137,10 @@ class BetweenTab:
 
 
 def begins_with(page: Page, name: object) -> str:
-    """A sampler that adds no noise and does not guide, so that a latent leads back to its picture, as ddim needs it."""
+    """A sampler that adds no noise and does not guide, so that a latent leads back to its picture, as ddim needs it.
+
+    A student's own adds noise: it has no way back.
+    """
     trained = page.offered.load(name).trained
     return trained.student.sampler if trained.student else f"DDIM_{min(STEPS, trained.diffusion.timestep_num)}_0p0"
 

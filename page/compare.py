@@ -74,7 +74,11 @@ class CompareTab:
         more.click(lambda: [gr.update(visible=True)] * MAX_ROWS, None, [row for row, *_ in rows], **AT_ONCE)
 
     def begins_with(self, name: str, number: int) -> str:
-        """What stands in a row at first: the checkpoint's own sampler, and two that are known from the papers."""
+        """What stands in a row at first: the checkpoint's own sampler, and two of the papers', or a student's."""
+        student = self.page.offered.load(name).trained.student
+        if student is not None:
+            own = ["CM_1_0p0", "CM_2_0p0", "CM_4_0p0"] if student.any_start else [student.sampler]
+            return [*own, *[""] * MAX_ROWS][number]
         return [default_text(self.page, name), "DDIM_20_0p0", "DDPM_50_0p0", "", "", ""][number]
 
     def run(self, request: gr.Request, seed: float, count: float, label: str, *cells: str) -> Iterator[dict]:

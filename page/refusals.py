@@ -119,7 +119,7 @@ REASONS = {
     r"(\S*): no timesteps were tuned for (\S*); there are none; .*": r"\1：没有为 \2 学习过时间步",
     r"(\S*): no timesteps were tuned for (\S*); there are those of (.*); .*": r"\1：没有为 \2 学习过时间步；已有的是 \3",
     r"(\S*) draws from a student of consistency, .*": r"\1 只能用于学生网络，而该网络不是：请用 DDIM、DPMPP 等",
-    r"(\S*) asks for guidance, which a student .*": r"\1 需要引导，而学生网络不再引导：请去掉 _cfg",
+    r"(\S*) asks for guidance, and a student .*": r"\1 需要引导，而学生网络不再引导：请去掉 _cfg",
     r"(\S*) cannot draw from a student of train.student \w*: it takes (.*)": r"\1 不能用于该学生网络；可用的有 \2",
 }
 

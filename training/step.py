@@ -48,7 +48,7 @@ def train_step(
     """One update of the weights and their average. Everything random about step k follows from (seed, k) alone.
 
     Timesteps, noise and dropped labels are drawn for the whole batch; this rank works its rows of it. The loss is DDPM
-    Eq. 14's, or what `diffusion.training_losses` makes of it; with `teaching` its target is the teacher's.
+    Eq. 14's, or what `diffusion.training_losses` makes of it; with `teaching` its target is a student's.
     """
     step, seed, batch_size = trainer.step, options.seed, options.batch_size
     stream = generator(ranks.device, seed, "noise", step)
@@ -56,7 +56,6 @@ def train_step(
     x_0 = to_float(images)  # (R, C, H, W), R of the batch's B pictures
     t = _draw_timesteps(diffusion, options, stream)  # (B,)
     times = None if teaching is None else teaching.times(t, diffusion.timestep_num, step)
-    t = t if times is None else times[0]
     noise = torch.randn((batch_size, *x_0.shape[1:]), generator=stream, device=ranks.device)  # (B, C, H, W)
     shows_estimate = derive_seed(seed, "estimate", step) % 2 == 0
     if options.num_classes:

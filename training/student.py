@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diffusion import GaussianDiffusion, Guidance, Prediction
-from diffusion.distillation import Student, jump_times, student_target
+from diffusion.distillation import Student, jump_ends, student_target
 from sampling.network import Network, sampling_network
 from sampling.trained import load_trained
 from utils.checkpoints import Checkpoint, digest
@@ -17,11 +17,12 @@ class Teaching(NamedTuple):
     """What a student learns from.
 
     student: what the network is to become. teacher: the network that is asked, (x_t, t, y) -> output, of `num_classes`, with
-    `guidance`; digest: of its weights. done_at: a step -> the share of the training that is done before it.
+    `guidance`; None where the pictures teach alone. digest: of what the teacher's answers, or the first weights, depend on.
+    done_at: a step -> the share of the training that is done before it.
     """
 
     student: Student
-    teacher: Network
+    teacher: Network | None
     num_classes: int
     guidance: Guidance
     digest: str
@@ -39,12 +40,15 @@ class Teaching(NamedTuple):
         done_at: Callable[[int], float],
     ) -> "Teaching":
         """What a `teacher`, read from `path`, has to teach on `device`, asked as its own default sampler guides it."""
-        trained = load_trained(teacher, path, device, precision)
-        return cls(student, trained.network, trained.num_classes, teacher.guidance, digest(teacher.state_dict), done_at)
+        if student.kind == "consistency_training":
+            return cls(student, None, 0, Guidance(), digest(teacher.state_dict), done_at)
+        trained, guidance = load_trained(teacher, path, device, precision), teacher.guidance
+        known = digest([teacher.state_dict, str(guidance)])
+        return cls(student, trained.network, trained.num_classes, guidance, known, done_at)
 
     def times(self, t: Tensor, timestep_num: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The jumps of the batch's pictures, (B,) each, for the timesteps t that were drawn; see `jump_times`."""
-        return jump_times(self.student.steps, t, timestep_num, self.done_at(step))
+        """t, and where the jumps of the batch's pictures end, (B,) each; see `jump_ends`."""
+        return t, *jump_ends(self.student.steps, t, timestep_num, self.done_at(step))
 
     def target(
         self,
@@ -56,11 +60,12 @@ class Teaching(NamedTuple):
         labels: Tensor | None,
     ) -> Tensor:
         """What `student`, (x_t, t) -> output, is to estimate at the first of the times, where x_t is made of x_0 and noise."""
-        asked = {"labels": labels, "num_classes": self.num_classes, "guidance": self.guidance}
-        teacher = sampling_network(self.teacher, diffusion, **asked)
 
         def estimates(network: Network) -> Callable[[Tensor, Tensor], Prediction]:
             return lambda x_t, t: diffusion.predict(network(x_t, t).to(x_t.dtype), x_t, t)
 
-        start = Prediction(x_0, noise)
-        return student_target(self.student.kind, diffusion, start, times, estimates(teacher), estimates(student))
+        teacher = None
+        if self.teacher is not None:
+            asked = {"labels": labels, "num_classes": self.num_classes, "guidance": self.guidance}
+            teacher = estimates(sampling_network(self.teacher, diffusion, **asked))
+        return student_target(diffusion, Prediction(x_0, noise), times, teacher, estimates(student))

@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from diffusion.distillation import KINDS, Student
+from diffusion import SampleInfo
+from diffusion.distillation import KINDS, Student, why_not
 from utils.errors import RequestError, reason_of
 from utils.setting_checks import check_data
 from utils.settings import Blocks, ConfigFile, DataSettings, RunSettings, Settings
@@ -47,7 +48,7 @@ def load_settings(
     else:
         defaults = defaults[:1]
     if settings_of is not None:
-        begun_with = [(path, _network_layer(settings_of(path), merged.get("train", {}))) for path in _checkpoints_of(merged)]
+        begun_with = [(path, _network_layer(settings_of(path), merged)) for path in _checkpoints_of(merged)]
         merged, places = _merged([*defaults, entry, *begun_with, *asked])
     merged["data_name"] = data_name
     try:
@@ -122,24 +123,35 @@ def _checkpoints_of(merged: dict[str, dict]) -> list[str]:
     return [path for path in named if isinstance(path, str) and path]
 
 
-def _network_layer(settings: Settings, train: dict) -> dict:
+def _network_layer(settings: Settings, merged: dict[str, dict]) -> dict:
     """What a training on from a checkpoint takes from its `settings`: network, diffusion, size of pictures, sampler.
 
-    train: the block of the training. A student has a sampler of its own, and weights no timestep more than another.
+    merged: what was written for the training. A student's loss is its own, without a weighting; so are its dropout and sampler.
     """
-    diffusion, sampler = dict(settings.diffusion), {"sample_info": settings.sample.sample_info}
-    if settings.student is not None and train.get("student") is None:
-        sampler = {}  # it would not draw from what is no student any more
-    if train.get("student") in KINDS:
+    model, diffusion = dict(settings.model), dict(settings.diffusion)
+    sampler = {"sample_info": settings.sample.sample_info}
+    kind, steps = (merged.get("train", {}).get(key) for key in ("student", "student_steps"))
+    if kind in KINDS:
+        student = Student(kind, steps if isinstance(steps, int) else 1)
+        del model["dropout"], diffusion["loss_type"]
         diffusion["weighting"] = "none"
-        steps = train.get("student_steps", 1)
-        sampler = {"sample_info": Student(train["student"], steps if isinstance(steps, int) else 1).sampler}
+        sampler = {} if _draws(merged.get("sample", {}).get("sample_info"), student) else {"sample_info": student.sampler}
+    elif settings.student is not None:
+        sampler = {}  # it would not draw from what is no student any more
     return {
         "data": {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel},
-        "model": dict(settings.model),
+        "model": model,
         "diffusion": diffusion,
         "sample": sampler,
     }
+
+
+def _draws(sampler: object, student: Student) -> bool:
+    """Whether the setting sample.sample_info, which is not checked yet, names one that draws from the student."""
+    try:
+        return why_not(SampleInfo.parse(str(sampler)), student) is None
+    except ValueError:
+        return False
 
 
 def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:

@@ -21,8 +21,9 @@ def check_same_run(settings: Settings, folder: Path, settings_json: str, source:
     other = differences(before, settings, FIXED_BLOCKS)
     if before.run.seed != settings.run.seed:
         other.append(f"run.seed: {before.run.seed} -> {settings.run.seed}")
-    if before.student != settings.student:
-        other.append(f"the student: {before.student} -> {settings.student}")
+    for name in ("student", "student_steps"):
+        if (old := getattr(before.train, name)) != (new := getattr(settings.train, name)):
+            other.append(f"train.{name}: {old} -> {new}")
     if other:
         raise RequestError(
             f"the run in {folder} has other settings ({'; '.join(other)}); choose another --save_dir, or the old settings"

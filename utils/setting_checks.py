@@ -38,16 +38,22 @@ def check_tuned_times(sampler: SampleInfo, tuned_times: Mapping[str, Sequence[in
         SampleInfo.parse(name).check_times(times, timestep_num)
 
 
-def check_teaching(teacher: str | None, student: str | None, objective: str, weighting: str) -> None:
+def check_teaching(
+    teacher: str | None, student: str | None, student_steps: int, timestep_num: int, objective: str, weighting: str
+) -> None:
     """ValueError unless teacher and student are both there or neither, and the teacher's network can be taught so."""
     if (teacher is None) != (student is None):
         raise ValueError("train.teacher and train.student belong together: set both or neither")
     if student is None:
+        if student_steps != 1:
+            raise ValueError("train.student_steps belongs to train.student: set that too, or leave it out")
         return
+    if student_steps > timestep_num:
+        raise ValueError(f"train.student_steps {student_steps}: the teacher knows {timestep_num} steps of noise")
     if objective == "pred_noise":
         raise ValueError(
             "train.student needs a teacher of another diffusion.objective than pred_noise: where all is noise, its picture "
             "cannot be read from it; pred_v is the nearest"
         )
     if weighting != "none":
-        raise ValueError(f"diffusion.weighting {weighting} is not for a student, whose timesteps all count the same: set none")
+        raise ValueError(f"diffusion.weighting {weighting} is not for a student, whose loss has none: set none")

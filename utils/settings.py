@@ -199,8 +199,10 @@ class Settings(Blocks):
         check_model(image_size=self.data.image_size, **self.model.model_dump(include=CHECKED))
         check_data(self.data.source, self.data.data_path, self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
+        train, diffusion = self.train, self.diffusion
+        of_teacher = diffusion.timestep_num, diffusion.objective, diffusion.weighting
+        check_teaching(train.teacher, train.student, train.student_steps, *of_teacher)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
-        check_teaching(self.train.teacher, self.train.student, self.diffusion.objective, self.diffusion.weighting)
         check_student(info, [self.student])
         if info.resamplings != 1:
             raise ValueError(f"sample.sample_info {info}: _r{info.resamplings} is for filling in pictures alone; leave it out")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffusion import GaussianDiffusion, Prediction, SampleInfo, make_betas, sample, timestep_pairs
-from diffusion.distillation import KINDS, Student, check_student, first_share, jump_times, student_target
+from diffusion.distillation import KINDS, Student, check_student, first_share, jump_ends, student_target
 from tests.diffusion.test_samplers import normal, scripted
 from tests.oracles import GaussianOracle
 
@@ -45,15 +45,15 @@ def test_a_first_jump_that_goes_all_the_way_counts_alone():
 def test_jumps_go_down_and_stay_in_their_segment(timestep_num, steps):
     ends = [end for _, end in timestep_pairs(timestep_num, steps)]
     for done in (0.0, 0.3, 0.6, 0.999, 1.0):
-        t, between, t_end = jump_times(steps, torch.arange(timestep_num), timestep_num, done)
-        assert torch.equal(t, torch.arange(timestep_num))
+        t = torch.arange(timestep_num)
+        between, t_end = jump_ends(steps, t, timestep_num, done)
         assert ((t_end <= between) & (between < t)).all()
         assert t_end.tolist() == [max(end for end in ends if end < each) for each in range(timestep_num)]
 
 
 def test_consistency_jumps_become_shorter():
     t = torch.tensor([999])
-    lengths = [int(t - jump_times(1, t, T, done)[1]) for done in (0.0, 0.25, 0.45, 0.65, 0.85, 1.0)]
+    lengths = [int(t - jump_ends(1, t, T, done)[0]) for done in (0.0, 0.25, 0.45, 0.65, 0.85, 1.0)]
     assert lengths == [125, 62, 31, 15, 7, 7]
 
 
@@ -74,16 +74,62 @@ def test_the_exact_student_is_taught_what_it_says(kind):
     diffusion = GaussianDiffusion(make_betas("cosine", T), clip_denoised=False)
     oracle = GaussianOracle(diffusion, 0.0, STD)
     count = 200_000 if kind == "consistency_training" else 1000
+    def teacher(x_t, t):
+        return diffusion.predict(oracle(x_t, t), x_t, t)
+
     student, x_0, noise = consistency_function(diffusion), STD * normal(count, 1, 1, 1), normal(count, 1, 1, 1, seed=1)
     for t in (100, 500, 900):
-        times = jump_times(1, torch.full((count,), t), T, 1.0)
-        target = student_target(
-            kind, diffusion, Prediction(x_0, noise), times, lambda x, t: diffusion.predict(oracle(x, t), x, t), student
-        )
+        at = torch.full((count,), t)
+        times = at, *jump_ends(1, at, T, 1.0)
+        target = student_target(diffusion, Prediction(x_0, noise), times, teacher if kind == "consistency" else None, student)
         x_t = diffusion.q_sample(x_0, times[0], noise)
         gain = (target * x_t).mean() / (x_t * x_t).mean()  # the regression on x_t, of which a network learns the mean
         exact = (student(x_t, times[0]).x_0 * x_t).mean() / (x_t * x_t).mean()
         torch.testing.assert_close(gain, exact, rtol=0.003, atol=0)
+
+
+def test_the_exact_student_of_several_steps_is_taught_what_it_says():
+    """Of a Gaussian the ODE leads from x_t to std_e / std_t x_t, which one jump of DDIM reaches by one x_0."""
+    diffusion = GaussianDiffusion(make_betas("cosine", T), clip_denoised=False)
+    oracle, ends = GaussianOracle(diffusion, 0.0, STD), [end for _, end in timestep_pairs(T, 4)]
+
+    def student(x_t, t):
+        t_end = torch.tensor([max(end for end in ends if end < each) for each in t.tolist()])
+        ab, ab_end = diffusion.alpha_bar(t), diffusion.alpha_bar(t_end)
+        std, std_end = ((each * (STD**2 - 1) + 1).sqrt() for each in (ab, ab_end))
+        sigma, sigma_end = (1 - ab).sqrt(), (1 - ab_end).sqrt()
+        x_0 = (std_end / std - sigma_end / sigma) * x_t / (ab_end.sqrt() - sigma_end / sigma * ab.sqrt())
+        return Prediction(x_0, (x_t - ab.sqrt() * x_0) / sigma)
+
+    t = torch.tensor([999, 900, 760, 750, 749, 600, 400, 255, 250, 249, 100, 7, 0])
+    x_0, noise = STD * normal(len(t), 1, 2, 2), normal(len(t), 1, 2, 2, seed=1)
+    times = t, *jump_ends(4, t, T, 1.0)
+    assert (times[1] == times[2]).any() and (times[1] > times[2]).any()  # first jumps that go all the way, and that do not
+    target = student_target(
+        diffusion, Prediction(x_0, noise), times, lambda x, t: diffusion.predict(oracle(x, t), x, t), student
+    )
+    torch.testing.assert_close(target, student(diffusion.q_sample(x_0, t, noise), t).x_0, rtol=0.02, atol=0.002)
+
+
+@pytest.mark.parametrize("objective", ["pred_x0", "pred_v", "pred_flow", "pred_edm"])
+@pytest.mark.parametrize("loss_type", ["l1", "l2"])
+def test_the_loss_of_a_student_is_the_distance_of_its_estimate_from_the_target(objective, loss_type):
+    diffusion = GaussianDiffusion(make_betas("cosine", T), objective=objective, loss_type=loss_type, variance="learned")
+    x_0, noise, toward, said = (normal(3, 1, 4, 4, seed=seed) for seed in range(4))
+    t = torch.tensor([10, 500, 990])
+    x_t = diffusion.q_sample(x_0, t, noise)
+    output = torch.cat([diffusion.output_for(said, x_t, t), normal(3, 1, 4, 4, seed=5)], dim=1)  # whose variance does not count
+    found = diffusion.training_losses(lambda x, t: output, x_0, t, noise, toward)
+    error = (said - toward).abs() if loss_type == "l1" else (said - toward).square()
+    torch.testing.assert_close(found, error.flatten(1).mean(dim=1), rtol=1e-6, atol=1e-9)
+
+
+def test_a_student_may_overshoot_where_its_target_is_black_or_white():
+    diffusion = GaussianDiffusion(make_betas("cosine", T), objective="pred_x0", loss_type="l2", loss_of_clipped=True)
+    toward = torch.tensor([-1.0, 1.0, 0.5, 1.0], dtype=torch.float64).view(1, 1, 2, 2)
+    said = torch.tensor([-3.0, 2.0, 0.5, 0.0], dtype=torch.float64).view(1, 1, 2, 2)
+    found = diffusion.training_losses(lambda x, t: said, torch.zeros_like(said), torch.tensor([500]), torch.zeros_like(said), toward)
+    torch.testing.assert_close(found, torch.tensor([0.25], dtype=torch.float64), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("S", [1, 2, 4, T])
@@ -127,5 +173,5 @@ def test_a_student_draws_with_its_own_samplers_alone(student, good, bad):
 
 
 def test_a_student_is_not_guided():
-    with pytest.raises(ValueError, match="which a student is no longer open to: leave _cfg out"):
+    with pytest.raises(ValueError, match="a student draws without: leave _cfg out"):
         check_student(SampleInfo.parse("CM_2_0p0_cfg1p5"), [Student("consistency")])
