@@ -38,7 +38,7 @@ def test_the_head_names_the_data_and_its_licence_as_the_hub_does(tmp_path, check
     assert head["pipeline_tag"] == "unconditional-image-generation"
     card = hub.ModelCard(text)
     assert card.data.license == "cc-by-sa-3.0" and card.data.to_dict() == head
-    for words in ("28x28", "12,032 steps", "CC BY-SA 3.0", "`7`", "## Intended use", "None yet"):
+    for words in ("28x28", "17,500 steps", "CC BY-SA 3.0", "`7`", "## Intended use", "None yet"):
         assert words in text, words
 
 
