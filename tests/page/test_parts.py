@@ -28,7 +28,7 @@ SOURCES = {path.name: path.read_text(encoding="utf-8") for path in Path(inspect.
 
 def test_what_is_offered_are_the_checkpoints_by_name_and_nothing_else():
     offer = offered()
-    assert sorted(offer.models()) == ["emoji", "mnist_mini", "mnist_mini_v"]  # and not the digits' extractor
+    assert sorted(offer.models()) == ["emoji", "mnist_mini", "mnist_mini_student", "mnist_mini_v"]  # and not the digits' extractor
     assert (
         offer.load("mnist_mini") is offer.load("mnist_mini")
         and offer.load("mnist_mini", "3").trained.class_label == "3"

@@ -19,6 +19,7 @@ from utils.untrusted import load_weights
 
 PATH = "checkpoints/mnist_mini.safetensors"  # predicts x_0
 PATH_V = "checkpoints/mnist_mini_v.safetensors"
+PATH_STUDENT = "checkpoints/mnist_mini_student.safetensors"
 
 
 def load(path):
@@ -112,7 +113,18 @@ def test_a_seeds_picture_does_not_depend_on_the_batch(name, precision):
         assert difference <= most, (size, difference)
 
 
-@pytest.mark.parametrize("name", ["mnist_mini", "mnist_mini_v", "emoji"])
+@pytest.mark.parametrize("text", ["CM_1_0p0", "CM_2_0p0", "CM_4_0p0"])
+def test_the_student_draws_clean_digits_of_the_class_asked_for(extractor, text):
+    trained = load_model(PATH_STUDENT, device=torch.device("cpu"), class_label="all").trained
+    seeds = range(100)
+    how = {"labels": trained.labels_of(seeds), "num_classes": trained.num_classes}
+    pictures = draw(trained.network, trained.diffusion, SampleInfo.parse(text), seeds, trained.shape, trained.device, **how)
+    assert unclean(pictures) < 6
+    read = extractor(pictures).logits.argmax(dim=1)
+    assert (read == torch.tensor(how["labels"])).double().mean() >= 0.9
+
+
+@pytest.mark.parametrize("name", ["mnist_mini", "mnist_mini_student", "mnist_mini_v", "emoji"])
 def test_it_is_small_enough_to_ship_and_names_no_folder_of_its_maker(name):
     assert os.path.getsize(f"checkpoints/{name}.safetensors") <= 10_500_000
     assert load_checkpoint(f"checkpoints/{name}.safetensors").settings.run.save_dir == f"train_results/{name}"
