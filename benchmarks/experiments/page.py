@@ -19,19 +19,17 @@ from benchmarks.experiments import power  # noqa: E402
 from benchmarks.experiments.cells import Cell  # noqa: E402
 from benchmarks.experiments.claims import FAILS, HOLDS, MISSING, OPEN, Judged, judge, judge_all  # noqa: E402
 from benchmarks.experiments.record import Record, differences  # noqa: E402
+from benchmarks.experiments.study import Row, cells_of  # noqa: E402
 from benchmarks.experiments.table import (  # noqa: E402
     COMMON,
     DATA,
     FASTER,
     FASTER_MARGIN,
     GREY,
-    PICTURES,
     SECTIONS,
-    SEEDS_APART,
+    STUDY,
     TRAININGS,
     VARIANTS,
-    Row,
-    cells_of,
     rows_of,
 )
 from utils.files import atomic_write  # noqa: E402
@@ -139,7 +137,9 @@ def power_of(kind: str, margin: float, values: Sequence[float], members: int) ->
 def figures_table(cells: Sequence[Cell], record: Record) -> list[str]:
     """Markdown: a row a cell, each figure's mean and standard deviation over the trainings."""
     measured = [cell for cell in cells if record.figures(cell, 0) is not None]
-    runs = {cell: [f for k in range(TRAININGS) if (f := record.figures(cell, k)) is not None] for cell in measured}
+    runs = {
+        cell: [f for k in range(record.trainings) if (f := record.figures(cell, k)) is not None] for cell in measured
+    }
     names = [name for name in SHOWN if any(name in found[0] for found in runs.values())]
     if not names:
         return []
@@ -214,13 +214,13 @@ def data_lines(name: str, record: Record, folder: Path, judged: dict[Row, Judged
 
 def page(folder: Path) -> str:
     """The whole page, of the records in `folder`."""
-    records, rows = {name: Record(folder / f"{name}.json", name) for name in DATA}, rows_of(list(DATA))
+    records, rows = {name: Record(folder / f"{name}.json", STUDY, name) for name in DATA}, rows_of(list(DATA))
     judged = dict(
         zip(rows, judge_all([(row.kind, row.margin, differences(row, records[row.data_name])) for row in rows]))
     )
-    members = sum(row.kind == "improves" for row in rows)
+    members, pictures = sum(row.kind == "improves" for row in rows), DATA[GREY].pictures
     head = HEAD.format(
-        trainings=TRAININGS, last=TRAININGS - 1, pictures=PICTURES, total=TRAININGS * PICTURES, apart=SEEDS_APART,
+        trainings=TRAININGS, last=TRAININGS - 1, pictures=pictures, total=TRAININGS * pictures, apart=STUDY.seeds_apart,
         steps=" or ".join(sorted({str(data.steps) for data in DATA.values() if data.steps})), common=" ".join(COMMON[:2]),
         repeats=power.REPEATS,
     )  # fmt: skip

@@ -1,15 +1,12 @@
 """What was measured, a JSON file a data set: figures by cell and training, and all that they depend on."""
 
-import hashlib
 import json
 from pathlib import Path
 
-from benchmarks.experiments.cells import BASE, Cell
-from benchmarks.experiments.table import DATA, PICTURES, SEEDS_APART, TRAININGS, Row, settings_of
-from evaluation import HASH_DIGITS
+from benchmarks.experiments.cells import Cell
+from benchmarks.experiments.study import Row, Study
 from utils.files import atomic_write
 
-ROOT = Path(__file__).resolve().parents[2]
 DIGITS = 6  # significant, of a figure
 
 
@@ -19,12 +16,13 @@ class Record:
     SystemExit if it was made by another table: figures of two designs are not to be mixed.
     """
 
-    def __init__(self, path: Path, data_name: str):
-        self.path = path
-        self.content: dict = {"design": design(data_name), "machine": {}, "real": {}, "seconds": {}, "cells": {}}
+    def __init__(self, path: Path, study: Study, data_name: str):
+        self.path, self.trainings = path, study.trainings
+        design = study.design_of(data_name)
+        self.content: dict = {"design": design, "machine": {}, "real": {}, "seconds": {}, "cells": {}}
         if path.is_file():
             self.content = json.loads(path.read_text(encoding="utf-8"))
-            if self.content["design"] != design(data_name):
+            if self.content["design"] != design:
                 raise SystemExit(
                     f"error: {path} is of another design than table.py; give another --output, or remove it"
                 )
@@ -35,7 +33,7 @@ class Record:
 
     def values(self, cell: Cell, figure: str) -> list[float] | None:
         """A figure of all trainings; None unless all of them were measured."""
-        found = [self.figures(cell, seed) for seed in range(TRAININGS)]
+        found = [self.figures(cell, seed) for seed in range(self.trainings)]
         return None if None in found else [each[figure] for each in found]
 
     def add(self, cell: Cell, seed: int, figures: dict[str, float]) -> None:
@@ -55,20 +53,8 @@ class Record:
             temporary.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
 
 
-def design(data_name: str) -> dict:
-    """All that the figures depend on but the variant and the drawing, which name the cells."""
-    data = DATA[data_name]
-    if data.checkpoint is None:
-        of_network = {"steps": data.steps, "settings": settings_of(data_name, BASE)}
-    else:
-        hashed = hashlib.sha256((ROOT / data.checkpoint).read_bytes()).hexdigest()[:HASH_DIGITS]
-        of_network = {"checkpoint": data.checkpoint, "sha256": hashed}
-    sizes = {"trainings": TRAININGS, "pictures": PICTURES, "seeds_apart": SEEDS_APART}
-    return {"data_name": data_name, **of_network, **sizes}
-
-
 def differences(row: Row, record: Record) -> list[float] | None:
     """The row's figure by training, first minus second; None unless all trainings were measured."""
     first = record.values(row.first, row.figure)
-    second = record.values(row.second, row.figure) if isinstance(row.second, Cell) else [row.second] * TRAININGS
+    second = record.values(row.second, row.figure) if isinstance(row.second, Cell) else [row.second] * record.trainings
     return None if first is None or second is None else [a - b for a, b in zip(first, second)]

@@ -19,22 +19,24 @@ import torch  # noqa: E402
 from benchmarks.experiments.cells import Cell  # noqa: E402
 from benchmarks.experiments.record import Record  # noqa: E402
 from benchmarks.experiments.sheets import save_sheet, save_sheets  # noqa: E402
-from benchmarks.experiments.table import DATA, TRAININGS, Row, cells_of, rows_of  # noqa: E402
+from benchmarks.experiments.study import Row, Study, cells_of  # noqa: E402
+from benchmarks.experiments.table import DATA, STUDY, rows_of  # noqa: E402
 from benchmarks.experiments.trial import Judge, run_folder, train, trial  # noqa: E402
 from benchmarks.side_by_side import machine  # noqa: E402
 
 judge_of = cache(Judge)
 
 
-def measure(record: Record, data_name: str, cell: Cell, seed: int, runs: Path) -> None:
+def measure(study: Study, record: Record, data_name: str, cell: Cell, seed: int, runs: Path) -> None:
     """Trains, draws and measures a cell of one training, unless it was measured before."""
     if record.figures(cell, seed) is not None:
         return
-    seconds = train(run_folder(runs, data_name, cell.variant, seed), data_name, cell.variant, seed)
+    path = run_folder(study, runs, data_name, cell.variant, seed)
+    seconds = train(study, path, data_name, cell.variant, seed)
     if seconds:
         record.add_seconds(cell.variant, seed, seconds)
-    judge = judge_of(data_name)
-    figures, first = trial(runs, data_name, cell, seed, judge)
+    judge = judge_of(study.entry_of(data_name))
+    figures, first = trial(study, data_name, cell, seed, path, judge)
     if seed == 0:
         save_sheet(runs, data_name, cell, first)
     if not record.content["real"]:
@@ -47,13 +49,15 @@ def measure(record: Record, data_name: str, cell: Cell, seed: int, runs: Path) -
     print(f"{data_name}: {cell.key}, training {seed}: {shown}", flush=True)
 
 
-def run(rows: Sequence[Row], runs: Path, output: Path, trainings: int = TRAININGS) -> None:
-    """All cells of the rows, in their order."""
-    records = {name: Record(output / f"{name}.json", name) for name in dict.fromkeys(row.data_name for row in rows)}
+def run(study: Study, rows: Sequence[Row], runs: Path, output: Path, trainings: int) -> None:
+    """All cells of the rows, in their order, of the first `trainings`."""
+    records = {
+        name: Record(output / f"{name}.json", study, name) for name in dict.fromkeys(row.data_name for row in rows)
+    }
     for row in rows:
         for seed in range(trainings):
             for cell in cells_of([row]):
-                measure(records[row.data_name], row.data_name, cell, seed, runs)
+                measure(study, records[row.data_name], row.data_name, cell, seed, runs)
         save_sheets(runs, output, row.data_name)
 
 
@@ -63,7 +67,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("train_results/experiments"), metavar="DIR")
     parser.add_argument("--output", type=Path, default=Path("docs/experiments"), metavar="DIR")
     args = parser.parse_args()
-    run(rows_of(args.data_names), args.runs, args.output)
+    run(STUDY, rows_of(args.data_names), args.runs, args.output, STUDY.trainings)
 
 
 if __name__ == "__main__":

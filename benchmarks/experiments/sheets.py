@@ -5,7 +5,8 @@ from pathlib import Path
 from torch import Tensor
 
 from benchmarks.experiments.cells import Cell
-from benchmarks.experiments.table import SECTIONS, cells_of, rows_of
+from benchmarks.experiments.study import cells_of
+from benchmarks.experiments.table import SECTIONS, rows_of
 from diffusion import SampleInfo
 from evaluation.sheets import Sheet, labelled_grid
 from utils.pictures import grid, near_square, read_png, save_png

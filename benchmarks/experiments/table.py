@@ -9,16 +9,12 @@ no part of the study) was away from the data: 0.58 after 400 steps. On the ways 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from benchmarks.experiments.cells import BASE, Cell, Drawing
+from benchmarks.experiments.study import DataSet, Row, Study
 
 TRAINED = GREY, COLOUR = "Mnist_Mini", "Emoji"
 SHIPPED = "Shipped_Digits"
-TRAININGS = 4  # seeds 0, 1, 2, 3
-PICTURES = 250  # of a training, drawn by one sampler: 1,000 in all
-SEEDS_APART = 1000  # training k draws the pictures of the seeds from k times this on
-PAIRS = 10  # of an interpolation
 HALF = 0.5  # of the distance from noise to picture, that is left after half of the steps
 JUMP = 1.5  # largest over mean change, from which on the way between two pictures has a jump
 FASTER, FASTER_MARGIN = 20.0, 0.02  # times, and the share of it that is of no interest
@@ -52,20 +48,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 
-class DataSet(NamedTuple):
-    """The length of a training, what its small size changes, and the margins of its figures.
-
-    With a `checkpoint`, of the entry `entry`, nothing is trained: what stands for the trainings are sets of its pictures, and a
-    verdict is one on this checkpoint alone.
-    """
-
-    steps: int
-    settings: tuple[str, ...]
-    margins: dict[str, float]
-    entry: str | None = None
-    checkpoint: str | None = None
-
-
 DATA: dict[str, DataSet] = {
     "Mnist_Mini": DataSet(
         400,
@@ -81,28 +63,8 @@ DATA: dict[str, DataSet] = {
     SHIPPED: DataSet(0, (), {"kid": 0.01}, entry=GREY, checkpoint="checkpoints/mnist_mini.safetensors"),
 }
 
-
-class Row(NamedTuple):
-    """A claim: the figure of `first` minus that of `second` (a cell, or a number that is compared with) lies where `kind` says.
-
-    same: within the margin of 0. no_worse: below the margin. less, more: below 0, above 0. improves: below 0, and one of the
-    family that Holm's correction is for. whose: "seed page" or "ours".
-    """
-
-    data_name: str
-    whose: str
-    claim: str
-    kind: str
-    figure: str
-    first: Cell
-    second: Cell | float
-    section: str
-
-    @property
-    def margin(self) -> float:
-        """The difference that is of no interest."""
-        return DATA[self.data_name].margins[self.figure]
-
+STUDY = Study(DATA, COMMON, VARIANTS, BASE)
+TRAININGS = STUDY.trainings  # seeds 0, 1, 2, 3: of each, 250 pictures, 1,000 in all
 
 # The page's sections: what the files of their pictures are called by, and their titles.
 SECTIONS = {
@@ -114,9 +76,11 @@ SECTIONS = {
 }
 
 
-def cells_of(rows: Sequence[Row]) -> list[Cell]:
-    """All cells of the rows, each once: a row has two, or one that is compared with a number."""
-    return list(dict.fromkeys(cell for row in rows for cell in (row.first, row.second) if isinstance(cell, Cell)))
+def claim_of(
+    data: str, whose: str, claim: str, kind: str, figure: str, first: Cell, second: Cell | float, section: str
+) -> Row:
+    """A row, with the margin that its figure has on its data set. whose: "seed page" or "ours"."""
+    return Row(data, whose, claim, kind, figure, first, second, section, DATA[data].margins[figure])
 
 
 def by(sampler: str, **otherwise) -> Cell:
@@ -128,8 +92,8 @@ def losses(data: str) -> list[Row]:
     """L1 and L2, of the seed page's first table."""
     l2, l1 = Cell(BASE), Cell("l1_cosine")
     return [
-        Row(data, "seed page", "L2 is sharper, L1 smoother", "more", "edges", l2, l1, "losses"),
-        Row(data, "seed page", "L2 is dirtier than L1", "more", "grain", l2, l1, "losses"),
+        claim_of(data, "seed page", "L2 is sharper, L1 smoother", "more", "edges", l2, l1, "losses"),
+        claim_of(data, "seed page", "L2 is dirtier than L1", "more", "grain", l2, l1, "losses"),
     ]
 
 
@@ -138,7 +102,7 @@ def schedules(data: str) -> list[Row]:
     cosine, linear = Cell("l1_cosine"), Cell("l1_linear")
 
     def row(*of) -> Row:
-        return Row(data, "seed page", *of, "losses")
+        return claim_of(data, "seed page", *of, "losses")
 
     if data == GREY:
         return [row("On grey pictures linear is as good as cosine", "same", "kid", linear, cosine)]
@@ -153,7 +117,7 @@ def each_off(data: str) -> list[Row]:
     on, raw = Cell("p2"), Cell("p2", Drawing(weights="raw"))
 
     def row(claim: str, off: Cell) -> Row:
-        return Row(data, "seed page", claim, "same", "kid", off, on, "each_off")
+        return claim_of(data, "seed page", claim, "same", "kid", off, on, "each_off")
 
     return [
         row("Without EMA there is no clear difference", raw),
@@ -167,7 +131,7 @@ def few_steps(data: str) -> list[Row]:
     ddim, ddpm = by("DDIM_50_0p0"), by("DDPM_50_0p0")
 
     def row(*of) -> Row:
-        return Row(data, *of, "samplers")
+        return claim_of(data, *of, "samplers")
 
     return [
         row("seed page", "eta 0 and eta 1 differ little (DDIM, 50 steps)", "same", "kid", ddim, by("DDIM_50_1p0")),
@@ -185,7 +149,7 @@ def interpolation(data: str) -> list[Row]:
     slerp = by("DDIM_50_0p0", way="slerp")
 
     def row(*of) -> Row:
-        return Row(data, *of, "interpolation")
+        return claim_of(data, *of, "interpolation")
 
     return [
         row("seed page", f"Between two pictures there is a jump (largest over mean change above {JUMP:g})", "more", "jump",
@@ -200,14 +164,14 @@ def long_chains(data: str) -> list[Row]:
     long = by("DDPM_1000_0p0")
 
     def row(*of) -> Row:
-        return Row(data, *of, "samplers")
+        return claim_of(data, *of, "samplers")
 
     rows = [
         row("seed page", "DDPM of 50 steps is nearly pure noise", "more", "grain", by("DDPM_50_0p0"), long),
         row("seed page", "DDIM of 50 steps is good already: no worse than DDPM_1000", "no_worse", "kid",
             by("DDIM_50_0p0"), long),
         row("ours", "DPMPP_20 is as good as DDPM_1000", "same", "kid", by("DPMPP_20_0p0"), long),
-        Row(data, "seed page", "DDPM_1000 interpolates more evenly than DDIM_50", "less", "jump",
+        claim_of(data, "seed page", "DDPM_1000 interpolates more evenly than DDIM_50", "less", "jump",
             by("DDPM_1000_0p0", way="slerp"), by("DDIM_50_0p0", way="slerp"), "interpolation"),
     ]  # fmt: skip
     if data == GREY:
@@ -223,7 +187,7 @@ def parts(data: str) -> list[Row]:
     base = Cell(BASE)
 
     def row(claim: str, on: Cell, off: Cell) -> Row:
-        return Row(data, "ours", claim, "improves", "kid", on, off, "parts")
+        return claim_of(data, "ours", claim, "improves", "kid", on, off, "parts")
 
     if data != GREY:
         return []
@@ -247,7 +211,7 @@ def of_checkpoint(data: str) -> list[Row]:
     ddim, long = (Cell("shipped", Drawing(sampler)) for sampler in ("DDIM_50_0p0", "DDPM_1000_0p0"))
 
     def row(*of) -> Row:
-        return Row(data, *of, "samplers")
+        return claim_of(data, *of, "samplers")
 
     return [
         row("seed page", "eta 0 and eta 1 differ little (DDIM, 50 steps)", "same", "kid", ddim,
@@ -264,9 +228,3 @@ def rows_of(data_names: Sequence[str]) -> tuple[Row, ...]:
     rows = [row for name in trained for part in order for row in part(name)]
     rows += [row for name in trained for row in parts(name)]
     return (*rows, *(row for name in data_names if name not in trained for row in of_checkpoint(name)))
-
-
-def settings_of(data_name: str, variant: str) -> list[str]:
-    """What a training of a variant is given beside its entry and its seed, as KEY=VALUE."""
-    data = DATA[data_name]
-    return [*COMMON, f"train.max_steps={data.steps}", *data.settings, *VARIANTS[variant]]

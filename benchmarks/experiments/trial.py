@@ -3,6 +3,7 @@
 import contextlib
 import statistics
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from torch import Tensor
 import train_solver
 from benchmarks.experiments.cells import Cell, Drawing
 from benchmarks.experiments.mistake import wrong_ddpm
-from benchmarks.experiments.table import DATA, PAIRS, PICTURES, SEEDS_APART, settings_of
+from benchmarks.experiments.study import Study
 from datasets import ImageDataset, to_uint8
 from diffusion import SampleInfo
 from evaluation.appearance import CHANNELS, appearance
-from evaluation.drawn import draw_pictures
+from evaluation.drawn import draw_pictures, network_calls
 from evaluation.extractor import Extractor, Features, extractor_for, load_extractor
 from evaluation.frechet import ReferenceRoot
 from evaluation.measures import CONFIDENT
@@ -25,41 +26,57 @@ from sampling import Trained, load_trained
 from sampling.drawing import Frames, batches_of, draw
 from sampling.interpolation import changes, interpolate, pick
 from sampling.network import sampling_network
-from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, load_checkpoint
+from sampling.schedule import tune
+from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, add_tuned_times, load_checkpoint
 from utils.command_line import parse_args
 from utils.config import load_settings
 from utils.device import pick_device
 from utils.seeds import PictureNoise
 
 Figures = dict[str, float]
+PAIRS = 10  # of an interpolation
 COEFFICIENTS = tuple(k / 10 for k in range(11))
+LEARNED_FROM = 32  # pictures, of timesteps
 
 
-def run_folder(runs: Path, data_name: str, variant: str, seed: int) -> Path:
-    """Where a training is kept; a checkpoint is a file."""
-    checkpoint = DATA[data_name].checkpoint
-    return Path(checkpoint) if checkpoint else runs / data_name / f"{variant}_{seed}"
+def run_folder(study: Study, runs: Path, data_name: str, variant: str, seed: int) -> Path:
+    """Where a training is kept; a checkpoint is a file, or a copy with learned timesteps."""
+    data = study.data[data_name]
+    if data.checkpoint is None:
+        return runs / data_name / f"{variant}_{seed}"
+    return runs / data_name / WEIGHTS_FILE if data.tuned else Path(data.checkpoint)
 
 
-def train(folder: Path, data_name: str, variant: str, seed: int) -> float:
-    """Trains, or goes on, until all steps are done. The process's seconds that it took; 0 if there was nothing to train.
+def train(study: Study, path: Path, data_name: str, variant: str, seed: int) -> float:
+    """Trains into the folder `path`, or goes on, until all steps are done. Of a checkpoint, learns the timesteps that are asked
+    for. The process's seconds that it took; 0 if there was nothing to do.
 
-    What it prints is kept in the folder's output.txt. SystemExit if it was stopped.
+    What it prints is kept beside the weights, in output.txt. SystemExit if it was stopped.
     """
-    if DATA[data_name].checkpoint is not None:
+    data, is_folder = study.data[data_name], study.data[data_name].checkpoint is None
+    weights = path / WEIGHTS_FILE if is_folder else path
+    if weights.is_file() and (not is_folder or load_checkpoint(weights).step >= data.steps):
         return 0.0
-    weights = folder / WEIGHTS_FILE
-    if weights.is_file() and load_checkpoint(weights).step >= DATA[data_name].steps:
-        return 0.0
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = [word for setting in settings_of(data_name, variant) for word in ("--set", setting)]
-    args = parse_args(["--data_name", data_name, "--save_dir", str(folder), "--seed", str(seed), *settings])
+    weights.parent.mkdir(parents=True, exist_ok=True)
     start = time.process_time()
-    with open(folder / "output.txt", "a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
-        status = train_solver.main(args)
+    with open(weights.with_name("output.txt"), "a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+        if is_folder:
+            settings = [word for setting in study.settings_of(data_name, variant) for word in ("--set", setting)]
+            args = ["--data_name", study.entry_of(data_name), "--save_dir", str(path), "--seed", str(seed), *settings]
+            status = train_solver.main(parse_args(args))
+        else:
+            learn_timesteps(Path(data.checkpoint), data.tuned, weights)
+            status = 0
     if status:
         raise SystemExit(status)
     return time.process_time() - start
+
+
+def learn_timesteps(checkpoint: Path, samplers: Sequence[str], out: Path) -> None:
+    """Writes the checkpoint to `out`, with timesteps learned for these samplers, as `python -m sampling.schedule` does."""
+    trained = load_trained(load_checkpoint(checkpoint), checkpoint, pick_device("auto"))
+    infos = [SampleInfo.parse(sampler) for sampler in samplers]
+    add_tuned_times(checkpoint, {info.tuned_for: tune(trained, info, LEARNED_FROM) for info in infos}, out)
 
 
 def load(folder: Path, drawing: Drawing) -> Trained:
@@ -69,9 +86,9 @@ def load(folder: Path, drawing: Drawing) -> Trained:
     return load_trained(load_checkpoint(path, drawing.weights), path, pick_device("auto"), clip_denoised=clip)
 
 
-def pictures_of(trained: Trained, drawing: Drawing, seed: int) -> Tensor:
-    """The PICTURES that training `seed` draws: uint8 (N, C, H, W)."""
-    seeds, info = range(seed * SEEDS_APART, seed * SEEDS_APART + PICTURES), SampleInfo.parse(drawing.sampler)
+def pictures_of(trained: Trained, drawing: Drawing, seeds: range) -> Tensor:
+    """A picture a seed: uint8 (N, C, H, W)."""
+    info = SampleInfo.parse(drawing.sampler)
     if drawing.way == "draw":
         return draw_pictures(trained, info, seeds).pictures
     labels = trained.labels_of(seeds)
@@ -82,10 +99,11 @@ def pictures_of(trained: Trained, drawing: Drawing, seed: int) -> Tensor:
     return to_uint8(wrong_ddpm(network, trained.diffusion, x_T, info.steps, noise)).cpu()
 
 
-def between(trained: Trained, drawing: Drawing, seed: int, data_name: str) -> Tensor:
-    """The PAIRS interpolations of training `seed`, its pairs chosen by its pictures' seeds: uint8 (11, PAIRS, C, H, W)."""
-    seeds = range(seed * SEEDS_APART, seed * SEEDS_APART + PAIRS)
-    data = dataset_of(data_name).load()
+def between(trained: Trained, drawing: Drawing, seeds: range, entry: str) -> Tensor:
+    """The PAIRS interpolations of a training, its pairs chosen by the first of its pictures' seeds:
+    uint8 (11, PAIRS, C, H, W)."""
+    seeds = seeds[:PAIRS]
+    data = dataset_of(entry).load()
     chosen = pick(len(data.images), seeds, 2).numpy()
     first, second = torch.from_numpy(data.images[chosen])
     T = trained.diffusion.timestep_num
@@ -97,10 +115,10 @@ def between(trained: Trained, drawing: Drawing, seed: int, data_name: str) -> Te
     )  # fmt: skip
 
 
-def way_of(trained: Trained, drawing: Drawing, seed: int) -> Tensor:
-    """The noise, what half of the steps make of it, and the PICTURES that training `seed` draws: uint8 (3, N, C, H, W)."""
-    seeds, info = range(seed * SEEDS_APART, seed * SEEDS_APART + PICTURES), SampleInfo.parse(drawing.sampler)
-    frames = Frames([0, info.steps // 2, info.steps], PICTURES)
+def way_of(trained: Trained, drawing: Drawing, seeds: range) -> Tensor:
+    """The noise, what half of the steps make of it, and a picture a seed: uint8 (3, N, C, H, W)."""
+    info = SampleInfo.parse(drawing.sampler)
+    frames = Frames([0, info.steps // 2, info.steps], len(seeds))
     for part in batches_of(seeds, trained.batch_size):
         asked = {"labels": trained.labels_of(part), "num_classes": trained.num_classes}
         frames.finish(
@@ -110,16 +128,16 @@ def way_of(trained: Trained, drawing: Drawing, seed: int) -> Tensor:
 
 
 @cache
-def dataset_of(data_name: str) -> ImageDataset:
-    """The pictures of the entry of config.yaml."""
-    return ImageDataset(**load_settings("config.yaml", DATA[data_name].entry or data_name).data.model_dump())
+def dataset_of(entry: str) -> ImageDataset:
+    """The pictures of an entry of config.yaml."""
+    return ImageDataset(**load_settings("config.yaml", entry).data.model_dump())
 
 
 class Judge:
-    """Measures the pictures of one data set by the extractor that suits it."""
+    """Measures the pictures of an entry of config.yaml by the extractor that suits it."""
 
-    def __init__(self, data_name: str):
-        data = dataset_of(data_name)
+    def __init__(self, entry: str):
+        data = dataset_of(entry)
         self.extractor: Extractor = load_extractor(extractor_for(data.source))
         self.reference: Reference = load_reference(data, "train", self.extractor)
 
@@ -174,15 +192,18 @@ def left_half_way(pictures: Tensor) -> Figures:
     return {"left": ((half - finished).square().mean() / (noise - finished).square().mean()).sqrt().item()}
 
 
-def trial(runs: Path, data_name: str, cell: Cell, seed: int, judge: Judge) -> tuple[Figures, Tensor]:
-    """The figures of a cell's pictures of training `seed`, which is done, and the first of them to look at, (N, C, H, W)."""
-    drawing = cell.drawing
-    trained = load(run_folder(runs, data_name, cell.variant, seed), drawing)
+def trial(study: Study, data_name: str, cell: Cell, seed: int, path: Path, judge: Judge) -> tuple[Figures, Tensor]:
+    """The figures of a cell's pictures of training `seed`, which is done and lies at `path`, and the first of them to look
+    at, (N, C, H, W). Of drawn pictures also the `calls` of the network and the process's `seconds` for one."""
+    drawing, seeds = cell.drawing, study.seeds_of(data_name, seed)
+    trained = load(path, drawing)
     if drawing.way == "half_way":
-        pictures = way_of(trained, drawing, seed)
+        pictures = way_of(trained, drawing, seeds)
         return left_half_way(pictures), pictures[:, :6].flatten(0, 1)
     if not drawing.is_drawn:
-        pictures = between(trained, drawing, seed, data_name)
+        pictures = between(trained, drawing, seeds, study.entry_of(data_name))
         return jump_figures(pictures), pictures[:, :6].flatten(0, 1)
-    pictures = pictures_of(trained, drawing, seed)
-    return judge.figures(pictures), pictures[:16]
+    start = time.process_time()
+    pictures = pictures_of(trained, drawing, seeds)
+    seconds, calls = time.process_time() - start, network_calls(trained, SampleInfo.parse(drawing.sampler))
+    return judge.figures(pictures) | {"seconds": seconds / len(seeds), "calls": calls}, pictures[:16]

@@ -8,21 +8,13 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from benchmarks.experiments import page, run, table, trial
+from benchmarks.experiments import page, run, trial
 from benchmarks.experiments.cells import BASE, Cell, Drawing
 from benchmarks.experiments.claims import KINDS, MISSING
 from benchmarks.experiments.mistake import wrong_ddpm
 from benchmarks.experiments.record import Record, differences
-from benchmarks.experiments.table import (
-    DATA,
-    SECTIONS,
-    SHIPPED,
-    TRAINED,
-    VARIANTS,
-    cells_of,
-    rows_of,
-    settings_of,
-)
+from benchmarks.experiments.study import cells_of
+from benchmarks.experiments.table import DATA, SECTIONS, SHIPPED, STUDY, TRAINED, VARIANTS, rows_of
 from diffusion import GaussianDiffusion, SampleInfo, make_betas, sample
 from tests.processes import ROOT
 from utils.config import differences as changed_keys
@@ -35,9 +27,9 @@ ROWS = rows_of(list(DATA))
 
 @pytest.mark.parametrize("data_name", TRAINED)
 def test_every_variant_is_a_training_that_differs_from_the_base_by_its_own_changes(data_name):
-    base = load_settings("config.yaml", data_name, settings_of(data_name, BASE))
+    base = load_settings("config.yaml", data_name, STUDY.settings_of(data_name, BASE))
     for name in {cell.variant for cell in cells_of(rows_of([data_name]))}:
-        settings = load_settings("config.yaml", data_name, settings_of(data_name, name))
+        settings = load_settings("config.yaml", data_name, STUDY.settings_of(data_name, name))
         changed = [line.split(":")[0] for line in changed_keys(base, settings, BLOCKS)]
         assert sorted(changed) == sorted(change.split("=")[0] for change in VARIANTS[name]), name
 
@@ -53,9 +45,10 @@ def test_every_row_has_a_hypothesis_and_compares_two_things_that_exist():
 
 
 def test_trainings_and_pictures_are_enough_to_decide():
-    assert table.TRAININGS >= 4
-    assert table.TRAININGS * table.PICTURES >= 1000  # where chains of 1,000 steps are compared
-    assert table.SEEDS_APART >= table.PICTURES  # no two trainings draw the picture of one seed
+    for data in DATA.values():
+        assert STUDY.trainings >= 4
+        assert STUDY.trainings * data.pictures >= 1000  # where chains of 1,000 steps are compared
+        assert STUDY.seeds_apart >= data.pictures  # no two trainings draw the picture of one seed
 
 
 @pytest.mark.parametrize("data_name", TRAINED)
@@ -122,42 +115,42 @@ def fill(folder, rows, value):
     """Records of all cells of `rows`: value(cell, training), whatever the figure."""
     figures = {row.figure for row in ROWS}
     for name in dict.fromkeys(row.data_name for row in rows):
-        record = Record(folder / f"{name}.json", name)
+        record = Record(folder / f"{name}.json", STUDY, name)
         record.content["real"] = {"kid": 0.0}
         record.content["machine"] = {"device": "CPU", "cpu": "any", "threads": 1, "cores": 2}
         for row in rows:
             for cell in cells_of([row]) if row.data_name == name else []:
                 record.add_seconds(cell.variant, 0, 1.0)
-                for seed in range(table.TRAININGS):
+                for seed in range(STUDY.trainings):
                     record.add(cell, seed, dict.fromkeys(figures, value(cell, seed)))
 
 
 def test_a_record_gives_paired_differences_and_none_before_all_trainings_are_there(tmp_path):
     row = ROWS[0]
-    record = Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")
-    for seed in range(table.TRAININGS):
+    record = Record(tmp_path / "Mnist_Mini.json", STUDY, "Mnist_Mini")
+    for seed in range(STUDY.trainings):
         assert differences(row, record) is None
         record.add(row.first, seed, {"edges": 0.5 + seed})
         record.add(row.second, seed, {"edges": 0.25 * seed})
-    assert differences(row, Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")) == [0.5, 1.25, 2.0, 2.75]
+    assert differences(row, Record(tmp_path / "Mnist_Mini.json", STUDY, "Mnist_Mini")) == [0.5, 1.25, 2.0, 2.75]
 
 
 def test_a_checkpoint_is_not_trained_and_figures_of_another_one_are_refused(tmp_path, monkeypatch):
-    folder = trial.run_folder(tmp_path, SHIPPED, "shipped", 3)
-    assert trial.train(folder, SHIPPED, "shipped", 3) == 0.0 and folder.is_file()
-    Record(tmp_path / "a.json", SHIPPED).save()
+    folder = trial.run_folder(STUDY, tmp_path, SHIPPED, "shipped", 3)
+    assert trial.train(STUDY, folder, SHIPPED, "shipped", 3) == 0.0 and folder.is_file()
+    Record(tmp_path / "a.json", STUDY, SHIPPED).save()
     other = DATA[SHIPPED]._replace(checkpoint="checkpoints/mnist_mini_v.safetensors")
     monkeypatch.setitem(DATA, SHIPPED, other)
     with pytest.raises(SystemExit, match="another design"):
-        Record(tmp_path / "a.json", SHIPPED)
+        Record(tmp_path / "a.json", STUDY, SHIPPED)
 
 
 def test_figures_of_another_design_are_refused(tmp_path, monkeypatch):
-    record = Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")
+    record = Record(tmp_path / "Mnist_Mini.json", STUDY, "Mnist_Mini")
     record.save()
     monkeypatch.setitem(DATA, "Mnist_Mini", DATA["Mnist_Mini"]._replace(steps=7))
     with pytest.raises(SystemExit, match="another design"):
-        Record(tmp_path / "Mnist_Mini.json", "Mnist_Mini")
+        Record(tmp_path / "Mnist_Mini.json", STUDY, "Mnist_Mini")
 
 
 def verdicts(text):
@@ -194,17 +187,16 @@ def test_the_page_is_that_of_its_records():
 
 @pytest.mark.slow
 def test_the_study_runs_resumes_and_writes_its_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(DATA, "Mnist_Mini", DATA["Mnist_Mini"]._replace(steps=2))
-    monkeypatch.setattr(trial, "PICTURES", 66)
+    monkeypatch.setitem(DATA, "Mnist_Mini", DATA["Mnist_Mini"]._replace(steps=2, pictures=66))
     rows = [row for row in ROWS if row.data_name == "Mnist_Mini" and row.section in ("losses", "interpolation")]
     slow = Cell(BASE, Drawing("DDPM_50_0p0", way="one_step"))
     rows.append(next(row for row in ROWS if row.figure == "left"))
     rows.append(rows[0]._replace(first=slow, second=Cell("p2", Drawing(weights="raw", clip=False)), section="samplers"))
     for _ in range(2):
-        run.run(rows, tmp_path / "runs", tmp_path / "docs", trainings=1)
+        run.run(STUDY, rows, tmp_path / "runs", tmp_path / "docs", trainings=1)
     printed = capsys.readouterr().out.splitlines()
     assert len([line for line in printed if "training 0" in line]) == len(cells_of(rows))  # the second time nothing
     assert (tmp_path / "docs" / "Mnist_Mini_losses.png").is_file()
-    found = Record(tmp_path / "docs" / "Mnist_Mini.json", "Mnist_Mini")
+    found = Record(tmp_path / "docs" / "Mnist_Mini.json", STUDY, "Mnist_Mini")
     assert {"kid", "fid", "grain", "edges", "light"} <= set(found.figures(slow, 0))
     assert "| `ddim" in page.page(tmp_path / "docs") or "ddim DDIM_50_0p0" in page.page(tmp_path / "docs")

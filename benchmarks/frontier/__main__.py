@@ -1,0 +1,47 @@
+"""Measures the frontier: python -m benchmarks.frontier [--data_names Mnist_Mini] [--runs DIR] [--output DIR]
+
+Cell by cell of table.py: the training that it needs, its pictures, their figures. All that is there already is kept; given
+again, the command goes on where it was stopped. A checkpoint that is not there is left out. One process, on OMP_NUM_THREADS
+threads. Then `python -m benchmarks.frontier.page` writes docs/frontier.md.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import benchmarks  # noqa: F401 (before torch: how its threads wait)
+
+# isort: split
+from benchmarks.experiments.record import Record
+from benchmarks.experiments.run import measure
+from benchmarks.experiments.study import Study
+from benchmarks.frontier.pictures import save_pictures
+from benchmarks.frontier.table import DATA, STUDY, TRAINED, cells_in_order
+
+
+def run(study: Study, data_names: Sequence[str], runs: Path, output: Path, trainings: int) -> None:
+    """All cells of the data sets, of the first `trainings`."""
+    for name in data_names:
+        checkpoint = study.data[name].checkpoint
+        if checkpoint is not None and not Path(checkpoint).is_file():
+            print(f"{name}: there is no {checkpoint} yet; left out", flush=True)
+            continue
+        record = Record(output / f"{name}.json", study, name)
+        for cell in cells_in_order(name):
+            for seed in range(trainings):
+                measure(study, record, name, cell, seed, runs)
+        if name in TRAINED:
+            save_pictures(runs, output, name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier", description=__doc__.split("\n")[0])
+    parser.add_argument("--data_names", nargs="+", choices=list(DATA), default=list(DATA))
+    parser.add_argument("--runs", type=Path, default=Path("train_results/frontier"), metavar="DIR")
+    parser.add_argument("--output", type=Path, default=Path("docs/frontier"), metavar="DIR")
+    args = parser.parse_args()
+    run(STUDY, args.data_names, args.runs, args.output, STUDY.trainings)
+
+
+if __name__ == "__main__":
+    main()

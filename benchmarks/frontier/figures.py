@@ -1,0 +1,106 @@
+"""What the records give: a cell's mean and deviation over the trainings, and the curves of the plot."""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from benchmarks.experiments.cells import Cell
+from benchmarks.experiments.record import Record
+from benchmarks.experiments.study import ROOT
+from benchmarks.frontier.table import COLOUR, DATA, GREY, STUDENT, STUDY, TEACHER, TUNED, VARIANTS, Line, lines_of
+from utils.plots import STYLE, Curve, plt
+
+DIGEST = "figures"  # the key under which the plot carries which numbers it shows
+PANELS = {
+    "Digits": (GREY,),
+    "Emoji": (COLOUR,),
+    "Shipped digits": (TUNED, TEACHER, STUDENT),
+}
+
+
+class Found(NamedTuple):
+    """A figure over the trainings, and what a picture costs."""
+
+    mean: float
+    sd: float
+    calls: int
+    seconds: float
+
+
+def read(folder: Path) -> dict[str, Record | None]:
+    """The record of each data set; None where its checkpoint does not exist yet."""
+    return {
+        name: Record(folder / f"{name}.json", STUDY, name)
+        if data.checkpoint is None or (ROOT / data.checkpoint).is_file()
+        else None
+        for name, data in DATA.items()
+    }
+
+
+def found(record: Record | None, cell: Cell, figure: str) -> Found | None:
+    """What a cell gave; None unless all its trainings were measured."""
+    values = None if record is None else record.values(cell, figure)
+    if values is None:
+        return None
+    seconds = statistics.median(record.values(cell, "seconds"))
+    return Found(statistics.fmean(values), statistics.stdev(values), int(record.values(cell, "calls")[0]), seconds)
+
+
+def curve(line: Line, record: Record | None, colours: Sequence[str]) -> Curve | None:
+    """The KID of a line by its calls, as far as it was measured; a solver of its own is dashed."""
+    points = [point for cell in line.cells if (point := found(record, cell, "kid")) is not None]
+    if not points:
+        return None
+    name = line.variant if line.variant in VARIANTS else line.solver
+    label = name if line.solver in (name, "DPMPP") else f"{name}, {line.solver}"
+    return Curve(
+        label,
+        [point.calls for point in points],
+        [point.mean for point in points],
+        [point.sd for point in points],
+        dashed=line.variant in VARIANTS and line.solver != "DPMPP",
+        colour=colours.index(name),
+    )
+
+
+def curves_of(records: dict[str, Record | None]) -> dict[str, list[Curve]]:
+    """Of each panel."""
+    curves: dict[str, list[Curve]] = {}
+    for title, names in PANELS.items():
+        lines = [(name, line) for name in names for line in lines_of(name)]
+        colours = list(dict.fromkeys(line.variant if line.variant in VARIANTS else line.solver for _, line in lines))
+        made = [curve(line, records[name], colours) for name, line in lines]
+        curves[title] = [each for each in made if each is not None]
+    return curves
+
+
+def digest(curves: dict[str, list[Curve]]) -> str:
+    """Of all numbers that the plot shows."""
+    return hashlib.sha256(json.dumps(curves).encode()).hexdigest()[:16]
+
+
+def plot(curves: dict[str, list[Curve]]) -> Figure:
+    """KID by network calls, a panel a kind of network; error bars are standard deviations over the trainings."""
+    with matplotlib.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(PANELS), figsize=(11.5, 3.6), layout="constrained")
+        for axes, (title, some) in zip(panels, curves.items()):
+            for each in some:
+                axes.errorbar(
+                    each.x, each.y, each.y_error, label=each.label, linewidth=1.2, capsize=2, marker="o", markersize=3.5,
+                    linestyle="--" if each.dashed else "-", color=f"C{each.colour}",
+                )  # fmt: skip
+            axes.set(title=title, xlabel="network calls a picture", ylabel="KID", xscale="log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
+            if some:
+                lowest = min(y for each in some for y in each.y)
+                axes.set_yscale("log" if lowest > 0 else "symlog", **({} if lowest > 0 else {"linthresh": 0.01}))
+                axes.legend(frameon=False, fontsize=7)
+    plt.close(figure)
+    return figure

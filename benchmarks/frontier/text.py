@@ -1,0 +1,55 @@
+"""The sentences of docs/frontier.md; its tables are made in page.py."""
+
+TITLES = {"Mnist_Mini": "Digits", "Emoji": "Emoji"}
+
+HEAD = """# The frontier: quality against network calls
+
+DDPM, v, x_0, flow matching and EDM, trained alike and drawn with 1 to 1,000 network calls; timesteps learned for a model;
+and a student that draws in 1 to 4 calls. What was to be measured and claimed is fixed in
+[table.py](../benchmarks/frontier/table.py). This page is written by
+
+```bash
+python -m benchmarks.frontier        # trains, draws, measures; goes on where it was stopped; some 90 minutes of one core
+python -m benchmarks.frontier.page   # writes the page and the plot from the records
+```
+
+**What is compared.** Small networks on the embedded pictures, {trainings} trainings of each formulation. They differ in the
+settings of the first table alone: same network, optimizer, batches of 16, number of steps, squared error, and a learning
+rate that stays. Each step costs the same, so equal steps are equal processor seconds; the table shows what they took (mean
+± standard deviation), on a machine that others used, too. `ddpm`, `v` and `x_0` draw t uniformly; `flow` and `edm` bring
+the distributions that belong to them ([flow.md](flow.md)). Learning rates are those of the entry in
+[config.yaml](../config.yaml), which were chosen for `edm` on digits and `x_0` on emoji. So a verdict is one on short
+trainings with these settings.
+
+**How it is drawn.** DPM-Solver++ (`DPMPP`) at uniform timesteps is the solver that all are drawn by: of order 2, one call a
+step, in any formulation. Beside it stand the samplers that some formulations were published with: DDPM's own chain
+(`DDPM`), Euler's steps for flow matching (`DDIM` with eta 0, which is the same), EDM's Heun (`EDM` at its own noise levels,
+two calls a step but the last). `v` and `x_0` have none of their own. No guidance.
+
+**The figure.** KID, the kernel distance to the training pictures, in the features of our digit classifier or of
+EfficientNet-lite0: smaller is better, 0 is reached by real pictures, and values of digits and of emoji are not to be
+compared. Training k draws {pictures} pictures, {total:,} in all. A table has the mean and the standard deviation over the
+trainings; a number in parentheses is that of the calls, where it is less than the column's. The lowest mean of a column is
+bold, which decides nothing: what is decided is said below each table, by the rule of [the study](experiments.md#the-rule):
+paired by the seed of the training, Student's t, `same` by two one-sided tests, Holm's correction over all `improves` of
+this page. Seconds are the process's own, on one thread.
+"""
+
+CHECKPOINTS = """## The digits that ship
+
+All of `{checkpoint}`, of which nothing is trained here: what stands for the trainings are 4 sets of its pictures, of other
+seeds each, so that a verdict is one on this checkpoint alone. FD is the Frechet distance to the training pictures in the
+features of the classifier that ships; it is larger for small sets, so only those of one table are to be compared."""
+
+TUNING = """### Timesteps learned for a model
+
+`DPMPP` without guidance, 250 pictures a set. `tuned` are the timesteps that `python -m sampling.schedule` learned for this
+checkpoint on 32 other pictures, without seeing a real one."""
+
+STUDENTS = """### A student
+
+The teacher is drawn by the sampler of its card, `{sampler}`; its student with `CM`, which costs a call a step. 1,000
+pictures a set; the distance of real, held-out pictures is the floor."""
+
+CLAIMS = """The difference that is judged is that of the Frechet distances of equal seeds, the teacher's times its factor.
+"""

@@ -1,0 +1,186 @@
+"""The frontier: its table is sound, its cells are measured and resumed, and its page says what its records say."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.experiments.cells import Cell, Drawing
+from benchmarks.experiments.claims import KINDS, MISSING
+from benchmarks.experiments.record import Record
+from benchmarks.experiments.study import cells_of
+from benchmarks.frontier import __main__ as frontier
+from benchmarks.frontier import figures, page
+from benchmarks.frontier.table import (
+    DATA,
+    GREY,
+    SECTIONS,
+    STUDENT,
+    STUDY,
+    TEACHER,
+    TRAINED,
+    TUNED,
+    VARIANTS,
+    cells_in_order,
+    lines_of,
+    of_student,
+    rows_of,
+)
+from diffusion import SampleInfo
+from diffusion.sample_info import METHODS
+from tests.processes import ROOT
+from utils.config import load_settings
+
+DOCS = Path(ROOT) / "docs"
+ROWS = rows_of(list(DATA))
+
+
+@pytest.mark.parametrize("data_name", TRAINED)
+def test_formulations_differ_in_what_belongs_to_them_alone(data_name):
+    settings = {name: load_settings("config.yaml", data_name, STUDY.settings_of(data_name, name)) for name in VARIANTS}
+    objectives = {name: found.diffusion.objective for name, found in settings.items()}
+    assert objectives == {
+        "ddpm": "pred_noise", "v": "pred_v", "x_0": "pred_x0", "flow": "pred_flow", "edm": "pred_edm"
+    }  # fmt: skip
+    alone = {
+        "diffusion": {"objective", "beta_schedule", "weighting"},
+        "train": {"timestep_logit_normal", "timestep_log_normal"},
+    }
+    rest = [found.model_dump(exclude=alone) for found in settings.values()]
+    assert all(each == rest[0] for each in rest)
+    assert {found.train.max_steps for found in settings.values()} == {DATA[data_name].steps}
+    uniform = {
+        name
+        for name, found in settings.items()
+        if not (found.train.timestep_logit_normal or found.train.timestep_log_normal)
+    }
+    assert uniform == {"ddpm", "v", "x_0"}
+
+
+def test_every_claim_is_of_two_cells_that_are_measured_and_of_sizes_that_can_decide():
+    for row in ROWS:
+        assert row.kind in KINDS and row.margin > 0 and row.section in SECTIONS and row.first != row.second
+        assert set(cells_of([row])) <= set(cells_in_order(row.data_name))
+    assert len({(row.data_name, row.claim) for row in ROWS}) == len(ROWS)
+    for name, data in DATA.items():
+        assert STUDY.trainings >= 4 and STUDY.trainings * data.pictures >= 1000 and STUDY.seeds_apart >= data.pictures
+        for cell in cells_in_order(name):
+            if cell.drawing.sampler.split("_")[0] in METHODS:
+                assert str(SampleInfo.parse(cell.drawing.sampler)) == cell.drawing.sampler
+    for claim in of_student():
+        assert claim.student in cells_in_order(STUDENT) and claim.teacher in cells_in_order(TEACHER)
+
+
+@pytest.mark.parametrize("data_name", TRAINED)
+def test_a_column_holds_one_sampler_of_a_line_and_its_calls_go_from_1_to_1000(data_name):
+    for line in lines_of(data_name):
+        columns = [page.column_of(sampler) for sampler in line.samplers]
+        assert columns == sorted(set(columns))
+    calls = [SampleInfo.parse(cell.drawing.sampler).network_calls for cell in cells_in_order(data_name)]
+    assert min(calls) == 1 and calls[-1] == max(calls) == 1000
+
+
+# --- the page
+
+
+def record_of(folder, name, values):
+    """A record in which each cell has, in training k, the figures values(cell, k)."""
+    record = Record(folder / f"{name}.json", STUDY, name)
+    record.content["real"] = {"kid": 0.0, "fid": 0.1}
+    record.content["machine"] = {"device": "CPU", "cpu": "any", "threads": 1, "cores": 2}
+    for cell in cells_in_order(name):
+        for seed in range(STUDY.trainings):
+            if (found := values(cell, seed)) is not None:
+                record.add(cell, seed, {"calls": 1, "seconds": 0.01} | found)
+    record.save()
+
+
+def verdict(text, claim):
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {claim} |"))
+    return line.split("|")[-2].strip(" *")
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """A folder of records, with a student."""
+    monkeypatch.setitem(DATA, STUDENT, DATA[STUDENT]._replace(checkpoint="checkpoints/mnist_mini_v.safetensors"))
+    folder = tmp_path / "frontier"
+    folder.mkdir()
+    return folder
+
+
+def test_the_page_judges_what_was_measured_and_says_what_was_not(empty):
+    assert MISSING in page.page(empty)
+    level = {"ddpm": 0.5, "v": 0.3, "x_0": 0.501, "flow": 0.2}
+
+    def values(cell, seed):
+        if cell.variant == "edm" and seed == 3:
+            return None
+        calls = SampleInfo.parse(cell.drawing.sampler).network_calls
+        return {
+            "kid": level.get(cell.variant, 0.4)
+            + 1 / calls
+            + 0.001 * seed
+            + 1e-4 * (seed % 2) * (cell.variant != "ddpm"),
+            "calls": calls,
+        }
+
+    record_of(empty, GREY, values)
+    text = page.page(empty).split("## Emoji")[0]
+    assert verdict(text, "v improves on ddpm at 8 calls") == "holds"
+    assert verdict(text, "x_0 improves on ddpm at 8 calls") == "does not hold"
+    assert verdict(text, "x_0 is as good as ddpm at 32 calls") == "holds"
+    assert verdict(text, "v is as good as ddpm at 32 calls") == "does not hold"
+    assert verdict(text, "edm improves on ddpm at 8 calls") == MISSING  # of one training nothing is there
+    assert verdict(text, "flow: 8 calls are no worse than 32") == "does not hold"
+    (flow,) = (line for line in text.splitlines() if line.startswith("| `flow` | DPMPP |"))
+    assert "| **1.2 ± 0.0013** |" in flow  # the lowest of one call
+
+
+def test_the_student_is_judged_by_the_ratio_of_its_distance(empty):
+    fid = {"CM_1_0p0": 0.70, "CM_2_0p0": 0.40, "CM_4_0p0": 0.33}
+    record_of(empty, STUDENT, lambda cell, seed: {"kid": 0.01, "fid": fid[cell.drawing.sampler] + 0.001 * seed})
+    assert verdict(page.page(empty), "At 1 call, the student is within 2 times its teacher") == MISSING
+    record_of(empty, TEACHER, lambda cell, seed: {"kid": 0.01, "fid": 0.3 + 0.002 * (seed % 2)})
+    text = page.page(empty)
+    assert verdict(text, "At 4 calls, the student is within 1.2 times its teacher") == "holds"
+    assert verdict(text, "At 1 call, the student is within 2 times its teacher") == "does not hold"
+    assert "| student | `CM_4_0p0` | 1 | 0.332 ± 0.0013 | 1.10 |" in text
+
+
+def test_the_page_and_the_plot_are_those_of_their_records():
+    text = (DOCS / "frontier.md").read_text(encoding="utf-8")
+    assert page.page(DOCS / "frontier") == text, "run: python -m benchmarks.frontier.page"
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    assert links and all((DOCS / link).exists() for link in links)
+    with Image.open(DOCS / "frontier" / "frontier.png") as plot:
+        curves = figures.curves_of(figures.read(DOCS / "frontier"))
+        assert plot.text[figures.DIGEST] == figures.digest(curves), "run: python -m benchmarks.frontier.page"
+
+
+def test_a_checkpoint_that_is_not_there_is_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(DATA, STUDENT, DATA[STUDENT]._replace(checkpoint="checkpoints/none.safetensors"))
+    frontier.run(STUDY, [STUDENT], tmp_path, tmp_path, trainings=1)
+    assert "left out" in capsys.readouterr().out and not list(tmp_path.iterdir())
+    assert figures.read(tmp_path)[STUDENT] is None
+
+
+@pytest.mark.slow
+def test_cells_are_trained_drawn_measured_and_not_measured_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(DATA, GREY, DATA[GREY]._replace(steps=2, pictures=65))
+    monkeypatch.setitem(DATA, TUNED, DATA[TUNED]._replace(tuned=("DPMPP_4_0p0",), pictures=65))
+    cells = {
+        GREY: [Cell(name, Drawing("DPMPP_1_0p0")) for name in VARIANTS] + [Cell("edm", Drawing("EDM_2_0p0_karras"))],
+        TUNED: [Cell("teacher", Drawing("DPMPP_4_0p0_tuned"))],
+    }
+    monkeypatch.setattr(frontier, "cells_in_order", cells.get)
+    for _ in range(2):
+        frontier.run(STUDY, [GREY, TUNED], tmp_path / "runs", tmp_path / "docs", trainings=1)
+    assert len([line for line in capsys.readouterr().out.splitlines() if "training 0" in line]) == 7
+    assert (tmp_path / "docs" / f"{GREY}.png").is_file()
+    record = Record(tmp_path / "docs" / f"{GREY}.json", STUDY, GREY)
+    found = record.figures(cells[GREY][-1], 0)
+    assert found["calls"] == 3 and found["seconds"] > 0 and {"kid", "fid"} <= set(found)
+    assert set(record.content["seconds"]) == set(VARIANTS)
+    assert page.page(tmp_path / "docs").count(MISSING) > 50
