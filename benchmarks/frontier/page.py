@@ -5,7 +5,6 @@ Nothing is drawn or trained here: every number comes from docs/frontier/NAME.jso
 
 import argparse
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -185,13 +184,25 @@ def judged_table(
     return [f"|{line.split('|', 2)[2]}" for line in made]
 
 
+def summary(judged: dict[Row | Times, Judged | None]) -> list[str]:
+    """What is decided, and what not: the claims by their verdict."""
+    by_verdict: dict[str, list[str]] = {verdict: [] for verdict in (HOLDS, FAILS, OPEN, MISSING)}
+    for claim, found_of in judged.items():
+        name = TITLES.get(getattr(claim, "data_name", TUNED), "Shipped digits")
+        by_verdict[MISSING if found_of is None else found_of.verdict].append(f"{name}, {claim.claim}")
+    lines = [f"Of {len(judged)} claims:", ""]
+    for verdict, claims in by_verdict.items():
+        lines.append(
+            f"- **{verdict}**: {len(claims)}" + (f". {'; '.join(claims)}" if claims and verdict != MISSING else "")
+        )
+    return lines
+
+
 def page(folder: Path) -> str:
     """The whole page, of the records in `folder`."""
     records, rows = read(folder), rows_of(list(DATA))
     found_all = [(row.kind, row.margin, differences(row, records[row.data_name])) for row in rows]
     judged, times = dict(zip(rows, judge_all(found_all))), {each: judge_times(each, records) for each in of_student()}
-    counts = Counter(MISSING if each is None else each.verdict for each in (*judged.values(), *times.values()))
-    summary = "; ".join(f"{verdict}: {counts[verdict]}" for verdict in (HOLDS, FAILS, OPEN, MISSING))
     sizes = {name: DATA[name].steps for name in TRAINED}
     lines = [
         HEAD.format(
@@ -199,7 +210,7 @@ def page(folder: Path) -> str:
         ),
         *variants_table(records),
         "",
-        f"**Of {len(judged) + len(times)} claims**: {summary}.",
+        *summary({**judged, **times}),
         "",
         f"![KID by network calls]({folder.name}/frontier.png)",
     ]
