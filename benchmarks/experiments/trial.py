@@ -40,11 +40,13 @@ LEARNED_FROM = 32  # pictures, of timesteps
 
 
 def run_folder(study: Study, runs: Path, data_name: str, variant: str, seed: int) -> Path:
-    """Where a training is kept; a checkpoint is a file, or a copy with learned timesteps."""
+    """Where a training is kept; a checkpoint is a file, or a copy of this very file with learned timesteps."""
     data = study.data[data_name]
     if data.checkpoint is None:
         return runs / data_name / f"{variant}_{seed}"
-    return runs / data_name / WEIGHTS_FILE if data.tuned else Path(data.checkpoint)
+    if not data.tuned:
+        return Path(data.checkpoint)
+    return runs / data_name / f"{study.design_of(data_name)['sha256']}.safetensors"
 
 
 def train(study: Study, path: Path, data_name: str, variant: str, seed: int) -> float:

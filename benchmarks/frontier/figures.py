@@ -11,8 +11,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from benchmarks.experiments.cells import Cell
-from benchmarks.experiments.record import Record
-from benchmarks.experiments.study import ROOT
+from benchmarks.experiments.record import Record, differences
+from benchmarks.experiments.study import ROOT, Row
 from benchmarks.frontier.table import COLOUR, DATA, GREY, STUDENT, STUDY, TEACHER, TUNED, VARIANTS, Line, lines_of
 from utils.plots import STYLE, Curve, plt
 
@@ -34,13 +34,19 @@ class Found(NamedTuple):
 
 
 def read(folder: Path) -> dict[str, Record | None]:
-    """The record of each data set; None where its checkpoint does not exist yet."""
-    return {
-        name: Record(folder / f"{name}.json", STUDY, name)
-        if data.checkpoint is None or (ROOT / data.checkpoint).is_file()
-        else None
-        for name, data in DATA.items()
-    }
+    """The record of each data set; None where its checkpoint does not exist yet, or has changed since it was measured."""
+    return {name: record_of(folder / f"{name}.json", name) for name in DATA}
+
+
+def record_of(path: Path, data_name: str) -> Record | None:
+    """See `read`."""
+    checkpoint = DATA[data_name].checkpoint
+    if checkpoint is not None:
+        if not (ROOT / checkpoint).is_file():
+            return None
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["design"] != STUDY.design_of(data_name):
+            return None
+    return Record(path, STUDY, data_name)
 
 
 def found(record: Record | None, cell: Cell, figure: str) -> Found | None:
@@ -50,6 +56,12 @@ def found(record: Record | None, cell: Cell, figure: str) -> Found | None:
         return None
     seconds = statistics.median(record.values(cell, "seconds"))
     return Found(statistics.fmean(values), statistics.stdev(values), int(record.values(cell, "calls")[0]), seconds)
+
+
+def differences_of(row: Row, records: dict[str, Record | None]) -> list[float] | None:
+    """The row's figure by training, first minus second; None unless all trainings were measured."""
+    record = records[row.data_name]
+    return None if record is None else differences(row, record)
 
 
 def curve(line: Line, record: Record | None, colours: Sequence[str]) -> Curve | None:

@@ -4,6 +4,8 @@ TITLES = {"Mnist_Mini": "Digits", "Emoji": "Emoji"}
 
 HEAD = """# The frontier: quality against network calls
 
+[中文](frontier_zh.md)
+
 DDPM, v, x_0, flow matching and EDM, trained alike and drawn with 1 to 1,000 network calls; timesteps learned for a model;
 and a student that draws in 1 to 4 calls. What was to be measured and claimed is fixed in
 [table.py](../benchmarks/frontier/table.py). This page is written by
@@ -49,7 +51,8 @@ checkpoint on 32 other pictures, without seeing a real one."""
 STUDENTS = """### A student
 
 The teacher is drawn by the sampler of its card, `{sampler}`; its student with `CM`, which costs a call a step. 1,000
-pictures a set; the distance of real, held-out pictures is the floor."""
+pictures a set; the distance of real, held-out pictures is the floor. Other samplers of the teacher, DDPM_1000 among them:
+[results.md](results.md)."""
 
 CLAIMS = """The difference that is judged is that of the Frechet distances of equal seeds, the teacher's times its factor.
 """

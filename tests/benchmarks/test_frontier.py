@@ -11,7 +11,7 @@ from benchmarks.experiments.claims import KINDS, MISSING
 from benchmarks.experiments.record import Record
 from benchmarks.experiments.study import cells_of
 from benchmarks.frontier import __main__ as frontier
-from benchmarks.frontier import figures, page
+from benchmarks.frontier import figures, page, tables
 from benchmarks.frontier.table import (
     DATA,
     GREY,
@@ -75,7 +75,7 @@ def test_every_claim_is_of_two_cells_that_are_measured_and_of_sizes_that_can_dec
 @pytest.mark.parametrize("data_name", TRAINED)
 def test_a_column_holds_one_sampler_of_a_line_and_its_calls_go_from_1_to_1000(data_name):
     for line in lines_of(data_name):
-        columns = [page.column_of(sampler) for sampler in line.samplers]
+        columns = [tables.column_of(sampler) for sampler in line.samplers]
         assert columns == sorted(set(columns))
     calls = [SampleInfo.parse(cell.drawing.sampler).network_calls for cell in cells_in_order(data_name)]
     assert min(calls) == 1 and calls[-1] == max(calls) == 1000
@@ -149,13 +149,17 @@ def test_the_student_is_judged_by_the_ratio_of_its_distance(empty):
     assert "| student | `CM_4_0p0` | 1 | 0.332 ± 0.0013 | 1.10 |" in text
 
 
-def test_the_page_and_the_plot_are_those_of_their_records():
-    text = (DOCS / "frontier.md").read_text(encoding="utf-8")
-    assert page.page(DOCS / "frontier") == text, "run: python -m benchmarks.frontier.page"
+@pytest.mark.parametrize("name, made", [("frontier.md", page.page), ("frontier_zh.md", page.page_zh)])
+def test_the_page_is_that_of_its_records(name, made):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert made(DOCS / "frontier") == text, "run: python -m benchmarks.frontier.page"
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
     assert links and all((DOCS / link).exists() for link in links)
+
+
+def test_the_plot_is_that_of_its_records():
+    curves = figures.curves_of(figures.read(DOCS / "frontier"))
     with Image.open(DOCS / "frontier" / "frontier.png") as plot:
-        curves = figures.curves_of(figures.read(DOCS / "frontier"))
         assert plot.text[figures.DIGEST] == figures.digest(curves), "run: python -m benchmarks.frontier.page"
 
 
@@ -164,6 +168,13 @@ def test_a_checkpoint_that_is_not_there_is_left_out(tmp_path, monkeypatch, capsy
     frontier.run(STUDY, [STUDENT], tmp_path, tmp_path, trainings=1)
     assert "left out" in capsys.readouterr().out and not list(tmp_path.iterdir())
     assert figures.read(tmp_path)[STUDENT] is None
+
+
+def test_figures_of_a_checkpoint_that_was_replaced_are_not_shown(empty, monkeypatch):
+    record_of(empty, TEACHER, lambda cell, seed: {"kid": 0.01, "fid": 0.333})
+    assert "0.333 ± 0" in page.page(empty)
+    monkeypatch.setitem(DATA, TEACHER, DATA[TEACHER]._replace(checkpoint="checkpoints/mnist_mini_v.safetensors"))
+    assert figures.read(empty)[TEACHER] is None and "0.333" not in page.page(empty)
 
 
 @pytest.mark.slow

@@ -1,0 +1,76 @@
+"""The sentences of docs/frontier_zh.md, and what stands in its tables for the English words."""
+
+TITLES = {"Mnist_Mini": "数字", "Emoji": "Emoji"}
+
+HEAD = """# 前沿：质量与网络调用次数
+
+[English](frontier.md)
+
+DDPM、v、x_0、流匹配和 EDM 以同样的方式训练，用 1 到 1,000 次网络调用采样；为模型学得的时间步；
+以及 1 到 4 次调用即可采样的学生模型。
+测量什么、检验什么命题，都事先固定在 [table.py](../benchmarks/frontier/table.py) 中。本页由以下命令生成：
+
+```bash
+python -m benchmarks.frontier        # 训练、采样、测量；中断后用同一命令继续；约需单核 90 分钟
+python -m benchmarks.frontier.page   # 由记录生成本页和曲线图
+```
+
+**比较什么。** 在内置图片上训练的小网络，每种形式训练 {trainings} 次，彼此只差第一张表中的设置：
+网络、优化器、批大小（16）、步数、平方误差和恒定的学习率都相同。
+每一步的开销相同，因此步数相等就是处理器秒数相等；表中列出实际用时（平均值 ± 标准差），测量时机器上还有别的任务。
+`ddpm`、`v`、`x_0` 均匀地抽取 t；`flow` 和 `edm`
+使用各自的分布（[flow_zh.md](flow_zh.md)）。学习率取自 [config.yaml](../config.yaml) 中的条目，
+它们是为数字的 `edm` 和 emoji 的 `x_0` 选定的。
+所以结论只针对这些设置下的短训练。
+
+**如何采样。** 所有形式都用均匀时间步的 DPM-Solver++（`DPMPP`）采样：二阶，每步一次调用，适用于任何形式。
+旁边是其中几种形式发表时所用的采样器：DDPM 自己的链（`DDPM`），
+流匹配的欧拉步（`DDIM`、eta 为 0，与之相同），EDM 的 Heun（`EDM`，用它自己的噪声级，除最后一步外每步两次调用）。
+`v` 和 `x_0` 没有自己的采样器。都不用引导。
+
+**指标。** KID，即到训练图片的核距离，取自我们的数字分类器或 EfficientNet-lite0 的特征：越小越好，真实图片为 0；
+数字与 emoji 的值不能相互比较。
+每次训练生成 {pictures} 张图片，共 {total:,} 张。表中为各次训练的平均值和标准差；括号内是实际调用次数（少于该列时）。
+每列最小的平均值为粗体，这并不说明任何结论：
+结论按[同一规则](experiments.md#the-rule)得出，各命题及其区间见[英文页](frontier.md)。秒数是进程自身的处理器秒数，单线程。
+"""
+
+CHECKPOINTS = """## 附带的数字模型
+
+均为 `{checkpoint}`，这里不训练；代替各次训练的是 4 组不同种子的图片，所以结论只针对这一个检查点。
+FD 是在附带分类器的特征中到训练图片的 Frechet 距离；
+图片组越小它越大，因此只能在同一张表内比较。"""
+
+TUNING = """### 为模型学得的时间步
+
+`DPMPP`，不用引导，每组 250 张图片。`tuned` 是 `python -m sampling.schedule` 用另外 32 张图片为这个检查点学得的时间步，
+没有用到真实图片。"""
+
+STUDENTS = """### 学生模型
+
+教师使用其模型卡中的采样器 `{sampler}`；学生使用 `CM`，每步一次调用。每组 1,000 张图片；留出的真实图片的距离是下限。
+教师的其他采样器（包括 DDPM_1000）见
+[results_zh.md](results_zh.md)。"""
+
+WORDS = {
+    "not yet measured": "尚未测量",
+    "does not hold": "不成立",
+    "not decided": "未定",
+    "holds": "成立",
+    "seconds a picture": "每张图片秒数",
+    "seconds a training": "每次训练秒数",
+    "times the teacher's": "教师的倍数",
+    "real, held out": "留出的真实图片",
+    "steps a training": "步（每次训练）",
+    "Nothing was measured yet.": "尚未测量。",
+    "All figures": "全部数据",
+    " cores.": " 核。",
+    "solver": "求解器",
+    "sampler": "采样器",
+    "timesteps": "时间步",
+    " calls: ": " 次调用：",
+    "| calls |": "| 调用次数 |",
+    "| variant | settings |": "| 形式 | 设置 |",
+    "| teacher |": "| 教师 |",
+    "| student |": "| 学生 |",
+}
