@@ -70,7 +70,7 @@ def curve(line: Line, record: Record | None, colours: Sequence[str]) -> Curve | 
     if not points:
         return None
     name = line.variant if line.variant in VARIANTS else line.solver
-    label = name if line.solver in (name, "DPMPP") else f"{name}, {line.solver}"
+    label = line.variant if line.solver == "DPMPP" else f"{line.variant}, {line.solver}"
     return Curve(
         label,
         [point.calls for point in points],

@@ -19,9 +19,9 @@ python -m benchmarks.frontier.page   # writes the page and the plot from the rec
 settings of the first table alone: same network, optimizer, batches of 16, number of steps, squared error, and a learning
 rate that stays. Each step costs the same, so equal steps are equal processor seconds; the table shows what they took (mean
 ± standard deviation), on a machine that others used, too. `ddpm`, `v` and `x_0` draw t uniformly; `flow` and `edm` bring
-the distributions that belong to them ([flow.md](flow.md)). Learning rates are those of the entry in
-[config.yaml](../config.yaml), which were chosen for `edm` on digits and `x_0` on emoji. So a verdict is one on short
-trainings with these settings.
+the distributions that belong to them ([flow.md](flow.md)). All but `flow` are on the cosine schedule. Learning rates are
+those of the entry in [config.yaml](../config.yaml), which were chosen for `edm` on digits and `x_0` on emoji. So a verdict
+is one on short trainings with these settings.
 
 **How it is drawn.** DPM-Solver++ (`DPMPP`) at uniform timesteps is the solver that all are drawn by: of order 2, one call a
 step, in any formulation. Beside it stand the samplers that some formulations were published with: DDPM's own chain

@@ -19,7 +19,7 @@ python -m benchmarks.frontier.page   # 由记录生成本页和曲线图
 网络、优化器、批大小（16）、步数、平方误差和恒定的学习率都相同。
 每一步的开销相同，因此步数相等就是处理器秒数相等；表中列出实际用时（平均值 ± 标准差），测量时机器上还有别的任务。
 `ddpm`、`v`、`x_0` 均匀地抽取 t；`flow` 和 `edm`
-使用各自的分布（[flow_zh.md](flow_zh.md)）。学习率取自 [config.yaml](../config.yaml) 中的条目，
+使用各自的分布（[flow_zh.md](flow_zh.md)）。除 `flow` 外都用 cosine 噪声表。学习率取自 [config.yaml](../config.yaml) 中的条目，
 它们是为数字的 `edm` 和 emoji 的 `x_0` 选定的。
 所以结论只针对这些设置下的短训练。
 
