@@ -200,6 +200,11 @@ def rows_of(data_names: Sequence[str]) -> tuple[Row, ...]:
 
 
 def cells_in_order(data_name: str) -> list[Cell]:
-    """What is measured, in this order: what is claimed of first, long chains last."""
+    """What is measured, in this order: what is claimed of first, then the others."""
     cells = [*cells_of(rows_of([data_name])), *(cell for line in lines_of(data_name) for cell in line.cells)]
-    return sorted(dict.fromkeys(cells), key=lambda cell: int(cell.drawing.sampler.split("_")[1]) // LONG)
+    return list(dict.fromkeys(cells))
+
+
+def is_long(cell: Cell) -> bool:
+    """Whether its chain is so long that it is left for last."""
+    return int(cell.drawing.sampler.split("_")[1]) >= LONG
