@@ -21,12 +21,12 @@ from benchmarks.frontier.table import (
     STUDENT,
     STUDY,
     TEACHER,
-    TEACHER_SAMPLER,
     TRAINED,
     TUNED,
     Times,
     of_student,
     rows_of,
+    teacher_sampler,
 )
 from benchmarks.frontier.tables import (
     frontier_table,
@@ -81,7 +81,13 @@ def page(folder: Path) -> str:
         for section in ("formulation", "calls", "solver"):
             lines += ["", f"### {SECTIONS[section]}", "", *judged_table(judged, records, name, section)]
     lines += ["", text.CHECKPOINTS.format(checkpoint=SHIPPED), "", text.TUNING, "", *tuned_table(records[TUNED])]
-    lines += ["", *judged_table(judged, records, TUNED, "tuned"), "", text.STUDENTS.format(sampler=TEACHER_SAMPLER), ""]
+    lines += [
+        "",
+        *judged_table(judged, records, TUNED, "tuned"),
+        "",
+        text.STUDENTS.format(sampler=teacher_sampler()),
+        "",
+    ]
     lines += [*students_table(records), "", *times_table(times), "", text.CLAIMS]
     return "\n".join(lines)
 
@@ -97,7 +103,7 @@ def page_zh(folder: Path) -> str:
     for name in TRAINED:
         lines += ["", f"## {text_zh.TITLES[name]}", "", *measured_lines(records[name], folder, name)]
     lines += ["", text_zh.CHECKPOINTS.format(checkpoint=SHIPPED), "", text_zh.TUNING, "", *tuned_table(records[TUNED])]
-    lines += ["", text_zh.STUDENTS.format(sampler=TEACHER_SAMPLER), "", *students_table(records), ""]
+    lines += ["", text_zh.STUDENTS.format(sampler=teacher_sampler()), "", *students_table(records), ""]
     made = "\n".join(lines)
     for english, chinese in text_zh.WORDS.items():
         made = made.replace(english, chinese)

@@ -8,10 +8,12 @@ data (seed 100, no part of this: EDM, drawn by DPMPP_32): 0.67 on digits, 0.34 o
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from benchmarks.experiments.cells import Cell, Drawing
-from benchmarks.experiments.study import DataSet, Row, Study, cells_of
+from benchmarks.experiments.study import ROOT, DataSet, Row, Study, cells_of
+from utils.checkpoints import load_checkpoint
 
 TRAINED = GREY, COLOUR = "Mnist_Mini", "Emoji"
 TUNED, STUDENT, TEACHER = "Tuned_Digits", "Student_Digits", "Teacher_Digits"
@@ -19,7 +21,6 @@ SHIPPED = "checkpoints/mnist_mini.safetensors"
 TUNED_STEPS = (4, 6, 10)
 LONG = 50  # steps
 SPACINGS = ("uniform", "logsnr", "karras", "tuned")
-TEACHER_SAMPLER = "DPMPP_20_0p0_cfg1p2t200t999"  # its card's
 
 # What all trainings have in common, beside the entry of config.yaml: a plain squared error, a learning rate that stays, and a
 # uniform distribution of t, unless a variant brings its own.
@@ -95,7 +96,7 @@ def lines_of(data_name: str) -> list[Line]:
     if data_name == STUDENT:
         return [Line("student", "CM", ("CM_1_0p0", "CM_2_0p0", "CM_4_0p0"))]
     if data_name == TEACHER:
-        return [Line("teacher", "DPMPP guided", (TEACHER_SAMPLER,))]
+        return [Line("teacher", "guided", (teacher_sampler(),))]
     own: dict[str, tuple[int, ...]] = {"DDPM": (8, 32, 1000), "DDIM": (8, 32), "EDM": (4, 16)}
     steps: tuple[int, ...] = (1, 2, 4, 8, 32)
     if data_name == GREY:
@@ -107,6 +108,12 @@ def lines_of(data_name: str) -> list[Line]:
         Line("flow", "Euler", tuple(f"DDIM_{n}_0p0" for n in own["DDIM"])),
         Line("edm", "Heun", tuple(f"EDM_{n}_0p0_karras" for n in own["EDM"])),
     ]
+
+
+@cache
+def teacher_sampler() -> str:
+    """The one that the checkpoint itself names as its best."""
+    return load_checkpoint(ROOT / SHIPPED).settings.sample.sample_info
 
 
 def spaced(steps: int, spacing: str) -> str:
@@ -184,7 +191,7 @@ class Times(NamedTuple):
 
 def of_student() -> list[Times]:
     """The aims of the student."""
-    teacher = Cell("teacher", Drawing(TEACHER_SAMPLER))
+    teacher = Cell("teacher", Drawing(teacher_sampler()))
 
     def times(calls: str, factor: float, sampler: str) -> Times:
         claim = f"At {calls}, the student is within {factor:g} times its teacher"
