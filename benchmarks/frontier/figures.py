@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from benchmarks.experiments.cells import Cell
 from benchmarks.experiments.record import Record, differences
@@ -108,11 +109,15 @@ def plot(curves: dict[str, list[Curve]]) -> Figure:
                     linestyle="--" if each.dashed else "-", color=f"C{each.colour}",
                 )  # fmt: skip
             axes.set(title=title, xlabel="network calls a picture", ylabel="KID", xscale="log")
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter("")
+            if any(y <= 0 for each in some for y in each.y):  # an unbiased estimate of nearly nothing may be negative
+                axes.set_yscale("symlog", linthresh=0.01)
+            else:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter("")
             if some:
-                lowest = min(y for each in some for y in each.y)
-                axes.set_yscale("log" if lowest > 0 else "symlog", **({} if lowest > 0 else {"linthresh": 0.01}))
                 axes.legend(frameon=False, fontsize=7)
     plt.close(figure)
     return figure
