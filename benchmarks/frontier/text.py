@@ -26,7 +26,9 @@ is one on short trainings with these settings.
 **How it is drawn.** DPM-Solver++ (`DPMPP`) at uniform timesteps is the solver that all are drawn by: of order 2, one call a
 step, in any formulation. Beside it stand the samplers that some formulations were published with: DDPM's own chain
 (`DDPM`), Euler's steps for flow matching (`DDIM` with eta 0, which is the same), EDM's Heun (`EDM` at its own noise levels,
-two calls a step but the last). `v` and `x_0` have none of their own. No guidance.
+two calls a step but the last). `v` and `x_0` have none of their own. No guidance. All begin at t = T - 1, where, on the
+cosine schedule, an error of the noise is 20,000 times as large an error of x_0, which is then clipped: `ddpm` alone
+predicts the noise.
 
 **The figure.** KID, the kernel distance to the training pictures, in the features of our digit classifier or of
 EfficientNet-lite0: smaller is better, 0 is reached by real pictures, and values of digits and of emoji are not to be
