@@ -130,7 +130,7 @@ def test_a_network_that_is_drawn_from_computes_on_the_threads_that_pay_for_its_b
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        for size in (2, 90):  # 14 x 14 x 40 values a picture: 90 of them pay for two threads
+        for size in (2, 75):  # 14 x 14 x 48 values a picture: 75 of them pay for two threads
             trained.network(torch.zeros(size, 1, 28, 28), torch.zeros(size, dtype=torch.int64))
             assert torch.get_num_threads() == 3
     finally:
