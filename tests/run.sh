@@ -17,11 +17,11 @@ has_browser() {
 }
 
 add_browser() {
-    timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends chromium chromium-driver
+    timeout 40 apt-get update && timeout 120 apt-get install -y --no-install-recommends chromium chromium-driver
 }
 
 if wants_browser && ! has_browser; then
-    echo "Installing Chromium, for the tests of the page (a minute or two, once)."
+    echo "Installing Chromium, for the tests of the page (a minute or two at most, once)."
     if ! DEBIAN_FRONTEND=noninteractive add_browser >/dev/null 2>&1 || ! has_browser; then
         echo "Note: it cannot be installed, and its tests are skipped; by hand: apt-get install chromium chromium-driver" >&2
     fi
