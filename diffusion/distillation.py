@@ -71,7 +71,8 @@ def jump_ends(steps: int, t: Tensor, timestep_num: int, done: float) -> tuple[Te
     """`between` and `t_end` of the jumps that a student of so many `steps` learns from, (B,) each, for timesteps `t`, (B,).
 
     done: the share of the training that is done, 0 to 1. With it the first jump is halved from T / 8 to T / 128, but ends no
-    later than at t_end, where the jump of a sampler of `steps` ends that begins at t or first above it.
+    later than at t_end, where the jump of a sampler of `steps` ends that begins at t or first above it. (Shorter jumps as
+    training goes on: Geng et al. 2024; halved in equal parts of it, as Song and Dhariwal 2023, Sec. 3.4, double their steps.)
     """
     stages = (FINEST // COARSEST).bit_length()
     jumps = COARSEST * 2 ** min(int(done * stages), stages - 1)

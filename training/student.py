@@ -59,7 +59,10 @@ class Teaching(NamedTuple):
         times: Sequence[Tensor],
         labels: Tensor | None,
     ) -> Tensor:
-        """What `student`, (x_t, t) -> output, is to estimate at the first of the times, where x_t is made of x_0 and noise."""
+        """What `student`, (x_t, t) -> output, is to estimate at the first of the times, (B, C, H, W); see `student_target`.
+
+        x_0, noise: (B, C, H, W), of which x_t is made; times: as of `times`, (B,) each; labels: (B,), or None without classes.
+        """
 
         def estimates(network: Network) -> Callable[[Tensor, Tensor], Prediction]:
             return lambda x_t, t: diffusion.predict(network(x_t, t).to(x_t.dtype), x_t, t)
