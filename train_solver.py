@@ -101,7 +101,7 @@ def main(args: argparse.Namespace) -> int:
         signal_number = 0
         if trainer.step < schedule.total_steps:
             batches = build_batches(settings, data, ranks)
-            signal_number = train(settings, trainer, diffusion, batches, folder, ranks, teaching)
+            signal_number = train(settings, schedule, trainer, diffusion, batches, folder, ranks, teaching)
             print(*output_lines(folder, trainer.step, schedule.total_steps, signal_number), sep="\n")
         else:
             if ranks.is_main:
@@ -176,6 +176,7 @@ def build_teaching(settings: Settings, schedule: TrainingSchedule, ranks: Ranks)
 
 def train(
     settings: Settings,
+    schedule: TrainingSchedule,
     trainer: TrainerState,
     diffusion: GaussianDiffusion,
     batches: Batches,
@@ -185,7 +186,6 @@ def train(
 ) -> int:
     """The loop, from where `trainer` stands to the last step or to a signal. Returns that signal's number, else 0."""
     train = settings.train
-    schedule = schedule_of(settings, len(batches.images))
     of_run = {"total_steps": schedule.total_steps, "batch_size": train.batch_size, "accumulate": train.accumulate}
     precision, size = precision_of(settings, ranks), settings.data.shape[1:]
     network, ema_network = networks_of(trainer, ranks, precision, settings.run.compile, size=size, **of_run)
