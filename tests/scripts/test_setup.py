@@ -31,7 +31,7 @@ esac
 def checkout(tmp_path):
     """The shell scripts and requirements, and a bare Python beside them."""
     requirements = ("requirements.txt", "requirements-dev.txt", "requirements-demo.txt")
-    for name in ("run_train.sh", "run_demo.sh", "tests/run.sh", "utils/environment.sh", *requirements):
+    for name in ("run_train.sh", "run_demo.sh", "tests/run.sh", ".ci/run", "utils/environment.sh", *requirements):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), tmp_path / name)
     (tmp_path / "bare").mkdir()
@@ -49,7 +49,6 @@ def run_train(checkout, *arguments, script="run_train.sh", **variables):
         "LOG": str(log),
         "BROKEN": "",
         "WITH_BROWSER": "",
-        "CI": "",
         **variables,
     }
     process = subprocess.run(
@@ -134,46 +133,50 @@ def test_the_page_is_opened_with_what_it_needs_and_what_it_is_given(checkout, mo
     assert process.stdout == f"ran: demo.py{words}\n" and not installed(log)
 
 
-# A machine of Debian's without Chromium; USER_ID says who asks, and `apt-get` installs it, unless it is told to fail.
+# A machine of Debian's without Chromium, whose `apt-get` does not do what is in FAILS, and then says why.
 TOOLS = ("bash", "dirname", "cat", "cksum", "touch", "timeout", "chmod", "env")
-FAKES = {
-    "id": '#!/usr/bin/env bash\necho "$USER_ID"\n',
-    "apt-get": """#!/usr/bin/env bash
+APT_GET = """#!/usr/bin/env bash
 echo "apt-get $*" >>"$LOG"
-test -z "$UNREACHABLE" || exit 100
-case "$1" in install) for name in chromium chromedriver; do touch "$TOOLS/$name" && chmod +x "$TOOLS/$name"; done ;; esac
-""",
-}
+case " $* " in *" $FAILS "*) echo "E: no $FAILS" >&2; exit 100 ;; esac
+case "$*" in
+    *--download-only*) touch "$TOOLS/fetched" ;;
+    install*) test -e "$TOOLS/fetched" && for name in chromium chromedriver; do touch "$TOOLS/$name" && chmod +x "$TOOLS/$name"; done ;;
+esac
+"""
 
 
 @pytest.mark.parametrize(
-    "variables, fetched",
+    "script, variables, installs, note",
     [
-        ({}, False),
-        ({"WITH_BROWSER": "1"}, True),
-        ({"WITH_BROWSER": "1", "UNREACHABLE": "1"}, False),
-        ({"CI": "true"}, True),
-        ({"CI": "true", "USER_ID": "1000"}, False),
-        ({"CI": "true", "WITH_BROWSER": "0"}, False),
+        ("tests/run.sh", {}, False, ""),
+        ("tests/run.sh", {"WITH_BROWSER": "1"}, True, ""),
+        (".ci/run", {}, True, ""),
+        (".ci/run", {"WITH_BROWSER": "0"}, False, ""),
+        (".ci/run", {"FAILS": "update"}, True, ""),
+        (".ci/run", {"FAILS": "--download-only"}, False, "E: no --download-only"),
+        (".ci/run", {"FAILS": "install"}, False, "E: no install"),
+        (".ci/run", {"HAS_APT": ""}, False, "apt-get"),
     ],
 )
-def test_chromium_is_installed_for_the_tests_where_that_is_asked_for(checkout, variables, fetched):
+def test_chromium_is_installed_for_the_tests_where_that_is_asked_for(checkout, script, variables, installs, note):
     for name in ("requirements.txt", "requirements-dev.txt"):
         (checkout / "bare" / name).touch()
     tools = checkout / "tools"
     tools.mkdir()
     for name in TOOLS:
         os.symlink(shutil.which(name), tools / name)
-    for name, text in FAKES.items():
-        (tools / name).write_text(text)
-        (tools / name).chmod(0o755)
-    given = {"PATH": str(tools), "TOOLS": str(tools), "USER_ID": "0", "UNREACHABLE": "", **variables}
-    process, log = run_train(checkout, script="tests/run.sh", **given)
+    if variables.get("HAS_APT", "1"):
+        (tools / "apt-get").write_text(APT_GET)
+        (tools / "apt-get").chmod(0o755)
+    given = {"PATH": str(tools), "TOOLS": str(tools), "FAILS": "nothing", **variables}
+    process, log = run_train(checkout, script=script, **given)
     assert process.returncode == 0 and process.stdout.splitlines()[-1] == "ran: -m pytest -n auto", process.stderr
-    assert ("install -y --no-install-recommends chromium chromium-driver" in log) == fetched
-    assert ("its tests are skipped" in process.stderr) == ("UNREACHABLE" in variables)
-    process, log = run_train(checkout, script="tests/run.sh", **given)
-    assert process.returncode == 0 and ("apt-get" in log) == ("UNREACHABLE" in variables)
+    assert ("apt-get" in log) == (installs or "FAILS" in variables)
+    assert (tools / "chromium").exists() == (tools / "chromedriver").exists() == installs
+    notes = process.stderr.splitlines()
+    assert len(notes) == bool(note) and all("its tests are skipped" in line and note in line for line in notes)
+    process, log = run_train(checkout, script=script, **given)
+    assert process.returncode == 0 and ("apt-get" in log) == ("FAILS" in variables and not installs)
 
 
 @pytest.mark.parametrize(
