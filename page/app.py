@@ -61,8 +61,8 @@ def build(page: Page) -> gr.Blocks:
     """The page, not yet served."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    # Numbers come as they were typed, to be checked by `limits`: gradio rounds them, and is out of bounds in English alone.
-    for kind in (gr.Number, gr.Slider):
+    # Values come as they were typed or chosen, to be checked where they are used: gradio rounds them, and knows English alone.
+    for kind in (gr.Number, gr.Slider, gr.Dropdown, gr.CheckboxGroup):
         kind.preprocess = lambda control, payload: payload
     with gr.Blocks(title="Diffusion models on small pictures", analytics_enabled=False) as root:
         gr.Markdown(word("headline"), elem_id="headline")
@@ -107,7 +107,8 @@ def serve(root: gr.Blocks, host: str, port: int | None, auth: tuple[str, str] | 
         theme=theme(),
         css=(HERE / "style.css").read_text(encoding="utf-8"),
     )
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=[[listening]], daemon=True, name="page")
     thread.start()
     while not server.started and thread.is_alive():

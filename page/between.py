@@ -147,7 +147,7 @@ def begins_with(page: Page, name: object) -> str:
 
 def checked_modes(modes: object, info: SampleInfo, trained: Trained) -> list[str]:
     """The ways of mixing. RequestError for others, for none, and for ddim where the sampler adds noise."""
-    if not isinstance(modes, list) or not modes or not set(modes) <= set(MODES):
+    if not isinstance(modes, list) or not modes or not all(mode in list(MODES) for mode in modes):
         raise refused("ways", modes=", ".join(MODES))
     if "ddim" in modes and trained.student:
         raise refused("student", name=trained.name)

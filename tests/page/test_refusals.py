@@ -76,6 +76,7 @@ def test_why_a_sampler_is_refused_is_said_in_chinese_too(text, trained, words):
         (lambda: classes_within("1", 0, ()), "without classes", "没有类别"),
         (lambda: checked_modes(["ddim"], None, network(student=Student("consistency"))), "it is a student", "学生网络"),
         (lambda: checked_modes([], None, network()), "choose one of lerp, slerp, ddim", "lerp, slerp, ddim"),
+        (lambda: checked_modes([["ddim"]], None, network()), "choose one of lerp, slerp, ddim", "lerp, slerp, ddim"),
     ],
 )
 def test_the_pages_own_refusals_are_in_both_languages(ask, english, chinese):
