@@ -38,6 +38,9 @@ MOST_VISITORS = 64  # whose pictures are kept at a time
 # Else gradio keeps figures of the last 10,000 events, and sums them up anew at each event.
 QUIET = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
 LARGEST_REQUEST = 2**20  # bytes
+# Longer than clients and proxies keep an idle connection (5 to 60 seconds): who sends on one just as the server closes it
+# gets an error.
+IDLE_SECONDS = 75
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
 # What of gradio's server the page needs; all else is refused: uploads, files, addresses to be fetched, links that are saved.
 OPEN = (
@@ -107,7 +110,7 @@ def serve(root: gr.Blocks, host: str, port: int | None, auth: tuple[str, str] | 
         theme=theme(),
         css=(HERE / "style.css").read_text(encoding="utf-8"),
     )
-    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, log_level="error", timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=[[listening]], daemon=True, name="page")
     thread.start()
