@@ -1,9 +1,14 @@
-"""The page, served by this very process."""
+"""The page, served by this very process, or by one of its own."""
 
+import os
+import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import torch
 
 from page.app import build, serve
@@ -33,3 +38,16 @@ def served(runs=ROOT / "no_runs", auth=None):
         yield Served(page, server.address)
     finally:
         server.close()
+
+
+@contextmanager
+def served_by_demo():
+    """The digits, at a free port, by `python demo.py` as a user starts it; its process, and the address that it names."""
+    command = [sys.executable, "-u", "demo.py", "--port", "0", "--model_path", "checkpoints/mnist_mini.safetensors"]
+    options = {"cwd": ROOT, "env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as process:
+        try:
+            _, address = process.stdout.readline(), process.stdout.readline().split()[1]
+            yield psutil.Process(process.pid), address
+        finally:
+            process.send_signal(signal.SIGINT)

@@ -11,12 +11,18 @@ class Visitor:
     """One window of a browser at the page served at `address`."""
 
     def __init__(self, address, auth=None, language="en"):
-        self.http = httpx.Client(base_url=address, timeout=60, headers={"accept-language": language})
+        self.http = httpx.Client(base_url=address, timeout=300, headers={"accept-language": language})
         if auth is not None:
             self.http.post("login", data=dict(zip(("username", "password"), auth))).raise_for_status()
         self.session = uuid.uuid4().hex
         self.config = self.http.get("config").raise_for_status().json()
         self.ids = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.http.close()
 
     def event(self, elem_id, kind):
         """The dependency that an event of a component sets off."""
