@@ -15,7 +15,7 @@ from tests.page.browser import needs_chromium, person
 from tests.page.served import ROOT, offered, served
 from utils.pictures import read_png
 
-pytestmark = needs_chromium
+pytestmark = [pytest.mark.browser, needs_chromium]
 
 
 def pixels(uri):
