@@ -1,16 +1,15 @@
 """From config.yaml, one entry of it and the command line to `Settings`; and a mistake to one line that says where it is."""
 
-import difflib
 import os
-import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from diffusion import SampleInfo
 from diffusion.distillation import KINDS, Student, why_not
+from utils.config_keys import check_keys, is_block, nearest, short
 from utils.errors import RequestError, reason_of
 from utils.setting_checks import check_data
 from utils.settings import Blocks, ConfigFile, DataSettings, RunSettings, Settings
@@ -78,22 +77,22 @@ def _layers_of_file(config: str, data_name: str) -> tuple[list[Layer], Layer]:
     if config == "config.yaml" and not os.path.exists(config):
         config = str(ROOT / config)
     document = {key: {} if value is None else value for key, value in read_yaml(config).items()}
-    _check_keys(document, ConfigFile, config)
+    check_keys(document, ConfigFile, config)
     defaults = [(f"{config}: {name}", document.get(name, {})) for name in ("Train_Setting", "CPU_Setting")]
     for place, layer in defaults:
-        _check_keys(layer, Blocks, place)
+        check_keys(layer, Blocks, place)
     entries = document.get("Train_Data", {})
     if not isinstance(entries, dict):
-        raise RequestError(f"{config}: Train_Data must be a mapping of data sets' names, not {_short(entries)}")
+        raise RequestError(f"{config}: Train_Data must be a mapping of data sets' names, not {short(entries)}")
     for name, entry in entries.items():
-        if name in Blocks.model_fields and isinstance(entry, dict) and _is_block(entry, name):
+        if name in Blocks.model_fields and isinstance(entry, dict) and is_block(entry, name):
             raise RequestError(
                 f"{config}: Train_Data.{name} is a block, not a data set: indent it one level more, below its entry's name"
             )
     if data_name not in entries:
         known = {name: name for name in entries}
         there = f"it has {', '.join(known) or 'none'}"
-        raise RequestError(f"data set {data_name!r} is not in {config}{_nearest(data_name, known)}; {there}")
+        raise RequestError(f"data set {data_name!r} is not in {config}{nearest(data_name, known)}; {there}")
     return defaults, (f"{config}: Train_Data.{data_name}", {} if entries[data_name] is None else entries[data_name])
 
 
@@ -110,7 +109,7 @@ def _merged(layers: Sequence[Layer]) -> tuple[dict[str, dict], dict[tuple[str, .
     merged: dict[str, dict] = {}
     places: dict[tuple[str, ...], str] = {}
     for place, layer in layers:
-        _check_keys(layer, Blocks, place)
+        check_keys(layer, Blocks, place)
         for block, keys in layer.items():
             merged.setdefault(block, {}).update(keys or {})
             places.update({(block, key): place for key in keys or {}})
@@ -213,20 +212,13 @@ def explain(error: ValidationError, places: dict[tuple[str, ...], str], default_
         message = mistake["msg"].removeprefix("Value error, ")
         if location:
             place = places.get(location[:2], default_place)
-            value = f", not {_short(mistake['input'])}"
+            value = f", not {short(mistake['input'])}"
             lines.append(f"{place}: {'.'.join(location[:2])}: {message[0].lower()}{message[1:]}{value}")
         else:
             lines.append(message)
     if len(mistakes) > SHOWN_MISTAKES:
         lines.append(f"and {len(mistakes) - SHOWN_MISTAKES} more")
     return "; ".join(dict.fromkeys(lines))
-
-
-def _short(value: object) -> str:
-    """A value as it would be written in Python, cut where it is long: a few lines of YAML can name billions of items."""
-    brief = reprlib.Repr()
-    brief.maxlevel, brief.maxstring, brief.maxother, brief.maxlong = 3, 80, 80, 40
-    return brief.repr(value)
 
 
 def _layer_from_text(text: str) -> Layer:
@@ -244,55 +236,3 @@ def _layer_from_text(text: str) -> Layer:
 def _layer(place: str, key: str, value: object) -> Layer:
     block, name = key.split(".")
     return place, {block: {name: value}}
-
-
-def _check_keys(layer: object, model: type[BaseModel], place: str) -> None:
-    """RequestError for the first key of `layer`, or of a block in it, that `model` does not have."""
-    if not isinstance(layer, dict):
-        raise RequestError(f"{place} must be a mapping of {', '.join(model.model_fields)}, not {_short(layer)}")
-    for key, value in layer.items():
-        field = model.model_fields.get(key)
-        if field is None:
-            hint = _indentation(key, value) if model is ConfigFile else ""
-            hint = hint or _nearest(key, _places(model))
-            raise RequestError(f"{place}: the key {_short(key)} is not known{hint}")
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and model is not ConfigFile:
-            _check_keys(
-                {} if value is None else value, field.annotation, place if place.startswith("--") else f"{place}.{key}"
-            )
-
-
-def _places(model: type[BaseModel]) -> dict[str, str]:
-    """What may have been meant by a key of `model`: its own keys, and those of every block as `block.key`."""
-    blocks = {name: field.annotation for name, field in Blocks.model_fields.items()}
-    elsewhere: dict[str, str] = {}
-    for name, block in blocks.items():
-        for key in block.model_fields:
-            elsewhere.setdefault(key, f"{name}.{key}")  # batch_size: rather train's than sample's
-    return elsewhere | {key: key for key in model.model_fields}
-
-
-def _is_block(value: object, name: str) -> bool:
-    """Whether `value` holds keys of the block `name`, and no block: it was meant to be that block."""
-    if not isinstance(value, dict) or any(key in Blocks.model_fields for key in value):
-        return False
-    return any(key in Blocks.model_fields[name].annotation.model_fields for key in value)
-
-
-def _indentation(key: object, value: object) -> str:
-    """What is wrong with a top-level key that is a block or an entry: its indentation."""
-    if key in Blocks.model_fields:
-        return f"; {key} is a block: indent it below Train_Setting, or below an entry of Train_Data"
-    if isinstance(value, dict) and any(name in Blocks.model_fields for name in value):
-        return "; if it is a data set, indent it below Train_Data"
-    return ""
-
-
-def _nearest(word: object, known: dict[str, object]) -> str:
-    """`; did you mean X?`, or nothing if no known word is near."""
-    lowered = {key.lower(): key for key in known}
-    matches = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
-    if not matches:
-        return ""
-    key = lowered[matches[0]]
-    return f"; did you mean {known[key] if isinstance(known[key], str) else key}?"
