@@ -170,8 +170,9 @@ def build_teaching(settings: Settings, schedule: TrainingSchedule, ranks: Ranks)
     """Who teaches a student, and what; None where nothing is distilled."""
     if (teacher := load_teacher(settings)) is None:
         return None
-    asked = {"device": ranks.device, "precision": settings.run.precision, "done_at": schedule.done_at}
-    return Teaching.by(teacher, settings.train.teacher, settings.student, **asked)
+    where = {"device": ranks.device, "precision": settings.run.precision}
+    how = {"guidance": settings.teacher_guidance, "done_at": schedule.done_at}
+    return Teaching.by(teacher, settings.train.teacher, settings.student, **where, **how)
 
 
 def train(

@@ -3,10 +3,11 @@
 A student's estimate of x_0 is what leads x_t in one jump of DDIM to where its teacher's ODE is at some t_end; at the clean end,
 t_end = -1, it is the finished picture. It learns that from two jumps, t -> between -> t_end, whose end one jump has to reach:
 
-    consistency             the first by the teacher, the second by the student as it is (Song et al. 2023, Alg. 2)
+    consistency             the first by the teacher, in a step of Heun's (Song et al. 2023, Alg. 2)
     consistency_training    the first by x_0 and the noise of which x_t is made (ibid., Alg. 3; Geng et al. 2024)
 
-With several t_end, each that of a segment of the timesteps, the first is multistep consistency (Heek et al. 2024).
+The second is by the student as it is. With several t_end, each that of a segment of the timesteps, the first is multistep
+consistency (Heek et al. 2024).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -19,8 +20,21 @@ from diffusion.gaussian import GaussianDiffusion, Prediction, like
 from diffusion.sample_info import SampleInfo
 from diffusion.schedules import timestep_pairs
 
-KINDS = ("consistency", "consistency_training")
-COARSEST, FINEST = 8, 128  # the first of the two jumps is T over it long: at the start of the training, at its end
+
+class Jumps(NamedTuple):
+    """How long the first of the two jumps is: a share `1 / n` of all T, times (t / T)^`power`.
+
+    n: doubled from `coarsest`, at the start of the training, to `finest`, in equal parts of it.
+    """
+
+    coarsest: int
+    finest: int
+    power: float
+
+
+# A teacher's step is nearly right when it is long, but at little noise; a picture's own noise stands for a mean over many.
+JUMPS = {"consistency": Jumps(4, 16, 0.5), "consistency_training": Jumps(8, 128, 0.0)}
+KINDS = tuple(JUMPS)
 
 Estimate = Callable[[Tensor, Tensor], Prediction]  # (x_t, t) -> x_0 and the noise
 
@@ -67,18 +81,20 @@ def check_student(info: SampleInfo, students: Collection[Student | None]) -> Non
         raise ValueError(reasons[0])
 
 
-def jump_ends(steps: int, t: Tensor, timestep_num: int, done: float) -> tuple[Tensor, Tensor]:
-    """`between` and `t_end` of the jumps that a student of so many `steps` learns from, (B,) each, for timesteps `t`, (B,).
+def jump_ends(student: Student, t: Tensor, timestep_num: int, done: float) -> tuple[Tensor, Tensor]:
+    """`between` and `t_end` of the jumps that a student learns from, (B,) each, for timesteps `t`, (B,).
 
-    done: the share of the training that is done, 0 to 1. With it the first jump is halved from T / 8 to T / 128, but ends no
-    later than at t_end, where the jump of a sampler of `steps` ends that begins at t or first above it. (Shorter jumps as
+    done: the share of the training that is done, 0 to 1. With it the first jump becomes shorter, see `Jumps`, but ends no
+    later than at t_end, where the jump of a sampler of `student.steps` ends that begins at t or first above it. (Shorter as
     training goes on: Geng et al. 2024; halved in equal parts of it, as Song and Dhariwal 2023, Sec. 3.4, double their steps.)
     """
-    stages = (FINEST // COARSEST).bit_length()
-    jumps = COARSEST * 2 ** min(int(done * stages), stages - 1)
-    ends = torch.tensor([end for _, end in timestep_pairs(timestep_num, steps)][::-1], device=t.device)  # rising from -1
+    coarsest, finest, power = JUMPS[student.kind]
+    stages = (finest // coarsest).bit_length()
+    jumps = coarsest * 2 ** min(int(done * stages), stages - 1)
+    ends = torch.tensor([end for _, end in timestep_pairs(timestep_num, student.steps)][::-1], device=t.device)  # from -1 up
     t_end = ends[torch.searchsorted(ends, t) - 1]
-    return torch.maximum(t - max(1, timestep_num // jumps), t_end), t_end
+    length = (timestep_num / jumps * ((t + 1) / timestep_num) ** power).long().clamp(min=1)
+    return torch.maximum(t - length, t_end), t_end
 
 
 def student_target(
@@ -96,10 +112,27 @@ def student_target(
     t, between, t_end = times
     x_t = diffusion.q_sample(start.x_0, t, start.noise)
     with torch.no_grad():
-        first = start if teacher is None else teacher(x_t, t)
+        first = start if teacher is None else heun_estimate(diffusion, teacher, x_t, t, between)
         x_between = diffusion.q_sample(first.x_0, between, first.noise)
         second = student(x_between, between.clamp(min=0))
         return torch.lerp(second.x_0, first.x_0, like(first_share(diffusion, *times), x_t))
+
+
+def heun_estimate(diffusion: GaussianDiffusion, teacher: Estimate, x_t: Tensor, t: Tensor, between: Tensor) -> Prediction:
+    """The x_0 and the noise by which one jump of DDIM leads from t to `between` as a step of Heun's does, (B, C, H, W) each.
+
+    See `diffusion.samplers.heun`, whose step is this: x_0 runs in a straight line of lambda to what the teacher estimates at
+    the end. Where that is the clean picture the first estimate counts alone.
+    """
+    first = teacher(x_t, t)
+    end = between.clamp(min=0)
+    ahead = teacher(diffusion.q_sample(first.x_0, end, first.noise), end)
+    alpha_bar, at_end = diffusion.alpha_bar(t), diffusion.alpha_bar(end)
+    h = 0.5 * (torch.log(at_end / (1 - at_end)) - torch.log(alpha_bar / (1 - alpha_bar)))
+    share = -1 / torch.expm1(-h) - 1 / h  # 1/2 for a short step, 1 for one that begins where there is no signal
+    share = torch.where(diffusion.alpha_bar(between) == 1, 0.0, share)
+    x_0 = torch.lerp(first.x_0, ahead.x_0, like(share, x_t))
+    return Prediction(x_0, (x_t - like(alpha_bar.sqrt(), x_t) * x_0) / like((1 - alpha_bar).sqrt(), x_t))
 
 
 def first_share(diffusion: GaussianDiffusion, t: Tensor, between: Tensor, t_end: Tensor) -> Tensor:
@@ -110,4 +143,4 @@ def first_share(diffusion: GaussianDiffusion, t: Tensor, between: Tensor, t_end:
     """
     r_t, r_between, r_end = ((ab / (1 - ab)).sqrt() for ab in (diffusion.alpha_bar(time) for time in (t, between, t_end)))
     share = (r_between - r_t) / (r_end - r_t)
-    return torch.where((between == t_end).view(share.shape), torch.ones_like(share), share)
+    return torch.where(r_between == r_end, 1.0, share)

@@ -43,8 +43,8 @@ class GaussianDiffusion(nn.Module):
             `pred_flow` (Lipman et al. 2023), or `pred_edm` (Karras et al. 2022, Eq. 7); see `output_of`.
         sigma_data: of `pred_edm` and of weighting `edm`: the standard deviation of the pixels, in [-1, 1].
         loss_type: the distance between the network's output and `target`, for `pred_edm` between its x_0 and x_0: `l1`, `l2`,
-            or `huber`, the pseudo-Huber sqrt(d^2 + c^2) - c (Charbonnier et al. 1997; Song and Dhariwal 2023, Sec. 3.3), with
-            c = 0.1.
+            `huber`, the pseudo-Huber sqrt(d^2 + c^2) - c of each pixel (Charbonnier et al. 1997), or `picture_huber`, that of
+            each picture (Song and Dhariwal 2023, Sec. 3.3); see `diffusion.losses.distance`.
         loss_of_clipped: an estimate of x_0 that overshoots black or white where x_0 is there is no error, as it is clipped
             while drawing. Of `pred_x0` and `pred_edm`; `clipped_above`: the x_0 from which on it counts as white.
         clip_denoised: True: clip the predicted x_0 to [-1, 1]. "dynamic": clip each picture to its own 99.5 % quantile s
@@ -250,7 +250,7 @@ class GaussianDiffusion(nn.Module):
             estimate, target = emitted, self.target(x_0, t, noise)
         if self.loss_of_clipped:
             estimate = without_overshoot(estimate, target, self.clipped_above)
-        losses = distance(estimate, target, self.loss_type).flatten(1).mean(dim=1)
+        losses = distance(estimate, target, self.loss_type)
         if self.weighting != "none":
             snr = self.alpha_bar(t).flatten() / (1 - self.alpha_bar(t).flatten())
             losses = losses * like(loss_weight(self.weighting, self.objective, snr, **self.weighting_options), losses)

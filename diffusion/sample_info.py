@@ -120,7 +120,14 @@ class SampleInfo:
         return str(replace(self, spacing="uniform", resamplings=1))
 
     def pairs_on(self, diffusion: GaussianDiffusion) -> list[tuple[int, int]]:
-        """The jumps (t, t_prev) that it takes on the schedule of `diffusion`. ValueError if none were tuned that are to be."""
+        """The jumps (t, t_prev) that it takes on the schedule of `diffusion`. ValueError if none were tuned that are to be.
+
+        CM's are the first S of 2 S - 1 timesteps, and from there to the clean picture: every call adds to the errors of those
+        before, and where little noise is left another has nothing to decide.
+        """
+        if self.method == "CM":
+            pairs = diffusion.timestep_pairs(min(2 * self.steps - 1, diffusion.timestep_num), self.spacing)[: self.steps]
+            return [*pairs[:-1], (pairs[-1][0], -1)]
         if self.spacing != TUNED:
             return diffusion.timestep_pairs(self.steps, self.spacing)
         self.check_tuned(diffusion.tuned_times)

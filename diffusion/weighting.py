@@ -25,7 +25,7 @@ def loss_weight(
         edm      w = 1 + 1 / (sigma_data^2 SNR)              (Karras et al. 2022, Table 1: lambda(sigma), divided by SNR)
     For another objective the same loss is written with the error of what the network emits: the squared error of the
     noise is SNR times that of x_0, by which pred_edm is trained too, SNR / (SNR + 1) times that of v, and
-    SNR / (sqrt(SNR) + 1)^2 times that of the flow's velocity. With l1 or huber the same factors are used.
+    SNR / (sqrt(SNR) + 1)^2 times that of the flow's velocity. With another distance the same factors are used.
     """
     if weighting == "p2":
         of_noise = (p2_k + snr) ** -p2_gamma

@@ -52,7 +52,7 @@ def load_teacher(settings: Settings) -> Checkpoint | None:
     if (path := settings.train.teacher) is None:
         return None
     checkpoint = open_checkpoint(path)
-    asked = str(checkpoint.guidance)[1:] if settings.train.student == "consistency" else ""
+    asked = settings.train.teacher_guidance
     print(f"Teacher: {path}, step {checkpoint.step:,}" + (f", guided as by {asked}" if asked else ""))
     return checkpoint._replace(settings=checkpoint.settings.model_copy(update={"run": settings.run}))
 

@@ -35,20 +35,21 @@ class Teaching(NamedTuple):
         path: str,
         student: Student,
         *,
+        guidance: Guidance,
         device: torch.device,
         precision: str,
         done_at: Callable[[int], float],
     ) -> "Teaching":
-        """What a `teacher`, read from `path`, has to teach on `device`, asked as its own default sampler guides it."""
+        """What a `teacher`, read from `path`, has to teach on `device`, asked with `guidance`."""
         if student.kind == "consistency_training":
             return cls(student, None, 0, Guidance(), digest(teacher.state_dict), done_at)
-        trained, guidance = load_trained(teacher, path, device, precision), teacher.guidance
+        trained = load_trained(teacher, path, device, precision)
         known = digest([teacher.state_dict, str(guidance)])
         return cls(student, trained.network, trained.num_classes, guidance, known, done_at)
 
     def times(self, t: Tensor, timestep_num: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """t, and where the jumps of the batch's pictures end, (B,) each; see `jump_ends`."""
-        return t, *jump_ends(self.student.steps, t, timestep_num, self.done_at(step))
+        return t, *jump_ends(self.student, t, timestep_num, self.done_at(step))
 
     def target(
         self,

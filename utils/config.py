@@ -34,21 +34,23 @@ def load_settings(
 
     `is_cpu`: for a training, whether what run.device names is a CPU; then CPU_Setting lies between the first two, where the
     file has one. `settings_of`: for a training, gives those of the checkpoints train.teacher and run.start_from; what their
-    network needs lies above the entry.
+    network needs lies above the entry, and so does Student_Setting where `overrides` name a train.student (an entry that
+    names it itself lies above both).
     A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
     """
-    defaults, entry = _layers_of_file(config, data_name)
+    (first, on_cpu, of_student), entry = _layers_of_file(config, data_name)
     asked = _asked(overrides, flags)
-    merged, places = _merged([defaults[0], entry, *asked])
-    if is_cpu(merged.get("run", {}).get("device", RunSettings().device)):
-        merged, places = _merged([*defaults, entry, *asked])
-    else:
-        defaults = defaults[:1]
+    merged, _ = _merged([first, entry, *asked])
+    below = [first, on_cpu] if is_cpu(merged.get("run", {}).get("device", RunSettings().device)) else [first]
+    layers = [*below, entry]
+    if _names_student(merged):
+        layers = [*below, of_student, entry] if _names_student(entry[1]) else [*below, entry, of_student]
     if settings_of is not None:
-        begun_with = [(path, _network_layer(settings_of(path), merged)) for path in _checkpoints_of(merged)]
-        merged, places = _merged([*defaults, entry, *begun_with, *asked])
+        merged, _ = _merged([*layers, *asked])
+        layers += [(path, _network_layer(settings_of(path), merged)) for path in _checkpoints_of(merged)]
+    merged, places = _merged([*layers, *asked])
     merged["data_name"] = data_name
     try:
         return Settings.model_validate(merged)
@@ -73,12 +75,12 @@ def load_data_settings(
 
 
 def _layers_of_file(config: str, data_name: str) -> tuple[list[Layer], Layer]:
-    """Train_Setting and CPU_Setting of the file `config`, and its entry `data_name`."""
+    """Train_Setting, CPU_Setting and Student_Setting of the file `config`, and its entry `data_name`."""
     if config == "config.yaml" and not os.path.exists(config):
         config = str(ROOT / config)
     document = {key: {} if value is None else value for key, value in read_yaml(config).items()}
     check_keys(document, ConfigFile, config)
-    defaults = [(f"{config}: {name}", document.get(name, {})) for name in ("Train_Setting", "CPU_Setting")]
+    defaults = [(f"{config}: {name}", document.get(name, {})) for name in ConfigFile.model_fields if name != "Train_Data"]
     for place, layer in defaults:
         check_keys(layer, Blocks, place)
     entries = document.get("Train_Data", {})
@@ -114,6 +116,11 @@ def _merged(layers: Sequence[Layer]) -> tuple[dict[str, dict], dict[tuple[str, .
             merged.setdefault(block, {}).update(keys or {})
             places.update({(block, key): place for key in keys or {}})
     return merged, places
+
+
+def _names_student(blocks: dict[str, dict]) -> bool:
+    """Whether what was written, by block, is of a student's training."""
+    return (blocks.get("train") or {}).get("student") in KINDS
 
 
 def _checkpoints_of(merged: dict[str, dict]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from diffusion import SampleInfo
+from diffusion import Guidance, SampleInfo
 from utils.shapes import Size, check_resize
+from utils.train_settings import TrainSettings
 
 
 def check_data(source: str, data_path: str | None, image_size: Size, crop: str, resize: Size | None) -> None:
@@ -11,6 +12,15 @@ def check_data(source: str, data_path: str | None, image_size: Size, crop: str, 
     check_resize(image_size, crop, resize)
     if source == "folder" and data_path is None:
         raise ValueError("data.data_path is missing: the folder of pictures, or a file that holds them")
+
+
+def read_guidance(text: str | None) -> Guidance:
+    """train.teacher_guidance, as in a sampler's string; None: no guidance. ValueError if it cannot be read."""
+    try:
+        return Guidance() if text is None else SampleInfo.parse(f"DDIM_1_0p0_{text}").guidance
+    except ValueError:
+        written = "it is written cfg1p5 or cfg1p5t200t800"
+        raise ValueError(f"train.teacher_guidance {text[:80]!r} cannot be read; {written}") from None
 
 
 def check_given_betas(beta_schedule: str, betas: Sequence[float] | None, timestep_num: int) -> None:
@@ -38,18 +48,23 @@ def check_tuned_times(sampler: SampleInfo, tuned_times: Mapping[str, Sequence[in
         SampleInfo.parse(name).check_times(times, timestep_num)
 
 
-def check_teaching(
-    teacher: str | None, student: str | None, student_steps: int, timestep_num: int, objective: str, weighting: str
-) -> None:
+def check_teaching(train: TrainSettings, timestep_num: int, objective: str, weighting: str, num_classes: int) -> None:
     """ValueError unless teacher and student are both there or neither, and the teacher's network can be taught so."""
-    if (teacher is None) != (student is None):
+    if (train.teacher is None) != (train.student is None):
         raise ValueError("train.teacher and train.student belong together: set both or neither")
-    if student is None:
-        if student_steps != 1:
+    guidance = read_guidance(train.teacher_guidance)
+    if guidance.scale != 1 and train.student != "consistency":
+        raise ValueError("train.teacher_guidance belongs to train.student consistency, which asks the teacher; leave it out")
+    if train.student is None:
+        if train.student_steps != 1:
             raise ValueError("train.student_steps belongs to train.student: set that too, or leave it out")
         return
-    if student_steps > timestep_num:
-        raise ValueError(f"train.student_steps {student_steps}: the teacher knows {timestep_num} steps of noise")
+    if train.student_steps > timestep_num:
+        raise ValueError(f"train.student_steps {train.student_steps}: the teacher knows {timestep_num} steps of noise")
+    if guidance.scale != 1 and num_classes == 0:
+        raise ValueError("train.teacher_guidance needs a teacher with classes, and this one has none; leave it out")
+    if guidance.interval and guidance.interval[1] >= timestep_num:
+        raise ValueError(f"train.teacher_guidance guides to timestep {guidance.interval[1]}; the last is {timestep_num - 1}")
     if objective == "pred_noise":
         raise ValueError(
             "train.student needs a teacher of another diffusion.objective than pred_noise: where all is noise, its picture "

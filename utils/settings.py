@@ -10,10 +10,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from diffusion import SampleInfo, build_diffusion
+from diffusion import Guidance, SampleInfo, build_diffusion
 from diffusion.distillation import Student, check_student
 from models.build import check_model
-from utils.setting_checks import check_data, check_given_betas, check_spreads, check_teaching, check_tuned_times
+from utils.setting_checks import (
+    check_data,
+    check_given_betas,
+    check_spreads,
+    check_teaching,
+    check_tuned_times,
+    read_guidance,
+)
 from utils.setting_types import BatchSize, Block, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
 from utils.shapes import sides
 from utils.train_settings import TrainSettings
@@ -112,7 +119,9 @@ class DiffusionSettings(Block):
     sigma_data: Annotated[Number, Field(gt=0, le=10)] = Field(
         0.5, description="Of objective pred_edm and weighting edm (Karras et al. 2022): the pixels' standard deviation."
     )
-    loss_type: Literal["l1", "l2", "huber"] = Field("l1", description="Distance between prediction and target.")
+    loss_type: Literal["l1", "l2", "huber", "picture_huber"] = Field(
+        "l1", description="Distance between prediction and target, of pixels, or of whole pictures."
+    )
     loss_of_clipped: bool = Field(
         False,
         description="No error where the predicted x_0 overshoots a black or white pixel: it is clipped while drawing.",
@@ -200,8 +209,7 @@ class Settings(Blocks):
         check_data(self.data.source, self.data.data_path, self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
         train, diffusion = self.train, self.diffusion
-        of_teacher = diffusion.timestep_num, diffusion.objective, diffusion.weighting
-        check_teaching(train.teacher, train.student, train.student_steps, *of_teacher)
+        check_teaching(train, diffusion.timestep_num, diffusion.objective, diffusion.weighting, self.model.num_classes)
         info.check_fits(self.diffusion.timestep_num, self.model.num_classes)
         check_student(info, [self.student])
         if info.resamplings != 1:
@@ -218,6 +226,11 @@ class Settings(Blocks):
     def student(self) -> Student | None:
         """What the network has learned from a teacher, where it has one."""
         return None if self.train.student is None else Student(self.train.student, self.train.student_steps)
+
+    @property
+    def teacher_guidance(self) -> Guidance:
+        """How a student's teacher is guided."""
+        return read_guidance(self.train.teacher_guidance)
 
     @property
     def first_weights(self) -> str | None:
@@ -240,6 +253,9 @@ class ConfigFile(Block):
 
     Train_Setting: Blocks = Field(Blocks(), description="The defaults.")
     CPU_Setting: Blocks = Field(Blocks(), description="For a training without a GPU, over the defaults: smaller sizes.")
+    Student_Setting: Blocks = Field(
+        Blocks(), description="For a student, over the entry of its data set: the rates and the loss of a network that goes on."
+    )
     Train_Data: dict[str, Blocks] = Field({}, description="One entry a data set; each overrides any key of any block.")
 
 

@@ -71,5 +71,8 @@ class TrainSettings(Block):
     student_steps: PositiveInt = Field(
         1, description="The jumps in which the student draws: of consistency 1, for CM_1, CM_2, ...; S: for DDIM_S_0p0 alone."
     )
+    teacher_guidance: str | None = Field(
+        None, description="How the teacher of a student of consistency is guided, as in a sampler's string: cfg1p5; null: not."
+    )
 
-    rare: ClassVar[tuple[str, ...]] = ("teacher", "student", "student_steps")
+    rare: ClassVar[tuple[str, ...]] = ("teacher", "student", "student_steps", "teacher_guidance")

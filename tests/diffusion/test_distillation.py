@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from diffusion import GaussianDiffusion, Prediction, SampleInfo, make_betas, sample, timestep_pairs
-from diffusion.distillation import KINDS, Student, check_student, first_share, jump_ends, student_target
+from diffusion.distillation import KINDS, Student, check_student, first_share, heun_estimate, jump_ends, student_target
+from diffusion.samplers import heun
 from tests.diffusion.test_samplers import normal, scripted
 from tests.oracles import GaussianOracle
 
@@ -40,21 +41,58 @@ def test_a_first_jump_that_goes_all_the_way_counts_alone():
     assert first_share(diffusion, torch.tensor([10, 400]), end, end).tolist() == [[[[1.0]]], [[[1.0]]]]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("steps", [1, 2, 4, 7])
 @pytest.mark.parametrize("timestep_num", [7, 100, T])
-def test_jumps_go_down_and_stay_in_their_segment(timestep_num, steps):
+def test_jumps_go_down_and_stay_in_their_segment(timestep_num, steps, kind):
     ends = [end for _, end in timestep_pairs(timestep_num, steps)]
     for done in (0.0, 0.3, 0.6, 0.999, 1.0):
         t = torch.arange(timestep_num)
-        between, t_end = jump_ends(steps, t, timestep_num, done)
+        between, t_end = jump_ends(Student(kind, steps), t, timestep_num, done)
         assert ((t_end <= between) & (between < t)).all()
         assert t_end.tolist() == [max(end for end in ends if end < each) for each in range(timestep_num)]
 
 
-def test_consistency_jumps_become_shorter():
-    t = torch.tensor([999])
-    lengths = [int(t - jump_ends(1, t, T, done)[0]) for done in (0.0, 0.25, 0.45, 0.65, 0.85, 1.0)]
-    assert lengths == [125, 62, 31, 15, 7, 7]
+@pytest.mark.parametrize(
+    "kind, t, lengths",
+    [
+        ("consistency_training", 999, [125, 62, 31, 15, 7, 7]),
+        ("consistency_training", 249, [125, 62, 31, 15, 7, 7]),
+        ("consistency", 999, [250, 250, 125, 125, 62, 62]),
+        ("consistency", 249, [125, 125, 62, 62, 31, 31]),
+    ],
+)
+def test_consistency_jumps_become_shorter(kind, t, lengths):
+    at = torch.tensor([t])
+    assert [int(t - jump_ends(Student(kind), at, T, done)[0]) for done in (0.0, 0.25, 0.45, 0.65, 0.85, 1.0)] == lengths
+
+
+@pytest.mark.parametrize("zero_terminal", [False, True])
+def test_one_jump_by_the_estimate_of_heun_leads_where_a_step_of_heun_leads(zero_terminal):
+    betas = make_betas("cosine", T)
+    if zero_terminal:
+        betas[-1] = 1.0
+    diffusion = GaussianDiffusion(betas, objective="pred_v", clip_denoised=False)
+    teacher = GaussianOracle(diffusion, 0.1, STD)
+    t, between = torch.tensor([999, 998, 500, 40, 3, 1, 300]), torch.tensor([749, 700, 480, 8, 2, 0, -1])
+    x_t = normal(7, 1, 3, 3)
+    found = heun_estimate(diffusion, lambda x, at: diffusion.predict(teacher(x, at), x, at), x_t, t, between)
+    jumps = diffusion.q_sample(found.x_0, between, found.noise)
+    for row, (first, second) in enumerate(zip(t.tolist(), between.tolist())):
+        # Where all is noise the sampler takes lambda of nearly all.
+        tolerance = 5e-3 if zero_terminal and first == 999 else 1e-9
+        torch.testing.assert_close(jumps[[row]], step_of_heun(diffusion, teacher, x_t[[row]], first, second), rtol=0, atol=tolerance)
+
+
+def step_of_heun(diffusion, teacher, x_t, t, t_prev):
+    """Where the sampler's step from t to t_prev leads: there it makes its next call."""
+    seen = []
+    pairs = [(t, t_prev)] if t_prev < 0 else [(t, t_prev), (t_prev, -1)]
+    x_0 = heun(
+        lambda x, at: teacher(x, torch.full((1,), at)), diffusion, x_t, pairs, 0.0, None,
+        lambda index, at, following, x, prediction: seen.append(x),
+    )  # fmt: skip
+    return x_0 if t_prev < 0 else seen[1]
 
 
 def consistency_function(diffusion):
@@ -80,7 +118,7 @@ def test_the_exact_student_is_taught_what_it_says(kind):
     student, x_0, noise = consistency_function(diffusion), STD * normal(count, 1, 1, 1), normal(count, 1, 1, 1, seed=1)
     for t in (100, 500, 900):
         at = torch.full((count,), t)
-        times = at, *jump_ends(1, at, T, 1.0)
+        times = at, *jump_ends(Student(kind), at, T, 1.0)
         target = student_target(diffusion, Prediction(x_0, noise), times, teacher if kind == "consistency" else None, student)
         x_t = diffusion.q_sample(x_0, times[0], noise)
         gain = (target * x_t).mean() / (x_t * x_t).mean()  # the regression on x_t, of which a network learns the mean
@@ -103,7 +141,7 @@ def test_the_exact_student_of_several_steps_is_taught_what_it_says():
 
     t = torch.tensor([999, 900, 760, 750, 749, 600, 400, 255, 250, 249, 100, 7, 0])
     x_0, noise = STD * normal(len(t), 1, 2, 2), normal(len(t), 1, 2, 2, seed=1)
-    times = t, *jump_ends(4, t, T, 1.0)
+    times = t, *jump_ends(Student("consistency", 4), t, T, 1.0)
     assert (times[1] == times[2]).any() and (times[1] > times[2]).any()  # first jumps that go all the way, and that do not
     target = student_target(
         diffusion, Prediction(x_0, noise), times, lambda x, t: diffusion.predict(oracle(x, t), x, t), student
@@ -147,6 +185,16 @@ def test_cm_keeps_the_spread_of_the_data(S):
     assert len(seen) == S
     torch.testing.assert_close(torch.tensor(seen), torch.ones(S), rtol=0.02, atol=0)
     torch.testing.assert_close(drawn.std().item(), STD, rtol=0.02, atol=0)
+
+
+def test_cm_takes_the_noisier_half_of_the_timesteps():
+    diffusion = GaussianDiffusion(make_betas("cosine", T))
+    for S, expected in ((1, [999]), (2, [999, 665]), (4, [999, 856, 713, 570])):
+        assert SampleInfo("CM", S, 0.0).pairs_on(diffusion) == list(zip(expected, [*expected[1:], -1]))
+    for S in range(1, T + 1):
+        pairs = SampleInfo("CM", S, 0.0).pairs_on(diffusion)
+        assert len(pairs) == S and pairs[0][0] == T - 1 and pairs[-1][1] == -1
+        assert all(t > t_prev for t, t_prev in pairs) and all(one[1] == two[0] for one, two in zip(pairs, pairs[1:]))
 
 
 def test_one_step_of_cm_is_one_jump_of_ddim():

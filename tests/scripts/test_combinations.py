@@ -15,7 +15,7 @@ from utils.errors import RequestError
 
 CHOICES = {
     "objective": ["pred_noise", "pred_x0", "pred_v", "pred_flow", "pred_edm"],
-    "loss_type": ["l1", "l2", "huber"],
+    "loss_type": ["l1", "l2", "huber", "picture_huber"],
     "weighting": ["none", "p2", "min_snr", "edm"],
     "beta_schedule": list(SCHEDULES),
     "zero_terminal_snr": [False, True],

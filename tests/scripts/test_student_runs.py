@@ -7,7 +7,7 @@ from tests.processes import TINY, done, refused, run, torchrun, train
 from utils.checkpoints import load_checkpoint, load_state
 
 CONDITIONAL = [*TINY[:-2], "model.num_classes=10", "run.precision=fp32", "train.save_minutes=null"]
-TEACHER = [*CONDITIONAL, "sample.sample_info=DDIM_2_0p0_cfg1p5t200t999"]
+TEACHER = [*CONDITIONAL, "sample.sample_info=DDIM_2_0p0"]
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,14 @@ def distilled(folder, teacher, *words, kind="consistency", settings=()):
     return train(folder, *words, settings=[*own, "train.save_minutes=null", *settings])
 
 
-STAGES = ["train.train_epoch=0.003"]  # 6 steps: the jumps become shorter in each
+STAGES = ["train.train_epoch=0.003"]  # 6 steps: the jumps become shorter twice or more
+GUIDED = "train.teacher_guidance=cfg1p5t200t999"
 
 
 @pytest.fixture(scope="module")
 def student(teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("student")
-    output = done(distilled(folder, teacher, "--max_steps", "4", settings=STAGES))
+    output = done(distilled(folder, teacher, "--max_steps", "4", settings=[*STAGES, GUIDED]))
     assert f"Teacher: {teacher}, step 2, guided as by cfg1p5t200t999" in output
     return folder
 
@@ -41,23 +42,24 @@ def weights_of(folder):
 
 def test_a_student_has_its_teachers_network_and_a_sampler_of_its_own(teacher, student):
     of_teacher, of_student = (load_checkpoint(path).settings for path in (teacher, student / "model.safetensors"))
-    assert of_student.model == of_teacher.model and of_student.diffusion == of_teacher.diffusion
+    assert of_student.model == of_teacher.model
+    assert of_student.diffusion == of_teacher.diffusion.model_copy(update={"loss_type": "picture_huber"})
     assert of_student.sample.sample_info == "CM_4_0p0"
 
 
 @pytest.mark.parametrize("kind", ["consistency", "consistency_training"])
 def test_going_on_is_exact(teacher, student, tmp_path, kind):
-    at_once = student
+    at_once, settings = student, [*STAGES, GUIDED]
     if kind != "consistency":
-        at_once = tmp_path / "at_once"
-        assert "guided" not in done(distilled(at_once, teacher, "--max_steps", "4", kind=kind, settings=STAGES))
+        at_once, settings = tmp_path / "at_once", STAGES
+        assert "guided" not in done(distilled(at_once, teacher, "--max_steps", "4", kind=kind, settings=settings))
     for steps in ("2", "4"):
-        done(distilled(tmp_path / "parts", teacher, "--max_steps", steps, kind=kind, settings=STAGES))
+        done(distilled(tmp_path / "parts", teacher, "--max_steps", steps, kind=kind, settings=settings))
     torch.testing.assert_close(weights_of(tmp_path / "parts"), weights_of(at_once), rtol=0, atol=0)
 
 
 def test_its_configuration_trains_it_again(teacher, tmp_path):
-    own = ["diffusion.loss_type=huber", "sample.sample_info=CM_2_0p0", "model.dropout=0.1"]
+    own = ["diffusion.loss_type=huber", GUIDED, "sample.sample_info=CM_2_0p0", "model.dropout=0.1"]
     done(distilled(tmp_path / "run", teacher, "--max_steps", "1", settings=own))
     config = tmp_path / "run/config.yaml"
     done(run("train_solver.py", "--config", config, "--data_name", "Mnist_Mini", "--save_dir", tmp_path / "again"))
@@ -137,5 +139,12 @@ def test_what_is_no_teacher(teacher, student, tmp_path):
     refused(distilled(tmp_path, teacher, settings=["train.student_steps=2000"]), "train.student_steps 2000", "1000 steps of noise")
     refused(train(tmp_path, settings=["train.student_steps=4"]), "train.student_steps belongs to train.student")
     refused(distilled(tmp_path, tmp_path / "none.safetensors"), "none.safetensors")
+    for wrong, kind, words in (
+        ("1p5", "consistency", "it is written cfg1p5 or cfg1p5t200t800"),
+        ("cfg1p5", "consistency_training", "belongs to train.student consistency"),
+        ("cfg1p5t200t1000", "consistency", "guides to timestep 1000; the last is 999"),
+    ):
+        refused(distilled(tmp_path, teacher, kind=kind, settings=[f"train.teacher_guidance={wrong}"]), words)
+    refused(train(tmp_path, settings=["train.teacher_guidance=cfg1p5"]), "belongs to train.student consistency")
     refused(run("train_solver.py", "--data_name", "Mnist_Mini", "--save_dir", tmp_path, "--set", "sample.sample_info=CM_2_0p0"),
             "CM_2_0p0 draws from a student of consistency")  # fmt: skip

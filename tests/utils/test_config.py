@@ -252,6 +252,30 @@ def test_without_a_gpu_the_sizes_of_cpu_setting_stand_below_the_entry_and_above_
         load_settings(str(config), "Mine", is_cpu=lambda device: True)
 
 
+def test_student_setting_lies_above_the_entry_unless_that_is_a_students_own(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "Train_Setting: {train: {learning_rate: 1.0}}\n"
+        "Student_Setting: {train: {learning_rate: 0.1, label_dropout: 0.0}, diffusion: {loss_type: picture_huber}}\n"
+        "Train_Data:\n"
+        "  Mine: {data: {data_path: x}, train: {learning_rate: 2.0}, diffusion: {objective: pred_v}}\n"
+        "  Own: {data: {data_path: x}, train: {learning_rate: 3.0, student: consistency, teacher: a}, diffusion: {objective: pred_v},\n"
+        "    sample: {sample_info: CM_1_0p0}}\n"
+    )
+    student = ["train.student=consistency", "train.teacher=a", "sample.sample_info=CM_1_0p0"]
+    for name, asked, expected in (
+        ("Mine", [], (2.0, 0.1, "l1")),
+        ("Mine", student, (0.1, 0.0, "picture_huber")),
+        ("Mine", [*student, "train.learning_rate=0.5"], (0.5, 0.0, "picture_huber")),
+        ("Own", [], (3.0, 0.0, "picture_huber")),
+    ):
+        settings = load_settings(str(config), name, asked)
+        assert (settings.train.learning_rate, settings.train.label_dropout, settings.diffusion.loss_type) == expected
+    config.write_text("Student_Setting: {train: {learning_rat: 1}}\nTrain_Data: {Mine: {data: {data_path: x}}}\n")
+    with pytest.raises(RequestError, match="Student_Setting.train.*did you mean learning_rate"):
+        load_settings(str(config), "Mine")
+
+
 @pytest.mark.parametrize("name", ["Mnist_Mini", "Emoji", "Mnist", "Fashion_Mnist", "Cifar10", "Flower102", "StyleGAN_Face"])
 def test_every_entry_has_a_network_that_fits_its_pictures_with_and_without_a_gpu(name):
     on_gpu, on_cpu = load_settings("config.yaml", name), load_settings("config.yaml", name, is_cpu=lambda device: True)
