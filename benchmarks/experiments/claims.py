@@ -11,7 +11,8 @@ interval inside it, the claim holds; outside of it, it does not hold; else it is
     improves   below 0             95 %, and the two-sided p must stand Holm's correction (1979) over all `improves`
 
 Where `less`, `more` and `improves` are not decided so, two one-sided tests say whether the difference lies within the margin:
-then there is nothing worth claiming, and they do not hold.
+then there is nothing worth claiming, and they do not hold. Where they hold and the difference lies within the margin all the
+same, the verdict says so: there is a difference, and it is of no interest.
 """
 
 import math
@@ -28,13 +29,22 @@ ERROR = 0.05  # of a claim, and of the family of `improves`
 
 
 class Judged(NamedTuple):
-    """The mean difference, the interval that the verdict is of, the two-sided p of a mean of 0, and the verdict."""
+    """The mean difference, the interval that the verdict is of, the two-sided p of a mean of 0, and the verdict.
+
+    is_slight: whether a directed claim holds by less than the margin.
+    """
 
     mean: float
     low: float
     high: float
     p: float
     verdict: str
+    is_slight: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The verdict in a cell of Markdown."""
+        return f"**{self.verdict}**" + (", by less than the margin" if self.is_slight else "")
 
 
 def interval(differences: Sequence[float], probability: float) -> tuple[float, float]:
@@ -68,12 +78,13 @@ def judge(differences: Sequence[float], kind: str, margin: float, *, stands: boo
     first, last = region(kind, margin)
     tost = interval(differences, 1 - 2 * ERROR)
     low, high = tost if kind == "same" else interval(differences, 1 - ERROR)
+    within = kind in DIRECTED and -margin <= tost[0] and tost[1] <= margin
     verdict = OPEN
     if first < low and high < last and stands:
         verdict = HOLDS
-    elif high <= first or last <= low or (kind in DIRECTED and -margin <= tost[0] and tost[1] <= margin):
+    elif high <= first or last <= low or within:
         verdict = FAILS
-    return Judged(statistics.fmean(differences), low, high, p_value(differences), verdict)
+    return Judged(statistics.fmean(differences), low, high, p_value(differences), verdict, within and verdict == HOLDS)
 
 
 def holm(p_values: Sequence[float], error: float = ERROR) -> list[bool]:

@@ -86,7 +86,8 @@ lies inside the region, **does not hold** if it lies outside, and else is **not 
 | less, more | below 0, above 0 | 95 % |
 | improves | below 0, and p stands Holm's correction over all claims of this kind | 95 % |
 
-A `less`, `more` or `improves` does not hold, either, where two one-sided tests find the difference within the margin.
+A `less`, `more` or `improves` that is not decided so does not hold, either, where two one-sided tests find the difference
+within the margin, which is a difference of no interest. One that holds, and by such a difference, says so.
 
 How often the rule says "holds" with nothing there (a difference of 0; for `same` and `no_worse` of just the margin), in
 {repeats:,} simulated studies of {trainings} trainings, the margin in standard deviations (sd) of the differences:
@@ -113,7 +114,7 @@ def claims_table(
             sd = statistics.stdev(values)
             interval = f"{verdict.mean:+.3g} ({verdict.low:+.3g} to {verdict.high:+.3g})"
             cells += [interval, f"{sd:.2g}", f"{verdict.p:.2g}", power_of(row.kind, row.margin, values, members)]
-            cells.append(f"**{verdict.verdict}**")
+            cells.append(verdict.shown)
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -143,7 +143,7 @@ def times_table(judged: dict[Times, Judged | None]) -> list[str]:
         cells = ["", "", MISSING]
         if verdict is not None:
             interval = f"{verdict.mean:+.3g} ({verdict.low:+.3g} to {verdict.high:+.3g})"
-            cells = [interval, f"{verdict.p:.2g}", f"**{verdict.verdict}**"]
+            cells = [interval, f"{verdict.p:.2g}", verdict.shown]
         rows.append([claim.claim, hypothesis, *cells])
     return markdown(["claim", "hypothesis", "difference (interval)", "p", "verdict"], rows)
 

@@ -55,6 +55,14 @@ def test_a_difference_within_the_margin_is_not_worth_claiming():
     assert judge(NOISE, "more", 1.2).verdict == judge(NOISE, "improves", 1.2).verdict == FAILS
 
 
+@pytest.mark.parametrize("margin, is_slight", [(2.0, False), (4.5, True)])
+def test_what_holds_by_less_than_the_margin_says_so(margin, is_slight):
+    found = judge([value + 3 for value in NOISE], "more", margin)
+    assert found.verdict == HOLDS and found.is_slight == is_slight
+    assert found.shown == ("**holds**, by less than the margin" if is_slight else "**holds**")
+    assert not judge(NOISE, "same", 5.0).is_slight
+
+
 def test_holm_steps_down_and_stops_at_the_first_that_does_not_stand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]  # 0.05/4, /3, then 0.03 > 0.05/2
     assert holm([0.02, 0.02, 0.02]) == [False] * 3 and holm([]) == []
