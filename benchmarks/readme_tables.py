@@ -7,7 +7,7 @@ records:
 
     <!-- from docs/A.json docs/B.json -->                 all figures, a row a record
     <!-- by class from docs/A.json -->                    a row a class that was asked for, and one for all
-    <!-- same seeds from docs/A.json docs/B.json -->      the FID of the seeds that all have, beside the last record's
+    <!-- same seeds from docs/A.json docs/B.json -->      the mean FID of the seeds that all have, beside the last record's
     <!-- interpolation from docs/experiments/NAME.json -->     the study's interpolations
 
 Numbers in sentences and in tables that are written by hand are named in NUMBERS. So two pages never say different things of
@@ -196,19 +196,21 @@ def class_table(record: dict[str, Any]) -> str:
 
 
 def same_seeds(records: Sequence[dict[str, Any]]) -> str:
-    """Markdown: the FID of each record's first set of pictures, and how many times the last record's it is.
+    """Markdown: the mean FID of the first sets of pictures, as many as all records have, and how many times the last record's
+    it is.
 
     ValueError unless these sets are of the same seeds, measured alike.
     """
-    firsts = [record["protocol"] | {"seeds": record["protocol"]["seeds"][0], "repeats": 1} for record in records]
+    sets = min(record["protocol"]["repeats"] for record in records)
+    firsts = [record["protocol"] | {"seeds": record["protocol"]["seeds"][:sets], "repeats": sets} for record in records]
     if any(first != firsts[-1] for first in firsts):
         raise ValueError(f"the first sets of {[record['sampler'] for record in records]} are not measured alike")
-    base = records[-1]["figures"]["fid"]["each"][0]
-    low, high = firsts[-1]["seeds"]
-    lines = [f"| sampler | calls | fid, seeds {low} to {high} | times that of {records[-1]['sampler']} |", "|---|---|---|---|"]
-    for record in records:
-        fid = record["figures"]["fid"]["each"][0]
-        lines.append(f"| {record['sampler']} | {record['network_calls']:,} | {fid:.3g} | {fid / base:.2f} |")
+    fids = [statistics.mean(record["figures"]["fid"]["each"][:sets]) for record in records]
+    (low, _), (_, high) = firsts[-1]["seeds"][0], firsts[-1]["seeds"][-1]
+    of = f"seeds {low} to {high}" + (f" in {sets} sets" if sets > 1 else "")
+    lines = [f"| sampler | calls | fid, {of} | times that of {records[-1]['sampler']} |", "|---|---|---|---|"]
+    for record, fid in zip(records, fids):
+        lines.append(f"| {record['sampler']} | {record['network_calls']:,} | {fid:.3g} | {fid / fids[-1]:.2f} |")
     return "\n".join([*lines, ""])
 
 

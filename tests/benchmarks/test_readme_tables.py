@@ -30,6 +30,9 @@ def test_records_are_compared_by_the_seeds_that_they_share():
     lines = same_seeds([few, many]).splitlines()
     assert lines[0] == "| sampler | calls | fid, seeds 0 to 4 | times that of DDPM |"
     assert lines[2:] == ["| DPMPP | 2,000 | 3 | 1.20 |", "| DDPM | 2,000 | 2.5 | 1.00 |"]
+    lines = same_seeds([few, record("DDPM", [[0, 4], [5, 9], [10, 14]], [2.5, 4.5, 100.0])]).splitlines()
+    assert lines[0] == "| sampler | calls | fid, seeds 0 to 9 in 2 sets | times that of DDPM |"
+    assert lines[2:] == ["| DPMPP | 2,000 | 5.5 | 1.57 |", "| DDPM | 2,000 | 3.5 | 1.00 |"]
     with pytest.raises(ValueError, match="not measured alike"):
         same_seeds([few, record("DDPM", [[1, 5]], [2.5])])
     with pytest.raises(ValueError, match="not measured alike"):
