@@ -22,7 +22,7 @@ from diffusion.schedules import timestep_pairs
 
 
 class Jumps(NamedTuple):
-    """How long the first of the two jumps is: a share `1 / n` of all T, times (t / T)^`power`.
+    """How long the first of the two jumps is: a share `1 / n` of all T, times ((t + 1) / T)^`power`.
 
     n: doubled from `coarsest`, at the start of the training, to `finest`, in equal parts of it.
     """
@@ -32,7 +32,8 @@ class Jumps(NamedTuple):
     power: float
 
 
-# A teacher's step is nearly right when it is long, but at little noise; a picture's own noise stands for a mean over many.
+# A long step of a teacher is nearly right, except at little noise. A picture's own noise stands for a mean over many, and each
+# jump by it smooths: these have to be short.
 JUMPS = {"consistency": Jumps(4, 16, 0.5), "consistency_training": Jumps(8, 128, 0.0)}
 KINDS = tuple(JUMPS)
 
@@ -122,14 +123,15 @@ def heun_estimate(diffusion: GaussianDiffusion, teacher: Estimate, x_t: Tensor, 
     """The x_0 and the noise by which one jump of DDIM leads from t to `between` as a step of Heun's does, (B, C, H, W) each.
 
     See `diffusion.samplers.heun`, whose step is this: x_0 runs in a straight line of lambda to what the teacher estimates at
-    the end. Where that is the clean picture the first estimate counts alone.
+    the end. Where that is the clean picture the first estimate counts alone; where t has no signal, the last (the sampler takes
+    a lambda of -20 there).
     """
     first = teacher(x_t, t)
     end = between.clamp(min=0)
     ahead = teacher(diffusion.q_sample(first.x_0, end, first.noise), end)
     alpha_bar, at_end = diffusion.alpha_bar(t), diffusion.alpha_bar(end)
     h = 0.5 * (torch.log(at_end / (1 - at_end)) - torch.log(alpha_bar / (1 - alpha_bar)))
-    share = -1 / torch.expm1(-h) - 1 / h  # 1/2 for a short step, 1 for one that begins where there is no signal
+    share = torch.where(h == 0, 0.5, -1 / torch.expm1(-h) - 1 / h)
     share = torch.where(diffusion.alpha_bar(between) == 1, 0.0, share)
     x_0 = torch.lerp(first.x_0, ahead.x_0, like(share, x_t))
     return Prediction(x_0, (x_t - like(alpha_bar.sqrt(), x_t) * x_0) / like((1 - alpha_bar).sqrt(), x_t))

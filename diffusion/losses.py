@@ -13,7 +13,7 @@ def distance(estimate: Tensor, target: Tensor, loss_type: str) -> Tensor:
     """The distance of each picture, (B, C, H, W) -> (B,), a mean over its pixels' distances d.
 
     l1: of |d|; l2: of d^2; huber: of sqrt(d^2 + c^2) - c with c = 0.1. picture_huber: sqrt(m + c^2) - c of the mean m of d^2,
-    with c = 0.00054: Song and Dhariwal 2023, Sec. 3.3, over the root of the number of pixels. A picture with a small error, as
+    with c = 0.00054: Song and Dhariwal 2023, Sec. 3.3, over the root of the number of values. A picture with a small error, as
     at little noise, counts there as much as one with a large error.
     """
     if loss_type == "picture_huber":

@@ -125,7 +125,7 @@ class SampleInfo:
         CM's are the first S of 2 S - 1 timesteps, and from there to the clean picture: every call adds to the errors of those
         before, and where little noise is left another has nothing to decide.
         """
-        if self.method == "CM":
+        if self.method == "CM" and self.spacing != TUNED:
             pairs = diffusion.timestep_pairs(min(2 * self.steps - 1, diffusion.timestep_num), self.spacing)[: self.steps]
             return [*pairs[:-1], (pairs[-1][0], -1)]
         if self.spacing != TUNED:

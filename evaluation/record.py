@@ -61,7 +61,9 @@ def model_record(trained: Trained) -> dict[str, Any]:
 
 def identity(trained: Trained, info: SampleInfo) -> dict[str, Any]:
     """All that a seed's picture depends on: with any of it changed it is another picture."""
+    times = {"timesteps": [t for t, _ in info.pairs_on(trained.diffusion)]} if info.method == "CM" else {}
     return {
+        **times,  # of CM others stood for the same string
         "checkpoint": trained.digest[:HASH_DIGITS],
         "weights": trained.weights,
         "sampler": str(info),

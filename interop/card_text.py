@@ -150,7 +150,8 @@ def _settings(checkpoint: Checkpoint, files: Sequence[str]) -> list[str]:
         )
     if settings.student is not None:
         teacher = code(model_name(Path(train.teacher)))  # of its path nothing is told
-        rows["student"] = f"{train.student}, of the teacher {teacher}; draws with {settings.student.samplers}"
+        guided = f" guided by {train.teacher_guidance}" if train.teacher_guidance else ""
+        rows["student"] = f"{train.student}, of the teacher {teacher}{guided}; draws with {settings.student.samplers}"
     if settings.sample.tuned_times and any(file.endswith(".safetensors") for file in files):  # other files hold none
         rows["timesteps tuned for"] = ", ".join(map(code, tuned_samplers(settings)))
     table = [f"| {name} | {value} |" for name, value in rows.items()]

@@ -111,7 +111,8 @@ class TrainerState:
     def check_teacher(self, teacher: str | None) -> None:
         """RequestError unless the teacher of this digest, None for none, is the one that this training began with."""
         if self.step and self.teacher != teacher:
-            raise RequestError("the teacher is not the one that this run began with: put it back, or choose another --save_dir")
+            what = "the teacher, or train.teacher_guidance, is not the one that this run began with"
+            raise RequestError(f"{what}: put it back, or choose another --save_dir")
         self.teacher = teacher
 
 

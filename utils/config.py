@@ -34,18 +34,20 @@ def load_settings(
 
     `is_cpu`: for a training, whether what run.device names is a CPU; then CPU_Setting lies between the first two, where the
     file has one. `settings_of`: for a training, gives those of the checkpoints train.teacher and run.start_from; what their
-    network needs lies above the entry, and so does Student_Setting where `overrides` name a train.student (an entry that
-    names it itself lies above both).
+    network needs lies above the entry. So does Student_Setting, where there is a train.student; but it lies below an entry that
+    names that itself.
     A `config` of the name config.yaml is also looked for beside the scripts, if it is not in the current folder.
     `overrides` are KEY=VALUE texts as in `train.learning_rate=2e-4` (VALUE is YAML); `flags` maps such keys to values, and
     None means not given. RequestError, in one line, for anything that is not known, misplaced or of another type.
     """
     (first, on_cpu, of_student), entry = _layers_of_file(config, data_name)
     asked = _asked(overrides, flags)
+    if _names_student(of_student[1]):
+        raise RequestError(f"{of_student[0]}.train.student: it is for trainings that name one themselves; move it to an entry")
     merged, _ = _merged([first, entry, *asked])
     below = [first, on_cpu] if is_cpu(merged.get("run", {}).get("device", RunSettings().device)) else [first]
     layers = [*below, entry]
-    if _names_student(merged):
+    if _names_student(_merged([*layers, *asked])[0]):
         layers = [*below, of_student, entry] if _names_student(entry[1]) else [*below, entry, of_student]
     if settings_of is not None:
         merged, _ = _merged([*layers, *asked])
@@ -143,6 +145,7 @@ def _network_layer(settings: Settings, merged: dict[str, dict]) -> dict:
         diffusion["weighting"] = "none"
         sampler = {} if _draws(merged.get("sample", {}).get("sample_info"), student) else {"sample_info": student.sampler}
     elif settings.student is not None:
+        del diffusion["loss_type"]  # a student's own
         sampler = {}  # it would not draw from what is no student any more
     return {
         "data": {"image_size": settings.data.image_size, "image_channel": settings.data.image_channel},

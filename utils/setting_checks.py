@@ -15,12 +15,16 @@ def check_data(source: str, data_path: str | None, image_size: Size, crop: str, 
 
 
 def read_guidance(text: str | None) -> Guidance:
-    """train.teacher_guidance, as in a sampler's string; None: no guidance. ValueError if it cannot be read."""
+    """train.teacher_guidance, as in a sampler's string; None: no guidance. ValueError if it is none."""
+    if text is None:
+        return Guidance()
     try:
-        return Guidance() if text is None else SampleInfo.parse(f"DDIM_1_0p0_{text}").guidance
+        guidance = SampleInfo.parse(f"DDIM_1_0p0_{text}").guidance
     except ValueError:
-        written = "it is written cfg1p5 or cfg1p5t200t800"
-        raise ValueError(f"train.teacher_guidance {text[:80]!r} cannot be read; {written}") from None
+        guidance = Guidance()
+    if str(guidance) != f"_{text}":  # another end of a sampler's string, or a scale of 1, is none
+        raise ValueError(f"train.teacher_guidance {text[:80]!r} is no guidance; it is written cfg1p5 or cfg1p5t200t800")
+    return guidance
 
 
 def check_given_betas(beta_schedule: str, betas: Sequence[float] | None, timestep_num: int) -> None:

@@ -254,7 +254,7 @@ class ConfigFile(Block):
     Train_Setting: Blocks = Field(Blocks(), description="The defaults.")
     CPU_Setting: Blocks = Field(Blocks(), description="For a training without a GPU, over the defaults: smaller sizes.")
     Student_Setting: Blocks = Field(
-        Blocks(), description="For a student, over the entry of its data set: the rates and the loss of a network that goes on."
+        Blocks(), description="For a student, over the entry of its data set: its loss, its timesteps, no label dropped."
     )
     Train_Data: dict[str, Blocks] = Field({}, description="One entry a data set; each overrides any key of any block.")
 

@@ -47,7 +47,8 @@ def judge_times(claim: Times, records: dict[str, Record | None]) -> Judged | Non
     second = teacher and teacher.values(claim.teacher, "fid")
     if not first or not second:
         return None
-    return judge([a - claim.factor * b for a, b in zip(first, second)], "less", DATA[STUDENT].margins["fid"])
+    found = judge([a - claim.factor * b for a, b in zip(first, second)], "less", DATA[STUDENT].margins["fid"])
+    return found._replace(is_slight=False)  # the factor is what is of interest
 
 
 def judge_claims(records: dict[str, Record | None]) -> tuple[dict[Row, Judged | None], dict[Times, Judged | None]]:

@@ -187,6 +187,19 @@ def test_cm_keeps_the_spread_of_the_data(S):
     torch.testing.assert_close(drawn.std().item(), STD, rtol=0.02, atol=0)
 
 
+def test_where_two_timesteps_have_the_same_noise_the_estimate_of_heun_is_finite():
+    """Betas of one's own may be too small to count."""
+    diffusion = GaussianDiffusion(torch.tensor([0.1, 1e-18, 0.1], dtype=torch.float64), objective="pred_x0")
+    start, t, between = Prediction(normal(1, 1, 2, 2), normal(1, 1, 2, 2, seed=1)), torch.tensor([1]), torch.tensor([0])
+    found = heun_estimate(diffusion, lambda x_t, at: start, diffusion.q_sample(start.x_0, t, start.noise), t, between)
+    torch.testing.assert_close(found, start, rtol=1e-9, atol=1e-9)
+
+
+def test_cm_draws_with_timesteps_that_were_tuned_for_it():
+    diffusion = GaussianDiffusion(make_betas("cosine", T), tuned_times={"CM_2_0p0": [999, 500]})
+    assert SampleInfo.parse("CM_2_0p0_tuned").pairs_on(diffusion) == [(999, 500), (500, -1)]
+
+
 def test_cm_takes_the_noisier_half_of_the_timesteps():
     diffusion = GaussianDiffusion(make_betas("cosine", T))
     for S, expected in ((1, [999]), (2, [999, 665]), (4, [999, 856, 713, 570])):

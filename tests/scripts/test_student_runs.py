@@ -92,7 +92,7 @@ def test_another_teacher_is_refused(teacher, student, tmp_path):
     path.write_bytes(teacher.read_bytes())
     done(distilled(tmp_path / "run", path, "--max_steps", "1"))
     path.write_bytes((other / "model.safetensors").read_bytes())
-    refused(distilled(tmp_path / "run", path, "--max_steps", "2"), "the teacher is not the one that this run began with")
+    refused(distilled(tmp_path / "run", path, "--max_steps", "2"), "the teacher, or train.teacher_guidance, is not the one that")
     refused(distilled(student, teacher, settings=["train.student_steps=2"]), "train.student_steps: 1 -> 2", "choose another --save_dir")
 
 
@@ -141,6 +141,9 @@ def test_what_is_no_teacher(teacher, student, tmp_path):
     refused(distilled(tmp_path, tmp_path / "none.safetensors"), "none.safetensors")
     for wrong, kind, words in (
         ("1p5", "consistency", "it is written cfg1p5 or cfg1p5t200t800"),
+        ("quad_cfg1p5", "consistency", "is no guidance"),
+        ("cfg1p5_r4", "consistency", "is no guidance"),
+        ("cfg1p0", "consistency_training", "is no guidance"),
         ("cfg1p5", "consistency_training", "belongs to train.student consistency"),
         ("cfg1p5t200t1000", "consistency", "guides to timestep 1000; the last is 999"),
     ):

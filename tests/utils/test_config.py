@@ -76,6 +76,15 @@ def test_a_training_on_takes_the_network_of_the_checkpoint_below_what_is_asked(t
     assert settings.train == load_settings("config.yaml", "Mnist_Mini").train
 
 
+def test_what_goes_on_from_a_student_as_no_student_has_its_entrys_own_loss():
+    words = ["train.student=consistency", "train.teacher=a", "sample.sample_info=CM_1_0p0", "diffusion.objective=pred_v"]
+    student = load_settings("config.yaml", "Mnist", words)
+    assert student.diffusion.loss_type == "picture_huber"
+    plain = load_settings("config.yaml", "Mnist", ["run.start_from=b"], settings_of={"b": student}.get)
+    assert plain.diffusion.objective == "pred_v" and plain.sample == load_settings("config.yaml", "Mnist").sample
+    assert plain.diffusion.loss_type == load_settings("config.yaml", "Mnist").diffusion.loss_type
+
+
 def test_what_is_off_is_not_written_and_comes_back(tmp_path):
     """Files and digests are as they were before there were such settings."""
     settings = load_settings("config.yaml", "Mnist_Mini")
@@ -271,6 +280,15 @@ def test_student_setting_lies_above_the_entry_unless_that_is_a_students_own(tmp_
     ):
         settings = load_settings(str(config), name, asked)
         assert (settings.train.learning_rate, settings.train.label_dropout, settings.diffusion.loss_type) == expected
+    config.write_text(
+        "CPU_Setting: {train: {student: consistency, teacher: a}}\n"
+        "Student_Setting: {diffusion: {loss_type: huber}, sample: {sample_info: CM_1_0p0}}\n"
+        "Train_Data: {Mine: {data: {data_path: x}, diffusion: {objective: pred_v}}}\n"
+    )
+    assert load_settings(str(config), "Mine", is_cpu=lambda device: True).diffusion.loss_type == "huber"
+    config.write_text("Student_Setting: {train: {student: consistency}}\nTrain_Data: {Mine: {data: {data_path: x}}}\n")
+    with pytest.raises(RequestError, match="Student_Setting.train.student: .* move it to an entry"):
+        load_settings(str(config), "Mine")
     config.write_text("Student_Setting: {train: {learning_rat: 1}}\nTrain_Data: {Mine: {data: {data_path: x}}}\n")
     with pytest.raises(RequestError, match="Student_Setting.train.*did you mean learning_rate"):
         load_settings(str(config), "Mine")
