@@ -27,14 +27,14 @@ def save_sheet(runs: Path, data_name: str, cell: Cell, pictures: Tensor) -> None
 
 
 def save_sheets(runs: Path, output: Path, data_name: str) -> None:
-    """The grids of those sections of which at least two cells are there."""
+    """The grids of those sections whose cells' pictures are all there: those measured in another folder have theirs there."""
     for section in SECTIONS:
         cells = cells_of([row for row in rows_of([data_name]) if row.section == section])
         if section == "samplers":
             cells = [cell for cell in cells if cell.drawing.is_drawn]
-        there = [cell for cell in cells if sheet_path(runs, data_name, cell).is_file()]
-        if len(there) > 1:
-            sheets = [sheet_of(cell, read_png(sheet_path(runs, data_name, cell)), section) for cell in there]
+        paths = [sheet_path(runs, data_name, cell) for cell in cells]
+        if paths and all(path.is_file() for path in paths):
+            sheets = [sheet_of(cell, read_png(path), section) for cell, path in zip(cells, paths)]
             save_png(output / f"{data_name}_{section}.png", labelled_grid(sheets, COLUMNS))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from benchmarks.experiments import page, run, trial
+from benchmarks.experiments import page, run, sheets, trial
 from benchmarks.experiments.cells import BASE, Cell, Drawing
 from benchmarks.experiments.claims import KINDS, MISSING
 from benchmarks.experiments.mistake import wrong_ddpm
@@ -183,6 +183,18 @@ def test_the_page_is_that_of_its_records():
     assert links and all((DOCS / link).exists() for link in links)
     for path in (DOCS / "experiments").glob("*.json"):
         assert json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def test_a_picture_of_the_page_is_made_of_all_cells_of_its_section_or_left_as_it_is(tmp_path):
+    runs, made = tmp_path / "runs", tmp_path / "Mnist_Mini_losses.png"
+    cells = cells_of([row for row in ROWS if (row.data_name, row.section) == ("Mnist_Mini", "losses")])
+    for cell in cells[1:]:
+        sheets.save_sheet(runs, "Mnist_Mini", cell, torch.zeros(16, 1, 28, 28, dtype=torch.uint8))
+    sheets.save_sheets(runs, tmp_path, "Mnist_Mini")
+    assert not made.exists()
+    sheets.save_sheet(runs, "Mnist_Mini", cells[0], torch.zeros(16, 1, 28, 28, dtype=torch.uint8))
+    sheets.save_sheets(runs, tmp_path, "Mnist_Mini")
+    assert made.is_file()
 
 
 @pytest.mark.slow
