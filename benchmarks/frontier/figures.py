@@ -83,14 +83,14 @@ def curve(line: Line, record: Record | None, colours: Sequence[str]) -> Curve | 
 
 
 def curves_of(records: dict[str, Record | None]) -> dict[str, list[Curve]]:
-    """Of each panel."""
+    """Of each panel of which something was measured."""
     curves: dict[str, list[Curve]] = {}
     for title, names in PANELS.items():
         lines = [(name, line) for name in names for line in lines_of(name)]
         colours = list(dict.fromkeys(line.variant if line.variant in VARIANTS else line.solver for _, line in lines))
         made = [curve(line, records[name], colours) for name, line in lines]
         curves[title] = [each for each in made if each is not None]
-    return curves
+    return {title: some for title, some in curves.items() if some}
 
 
 def digest(curves: dict[str, list[Curve]]) -> str:
@@ -101,8 +101,9 @@ def digest(curves: dict[str, list[Curve]]) -> str:
 def plot(curves: dict[str, list[Curve]]) -> Figure:
     """KID by network calls, a panel a kind of network; error bars are standard deviations over the trainings."""
     with matplotlib.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(PANELS), figsize=(11.5, 3.6), layout="constrained")
-        for axes, (title, some) in zip(panels, curves.items()):
+        shape = {"figsize": (11.5, 3.6), "layout": "constrained", "squeeze": False}
+        figure, panels = plt.subplots(1, max(1, len(curves)), **shape)
+        for axes, (title, some) in zip(panels[0], curves.items()):
             for each in some:
                 axes.errorbar(
                     each.x, each.y, each.y_error, label=each.label, linewidth=1.2, capsize=2, marker="o", markersize=3.5,
