@@ -14,7 +14,19 @@ from matplotlib.ticker import LogLocator
 from benchmarks.experiments.cells import Cell
 from benchmarks.experiments.record import Record, differences
 from benchmarks.experiments.study import ROOT, Row
-from benchmarks.frontier.table import COLOUR, DATA, GREY, STUDENT, STUDY, TEACHER, TUNED, VARIANTS, Line, lines_of
+from benchmarks.frontier.table import (
+    COLOUR,
+    DATA,
+    GREY,
+    STUDENT,
+    STUDY,
+    TEACHER,
+    TUNED,
+    VARIANTS,
+    Line,
+    Times,
+    lines_of,
+)
 from utils.plots import STYLE, Curve, plt
 
 DIGEST = "figures"  # the key under which the plot carries which numbers it shows
@@ -63,6 +75,16 @@ def differences_of(row: Row, records: dict[str, Record | None]) -> list[float] |
     """The row's figure by training, first minus second; None unless all trainings were measured."""
     record = records[row.data_name]
     return None if record is None else differences(row, record)
+
+
+def excess_of(claim: Times, records: dict[str, Record | None]) -> list[float] | None:
+    """student - factor teacher by set of pictures; None unless all sets of both were measured."""
+    student, teacher = records[STUDENT], records[TEACHER]
+    first = student and student.values(claim.student, "fid")
+    second = teacher and teacher.values(claim.teacher, "fid")
+    if not first or not second:
+        return None
+    return [a - claim.factor * b for a, b in zip(first, second)]
 
 
 def curve(line: Line, record: Record | None, colours: Sequence[str]) -> Curve | None:

@@ -8,19 +8,18 @@ Nothing is drawn or trained here: every number comes from docs/frontier/NAME.jso
 import argparse
 from pathlib import Path
 
-from benchmarks.experiments.claims import FAILS, HOLDS, MISSING, OPEN, Judged, judge, judge_all
+from benchmarks.experiments.claims import FAILS, HOLDS, MISSING, OPEN, Judged, judge_all
 from benchmarks.experiments.record import Record
 from benchmarks.experiments.study import ROOT, Row
 from benchmarks.frontier import text, text_zh
-from benchmarks.frontier.figures import DIGEST, curves_of, differences_of, digest, plot, read
+from benchmarks.frontier.figures import DIGEST, curves_of, differences_of, digest, excess_of, plot, read
 from benchmarks.frontier.table import (
+    BOUND,
     DATA,
     GREY,
     SECTIONS,
     SHIPPED,
-    STUDENT,
     STUDY,
-    TEACHER,
     TRAINED,
     TUNED,
     Times,
@@ -40,22 +39,13 @@ from utils.files import atomic_write
 from utils.plots import save_plot
 
 
-def judge_times(claim: Times, records: dict[str, Record | None]) -> Judged | None:
-    """The verdict on the student; None where one of the two was not measured."""
-    student, teacher = records[STUDENT], records[TEACHER]
-    first = student and student.values(claim.student, "fid")
-    second = teacher and teacher.values(claim.teacher, "fid")
-    if not first or not second:
-        return None
-    found = judge([a - claim.factor * b for a, b in zip(first, second)], "less", DATA[STUDENT].margins["fid"])
-    return found._replace(is_slight=False)  # the factor is what is of interest
-
-
 def judge_claims(records: dict[str, Record | None]) -> tuple[dict[Row, Judged | None], dict[Times, Judged | None]]:
     """All claims with their verdicts; None where something was not measured yet."""
     rows = rows_of(list(DATA))
     judged = judge_all([(row.kind, row.margin, differences_of(row, records)) for row in rows])
-    return dict(zip(rows, judged)), {claim: judge_times(claim, records) for claim in of_student()}
+    times = of_student()
+    bounds = judge_all([(*BOUND, excess_of(claim, records)) for claim in times])
+    return dict(zip(rows, judged)), dict(zip(times, bounds))
 
 
 def by_verdict(judged: dict[Row | Times, Judged | None]) -> dict[str, list[str]]:
@@ -89,7 +79,7 @@ def page(folder: Path) -> str:
         text.STUDENTS.format(sampler=teacher_sampler()),
         "",
     ]
-    lines += [*students_table(records), "", *times_table(times), "", text.CLAIMS]
+    lines += [*students_table(records), "", *times_table(times, records), "", text.CLAIMS]
     return "\n".join(lines)
 
 
@@ -104,7 +94,7 @@ def page_zh(folder: Path) -> str:
     for name in TRAINED:
         lines += ["", f"## {text_zh.TITLES[name]}", "", *measured_lines(records[name], folder, name)]
     lines += ["", text_zh.CHECKPOINTS.format(checkpoint=SHIPPED), "", text_zh.TUNING, "", *tuned_table(records[TUNED])]
-    lines += ["", text_zh.STUDENTS.format(sampler=teacher_sampler()), "", *students_table(records), ""]
+    lines += ["", text_zh.STUDENTS.format(sampler=teacher_sampler()), "", *students_table(records), "", text_zh.CLAIMS]
     made = "\n".join(lines)
     for english, chinese in text_zh.WORDS.items():
         made = made.replace(english, chinese)

@@ -4,12 +4,12 @@ import statistics
 from collections.abc import Sequence
 
 from benchmarks.experiments.claims import MISSING, Judged
-from benchmarks.experiments.page import claims_table, mean_and_std
+from benchmarks.experiments.page import claims_table, mean_and_std, power_of
 from benchmarks.experiments.record import Record
 from benchmarks.experiments.study import Row
-from benchmarks.frontier.figures import Found, differences_of, found
+from benchmarks.frontier.figures import Found, differences_of, excess_of, found
 from benchmarks.frontier.table import (
-    DATA,
+    BOUND,
     STUDENT,
     TEACHER,
     TRAINED,
@@ -134,18 +134,21 @@ def students_table(records: dict[str, Record | None]) -> list[str]:
     return markdown(["", "sampler", "calls", "FD", "times the teacher's", "KID", "seconds a picture"], rows)
 
 
-def times_table(judged: dict[Times, Judged | None]) -> list[str]:
-    """A row an aim of the student."""
+def times_table(judged: dict[Times, Judged | None], records: dict[str, Record | None]) -> list[str]:
+    """A row an aim of the student, with the columns of the study's table of claims."""
+    kind, margin = BOUND
     rows = []
     for claim, verdict in judged.items():
         second = f"{claim.factor:g} FD of `{claim.teacher.key}`"
-        hypothesis = f"less, margin {DATA[STUDENT].margins['fid']:g}: FD of `{claim.student.key}` - {second}"
-        cells = ["", "", MISSING]
+        hypothesis = f"{kind}, margin {margin:g}: FD of `{claim.student.key}` - {second}"
+        cells = ["", "", "", "", MISSING]
         if verdict is not None:
+            values = excess_of(claim, records)
             interval = f"{verdict.mean:+.3g} ({verdict.low:+.3g} to {verdict.high:+.3g})"
-            cells = [interval, f"{verdict.p:.2g}", verdict.shown]
+            spread = f"{statistics.stdev(values):.2g}"
+            cells = [interval, spread, f"{verdict.p:.2g}", power_of(kind, margin, values, 1), verdict.shown]
         rows.append([claim.claim, hypothesis, *cells])
-    return markdown(["claim", "hypothesis", "difference (interval)", "p", "verdict"], rows)
+    return markdown(["claim", "hypothesis", "difference (interval)", "sd", "p", "power", "verdict"], rows)
 
 
 def judged_table(

@@ -3,16 +3,19 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.experiments import power
 from benchmarks.experiments.cells import Cell, Drawing
-from benchmarks.experiments.claims import KINDS, MISSING
+from benchmarks.experiments.claims import FAILS, HOLDS, KINDS, MISSING, OPEN, judge
 from benchmarks.experiments.record import Record
 from benchmarks.experiments.study import cells_of
 from benchmarks.frontier import __main__ as frontier
 from benchmarks.frontier import figures, page, tables
 from benchmarks.frontier.table import (
+    BOUND,
     DATA,
     GREY,
     SECTIONS,
@@ -147,6 +150,35 @@ def test_the_student_is_judged_by_the_ratio_of_its_distance(empty):
     assert verdict(text, "At 4 calls, the student is within 1.2 times its teacher") == "holds"
     assert verdict(text, "At 1 call, the student is within 2 times its teacher") == "does not hold"
     assert "| student | `CM_4_0p0` | 1 | 0.332 ± 0.0013 | 1.10 |" in text
+
+
+def test_that_the_student_is_within_a_bound_needs_no_difference_of_interest(empty):
+    excess = {"CM_1_0p0": (-0.02, 0.03, 0.02, -0.01), "CM_2_0p0": (0.0,) * 4, "CM_4_0p0": (-0.004, -0.005, -0.005, -0.004)}
+    factor = {claim.student.drawing.sampler: claim.factor for claim in of_student()}
+
+    def student(cell, seed):
+        sampler = cell.drawing.sampler
+        return {"kid": 0.01, "fid": 0.3 * factor.get(sampler, 1) + excess[sampler][seed]}
+
+    record_of(empty, STUDENT, student)
+    record_of(empty, TEACHER, lambda cell, seed: {"kid": 0.01, "fid": 0.3})
+    _, times = page.judge_claims(figures.read(empty))
+    four, one = times.values()
+    assert (four.verdict, four.is_slight) == (HOLDS, False) and four.mean == pytest.approx(-0.0045)
+    assert one.verdict == OPEN and one.low < 0 < one.high
+    # By the rule of before, with a margin of 0.05, the one that is not decided did not hold.
+    assert judge(excess["CM_1_0p0"], "less", 0.05).verdict == FAILS
+
+
+def test_the_bound_errs_as_rarely_as_every_other_rule():
+    kind, margin = BOUND
+    differences = np.random.default_rng(0).standard_normal((60, 4)) + np.linspace(-3, 3, 60)[:, None]
+    holds, fails = power.verdicts(differences, kind, margin)
+    expected = [judge(list(each), kind, margin).verdict for each in differences]
+    assert [HOLDS if h else FAILS if f else OPEN for h, f in zip(holds, fails)] == expected
+    assert power.false_positives(kind, margin, STUDY.trainings) == pytest.approx(0.025, abs=0.002)  # half of 5 %: one side
+    found = [power.chance(kind, effect, margin, 4, repeats=5_000)[0] for effect in (1, 0, -1, -2, -4)]
+    assert found == sorted(found) and found[-1] > 0.95
 
 
 @pytest.mark.parametrize("name, made", [("frontier.md", page.page), ("frontier_zh.md", page.page_zh)])
