@@ -12,9 +12,11 @@ from benchmarks.experiments.claims import FAILS, HOLDS, MISSING, OPEN, Judged, j
 from benchmarks.experiments.record import Record
 from benchmarks.experiments.study import ROOT, Row
 from benchmarks.frontier import text, text_zh
-from benchmarks.frontier.figures import DIGEST, curves_of, differences_of, digest, excess_of, plot, read
+from benchmarks.frontier.figures import differences_of, excess_of, read
+from benchmarks.frontier.plot import DIGEST, digest, panels_of, plot
 from benchmarks.frontier.table import (
     BOUND,
+    COLOUR,
     DATA,
     GREY,
     SECTIONS,
@@ -30,6 +32,8 @@ from benchmarks.frontier.table import (
 from benchmarks.frontier.tables import (
     frontier_table,
     judged_table,
+    last_gain,
+    last_steps,
     students_table,
     times_table,
     tuned_table,
@@ -62,11 +66,11 @@ def page(folder: Path) -> str:
     records = read(folder)
     judged, times = judge_claims(records)
     claims = by_verdict({**judged, **times})
-    lines = [text.HEAD.format(**sizes()), *variants_table(records), "", f"Of {len(judged) + len(times)} claims:", ""]
+    lines = [text.HEAD.format(**facts(records)), *variants_table(records), "", f"Of {len(judged) + len(times)} claims:", ""]
     for verdict, some in claims.items():
         listed = f". {'; '.join(some)}" if some and verdict != MISSING else ""
         lines.append(f"- **{verdict}**: {len(some)}{listed}")
-    lines += ["", f"![KID by network calls]({folder.name}/frontier.png)"]
+    lines += ["", f"![KID and FD by network calls]({folder.name}/frontier.png)", "", text.PLOT]
     for name in TRAINED:
         lines += ["", f"## {text.TITLES[name]}", "", *measured_lines(records[name], folder, name)]
         for section in ("formulation", "calls", "solver"):
@@ -89,8 +93,8 @@ def page_zh(folder: Path) -> str:
     judged, times = judge_claims(records)
     claims = by_verdict({**judged, **times})
     counts = "；".join(f"{verdict} {len(some)}" for verdict, some in claims.items())
-    lines = [text_zh.HEAD.format(**sizes()), *variants_table(records), ""]
-    lines += [f"{len(judged) + len(times)} 个命题：{counts}。", "", f"![KID]({folder.name}/frontier.png)"]
+    lines = [text_zh.HEAD.format(**facts(records)), *variants_table(records), ""]
+    lines += [f"{len(judged) + len(times)} 个命题：{counts}。", "", f"![KID、FD]({folder.name}/frontier.png)", "", text_zh.PLOT]
     for name in TRAINED:
         lines += ["", f"## {text_zh.TITLES[name]}", "", *measured_lines(records[name], folder, name)]
     lines += ["", text_zh.CHECKPOINTS.format(checkpoint=SHIPPED), "", text_zh.TUNING, "", *tuned_table(records[TUNED])]
@@ -101,10 +105,15 @@ def page_zh(folder: Path) -> str:
     return made
 
 
-def sizes() -> dict[str, int]:
+def facts(records: dict[str, Record | None]) -> dict[str, int | str]:
     """What the head of the page says in numbers."""
     pictures = DATA[GREY].pictures
-    return {"trainings": STUDY.trainings, "pictures": pictures, "total": STUDY.trainings * pictures}
+    made = {"trainings": STUDY.trainings, "pictures": pictures, "total": STUDY.trainings * pictures}
+    for name, of in {"grey": GREY, "colour": COLOUR}.items():
+        before, last = last_steps(of)
+        made[f"{name}_calls"], made[f"{name}_steps"] = last, f"{before} → {last}"
+        made[f"{name}_last"] = last_gain(of, records[of])
+    return made
 
 
 def measured_lines(record: Record, folder: Path, name: str) -> list[str]:
@@ -128,8 +137,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier.page", description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "frontier", metavar="DIR")
     folder = parser.parse_args().output
-    curves = curves_of(read(folder))
-    save_plot(folder / "frontier.png", plot(curves), {DIGEST: digest(curves)})
+    panels = panels_of(read(folder))
+    save_plot(folder / "frontier.png", plot(panels), {DIGEST: digest(panels)})
     for ending, made in {"": page(folder), "_zh": page_zh(folder)}.items():
         path = folder.with_name(f"{folder.name}{ending}.md")
         with atomic_write(path) as temporary:

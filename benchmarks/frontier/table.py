@@ -187,21 +187,24 @@ class Times(NamedTuple):
     `less`, by which a difference within a margin is of no interest, and the claim does not hold.
     """
 
-    claim: str
+    where: str
     factor: float
     student: Cell
     teacher: Cell
+
+    @property
+    def claim(self) -> str:
+        """In words."""
+        return f"{self.where.capitalize()}, the student is within {self.factor:g} times its teacher"
 
 
 def of_student() -> list[Times]:
     """The aims of the student."""
     teacher = Cell("teacher", Drawing(teacher_sampler()))
-
-    def times(calls: str, factor: float, sampler: str) -> Times:
-        claim = f"At {calls}, the student is within {factor:g} times its teacher"
-        return Times(claim, factor, Cell("student", Drawing(sampler)), teacher)
-
-    return [times("4 calls", 1.2, "CM_4_0p0"), times("1 call", 2.0, "CM_1_0p0")]
+    return [
+        Times("at 4 calls", 1.2, Cell("student", Drawing("CM_4_0p0")), teacher),
+        Times("at 1 call", 2.0, Cell("student", Drawing("CM_1_0p0")), teacher),
+    ]
 
 
 def rows_of(data_names: Sequence[str]) -> tuple[Row, ...]:

@@ -49,15 +49,14 @@ def frontier_table(data_name: str, record: Record) -> list[str]:
     places = {(line, column_of(cell.drawing.sampler)): cell for line in lines for cell in line.cells}
     points = {place: found(record, cell, "kid") for place, cell in places.items()}
     columns = [column for column in COLUMNS if any(place[1] == column for place in places)]
-    best = {
-        column: min((p.mean for (_, c), p in points.items() if c == column and p), default=None) for column in columns
-    }
+    means = {column: [p.mean for (_, c), p in points.items() if c == column and p] for column in columns}
 
     def cell(line: Line, column: int) -> str:
-        point = points.get((line, column))
-        return (
-            shown(point, column, point is not None and point.mean == best[column]) if (line, column) in places else ""
-        )
+        if (line, column) not in places:
+            return ""
+        point = points[line, column]
+        is_best = point is not None and len(means[column]) > 1 and point.mean == min(means[column])
+        return shown(point, column, is_best)
 
     rows = [[f"`{line.variant}`", line.solver, *(cell(line, column) for column in columns)] for line in lines]
     rows.append(["seconds a picture", "", *(seconds_in(points, column) for column in columns)])
@@ -73,6 +72,21 @@ def seconds_in(points: dict[tuple[Line, int], Found | None], column: int) -> str
     """What a picture takes with just so many calls: the median of the cells."""
     seconds = [point.seconds for (_, c), point in points.items() if c == column and point and point.calls == column]
     return short(statistics.median(seconds)) if seconds else ""
+
+
+def last_steps(data_name: str) -> tuple[int, int]:
+    """The two largest numbers of steps of the solver that all formulations are drawn by."""
+    before, last = (cell.drawing.sampler.split("_")[1] for cell in lines_of(data_name)[0].cells[-2:])
+    return int(before), int(last)
+
+
+def last_gain(data_name: str, record: Record) -> str:
+    """The figures of each formulation at these two, as in `v` 0.506 → 0.506."""
+    gains = []
+    for line in lines_of(data_name)[: len(VARIANTS)]:
+        points = [found(record, cell, "kid") for cell in line.cells[-2:]]
+        gains.append(f"`{line.variant}` {' → '.join(short(point.mean) if point else MISSING for point in points)}")
+    return ", ".join(gains)
 
 
 def variants_table(records: dict[str, Record | None]) -> list[str]:

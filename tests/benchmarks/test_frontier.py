@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from benchmarks.experiments import power
@@ -13,9 +14,10 @@ from benchmarks.experiments.claims import FAILS, HOLDS, KINDS, MISSING, OPEN, ju
 from benchmarks.experiments.record import Record
 from benchmarks.experiments.study import cells_of
 from benchmarks.frontier import __main__ as frontier
-from benchmarks.frontier import figures, page, tables
+from benchmarks.frontier import figures, page, plot, tables
 from benchmarks.frontier.table import (
     BOUND,
+    COLOUR,
     DATA,
     GREY,
     SECTIONS,
@@ -139,6 +141,9 @@ def test_the_page_judges_what_was_measured_and_says_what_was_not(empty):
     assert verdict(text, "flow: 8 calls are no worse than 32") == "does not hold"
     (flow,) = (line for line in text.splitlines() if line.startswith("| `flow` | DPMPP |"))
     assert "| **1.2 ± 0.0013** |" in flow  # the lowest of one call
+    (alone,) = (line for line in text.splitlines() if line.startswith("| `ddpm` | DDPM |"))
+    assert alone.split("|")[-2].strip() == "0.502 ± 0.0013"  # of 1,000 calls there is no other to be lower than
+    assert f"`v` 0.333 → 0.312, `x_0` 0.534 → 0.513, `flow` 0.233 → 0.212, `edm` {MISSING} → {MISSING}." in text
 
 
 def test_the_student_is_judged_by_the_ratio_of_its_distance(empty):
@@ -189,10 +194,70 @@ def test_the_page_is_that_of_its_records(name, made):
     assert links and all((DOCS / link).exists() for link in links)
 
 
+@pytest.mark.parametrize("data_name, steps", [(GREY, (32, 100)), (COLOUR, (8, 32))])
+def test_what_the_page_says_of_the_last_steps_is_so(data_name, steps):
+    record = figures.read(DOCS / "frontier")[data_name]
+    assert tables.last_steps(data_name) == steps
+    longest = {line.solver: SampleInfo.parse(line.samplers[-1]).network_calls for line in lines_of(data_name)}
+    assert longest.pop("DDPM") == 1000 and max(longest.values()) == steps[1]
+    for line in lines_of(data_name)[: len(VARIANTS)]:
+        before, last = (figures.found(record, cell, "kid").mean for cell in line.cells[-2:])
+        assert last < 0.95 * before if line.variant == "x_0" else abs(last / before - 1) < 0.02
+
+
+def test_what_other_pages_say_of_learned_timesteps_and_of_the_student_of_then_is_so():
+    judged, _ = page.judge_claims(figures.read(DOCS / "frontier"))
+    found = {row.claim: verdict.verdict for row, verdict in judged.items() if row.data_name == TUNED}
+    better = {f"At {calls} calls, learned timesteps are better than logsnr ones" for calls in (4, 6)}
+    assert better == {claim for claim, verdict in found.items() if verdict == HOLDS} and len(found) == 9
+    for name, heading in {"": "timesteps-learned-for-a-model", "_zh": "为模型学得的时间步"}.items():
+        assert f"(frontier{name}.md#{heading})" in (DOCS / f"flow{name}.md").read_text(encoding="utf-8")
+        assert f"### {heading.replace('-', ' ').capitalize()}\n" in (DOCS / f"frontier{name}.md").read_text(encoding="utf-8")
+    student, teacher = (0.352586, 0.191239, 0.284962, 0.215653), (0.306381, 0.164709, 0.198473, 0.205459)
+    then = [a - 1.2 * b for a, b in zip(student, teacher)]
+    old, new = judge(then, "less", 0.05), judge(then, *BOUND)
+    assert f"{old.mean:.4f}" == "-0.0014" and (old.verdict, new.verdict) == (FAILS, OPEN)
+    assert f"{sum(student) / sum(teacher):.2f}" == "1.19"
+
+
 def test_the_plot_is_that_of_its_records():
-    curves = figures.curves_of(figures.read(DOCS / "frontier"))
-    with Image.open(DOCS / "frontier" / "frontier.png") as plot:
-        assert plot.text[figures.DIGEST] == figures.digest(curves), "run: python -m benchmarks.frontier.page"
+    panels = plot.panels_of(figures.read(DOCS / "frontier"))
+    with Image.open(DOCS / "frontier" / "frontier.png") as picture:
+        assert picture.text[plot.DIGEST] == plot.digest(panels), "run: python -m benchmarks.frontier.page"
+
+
+def test_the_plot_shows_the_whole_of_every_error_bar_and_no_legend_over_it():
+    panels = plot.panels_of(figures.read(DOCS / "frontier"))
+    figure = plot.plot(panels)
+    FigureCanvasAgg(figure).draw()  # places the legends
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    parts = [part for row in figure.subfigs for part in row.subfigs]
+    legends = [legend.get_window_extent() for part in parts for legend in part.legends]
+    assert len(boxes) == len(panels) == len(legends) + 1  # the trainings share one
+    assert not any(box.overlaps(legend) for box in boxes for legend in legends)
+    assert all(figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1 for legend in legends)
+    for axes, panel in zip(figure.axes, panels.values()):
+        low, high = axes.get_ylim()
+        for curve in panel.curves:
+            assert all(low <= y - e and y + e <= high for y, e in zip(curve.y, curve.y_error))
+        assert all(low <= level.y - (level.y_error or 0) <= level.y + (level.y_error or 0) <= high for level in panel.levels)
+
+
+def test_the_panel_of_the_student_has_the_figure_that_the_aims_are_of(empty):
+    fid = {"CM_1_0p0": 0.70, "CM_2_0p0": 0.40, "CM_4_0p0": 0.33}
+    calls = {name: int(name.split("_")[1]) for name in fid}
+    record_of(
+        empty, STUDENT,
+        lambda cell, seed: {"kid": 0.01, "fid": fid[cell.drawing.sampler], "calls": calls[cell.drawing.sampler]},
+    )  # fmt: skip
+    record_of(empty, TEACHER, lambda cell, seed: {"kid": 0.01, "fid": 0.3, "calls": 90})
+    panels = plot.panels_of(figures.read(empty))
+    (panel,) = panels.values()  # nothing else was measured: those panels are left out
+    (curve,) = panel.curves
+    assert panel.figure == "fid" and curve.x == [1, 2, 4] and curve.y == pytest.approx([0.7, 0.4, 0.33])
+    assert [level.y for level in panel.levels] == pytest.approx([0.3, 0.36, 0.6])
+    assert [level.label for level in panel.levels] == ["teacher, 90 calls", "1.2 times: aim at 4 calls", "2 times: aim at 1 call"]
+    assert len(plot.plot(panels).axes) == 1 and not plot.plot({}).axes
 
 
 def test_a_checkpoint_that_is_not_there_is_left_out(tmp_path, monkeypatch, capsys):
