@@ -36,9 +36,10 @@ from training.plan import plan_lines
 from training.monitor import TrainingMonitor
 from training.networks import networks_of
 from training.optimizers import build_optimizer, set_learning_rate
-from training.previews import DATA_PICTURES, draw_sheet, picture_warnings
+from training.previews import DATA_PICTURES, draw_sheet
 from training.progress import PreviewPlan, ProgressBar
 from training.recovery import rewind
+from training.report import Report
 from training.run_folder import find_state, lock_run_folder, output_lines, write_snapshot, write_weights
 from training.run_log import RunLog
 from training.schedule import TrainingSchedule
@@ -199,6 +200,7 @@ def train(
     arithmetic = float32_products(precision, ranks.device)
     how = train.batch_size, preview_plan(settings), ranks.is_main, ranks.wait_for_device
     with arithmetic, ProgressBar(schedule.total_steps, trainer.step, *how) as progress, Background() as saving:
+        report = Report(log, progress, trainer.monitor, preview, ranks, train.grad_clip, train.warmup_steps)
         while True:
             step = trainer.step
             lr = schedule.learning_rate_at(step)
@@ -215,20 +217,9 @@ def train(
             if any(due) and not trainer.is_finite():
                 saving.wait()
                 rewind(trainer, train.on_nonfinite, lambda: ranks.broadcast_from_rank0(read_state), folder)
-                log.back_to(trainer.step)
-                progress.back_to(trainer.step)
+                report.back_to(trainer.step)
                 continue
-            figures, warnings, is_warmed_up = {}, [], step > train.warmup_steps
-            if due.log:
-                figures["train"], warnings = trainer.monitor.report(ranks, train.grad_clip, is_warmed_up)
-                figures["train"] |= {"lr": lr, "pictures_per_second": progress.steps_per_second() * train.batch_size}
-            if due.preview:
-                sheet, figures["pictures"] = preview()
-                log.pictures(step, sheet)
-                warnings += picture_warnings(figures["pictures"]) if is_warmed_up else []
-            if figures:
-                log.scalars(step, figures, warnings)
-                progress.show(figures, warnings)
+            report.show(step, due, lr)
             if due.save and ranks.is_main:
                 log.flush()
                 saving.do(write_snapshot, trainer.snapshot(), folder, due.keep, write_run_card)

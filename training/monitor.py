@@ -63,11 +63,6 @@ class TrainingMonitor:
         self.counts = sums[:, 1].tolist()
         return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
 
-    def report(self, ranks: Ranks, grad_clip: float | None, is_warmed_up: bool) -> tuple[dict[str, float], list[str]]:
-        """The `figures` of a line of the log, and the `warnings` about them."""
-        figures = self.figures(ranks)
-        return figures, self.warnings(figures, grad_clip, is_warmed_up)
-
     def warnings(self, figures: dict[str, float], grad_clip: float | None, is_warmed_up: bool) -> list[str]:
         """What is out of bounds in `figures`, in words. Before the warm-up is over nothing is, and nothing is the best."""
         if not is_warmed_up:

@@ -88,12 +88,12 @@ class ProgressBar:
         self._rate_clock = time.perf_counter()
         self._measured_from = None
 
-    def steps_per_second(self) -> float:
+    def pictures_per_second(self) -> float:
         """Since the last call."""
         clock = time.perf_counter()
         rate = (self._done - self._rate_step) / (clock - self._rate_clock)
         self._rate_step, self._rate_clock = self._done, clock
-        return rate
+        return rate * self._batch_size
 
     def show(self, figures: dict[str, dict[str, float]], warnings: list[str]) -> None:
         """The loss and the speed in the groups of figures of a log line beside the bar; the warnings above it, each kind
