@@ -4,7 +4,6 @@ Each block goes to exactly one consumer (see its docstring). `python -m utils.se
 schema by which editors complete and check config.yaml.
 """
 
-import inspect
 import json
 from typing import Annotated, ClassVar, Literal
 
@@ -12,7 +11,7 @@ from pydantic import Field, model_validator
 
 from diffusion import Guidance, SampleInfo, build_diffusion
 from diffusion.distillation import Student, check_student
-from models.build import check_model
+from models.build import attention_strides, check_channels, check_time_embedding
 from utils.setting_checks import (
     check_data,
     check_given_betas,
@@ -24,9 +23,6 @@ from utils.setting_checks import (
 from utils.setting_types import BatchSize, Block, ImageSize, Number, PathText, PositiveInt, Resize, TunedTimes
 from utils.shapes import sides
 from utils.train_settings import TrainSettings
-
-# Keys of the model block that must fit each other and the pictures.
-CHECKED = set(inspect.signature(check_model).parameters) - {"image_size"}
 
 
 class DataSettings(Block):
@@ -205,7 +201,12 @@ class Settings(Blocks):
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
         """Refuses combinations that cannot work, before any picture is touched."""
-        check_model(image_size=self.data.image_size, **self.model.model_dump(include=CHECKED))
+        image_size, model = self.data.image_size, self.model
+        strides = attention_strides(image_size, model.patch_size, len(model.channel_mult), model.attention_resolutions)
+        check_time_embedding(model.base_channels, model.frequency_shift)
+        check_channels(
+            model.base_channels, model.channel_mult, strides, model.norm_groups, model.num_heads, model.head_channels
+        )
         check_data(self.data.source, self.data.data_path, self.data.image_size, self.data.crop, self.data.resize)
         info = SampleInfo.parse(self.sample.sample_info)
         train, diffusion = self.train, self.diffusion
