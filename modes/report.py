@@ -15,8 +15,9 @@ from modes.model import Model
 from utils.checkpoints import LOG_FILE
 from utils.errors import RequestError
 from utils.files import atomic_write, put_aside
+from utils.log_curves import grouped_curves, is_number
 from utils.plots import data_uri, plot, svg
-from utils.run_files import evenly, grouped_curves, is_number, read_log, sheets_of, words_of
+from utils.run_files import evenly, read_log, sheets_of, words_of
 from utils.settings import Blocks, Settings
 
 SHEETS_MAX = 12  # grids that are shown; of more, evenly spread ones

@@ -12,8 +12,9 @@ from page.refusals import refused, told
 from page.words import language_of, say, word
 from utils.checkpoints import LOG_FILE
 from utils.errors import RequestError
+from utils.log_curves import grouped_curves
 from utils.plots import data_uri
-from utils.run_files import evenly, grouped_curves, read_log, sheets_of, words_of
+from utils.run_files import evenly, read_log, sheets_of, words_of
 
 SECONDS = 5  # between two looks at the folder
 SHEETS_MAX = 6

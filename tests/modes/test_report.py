@@ -14,8 +14,9 @@ from modes.model import load_model
 from modes.report import figure_table, protocol_of
 from tests.mode import run_mode
 from tests.processes import done, files, refused, run, train
+from utils.log_curves import grouped_curves
 from utils.plots import Curve, plot
-from utils.run_files import grouped_curves, read_log
+from utils.run_files import read_log
 
 
 class Page(HTMLParser):

@@ -1,6 +1,7 @@
 """What is read of a run's folder."""
 
-from utils.run_files import evenly, grouped_curves, words_of
+from utils.log_curves import grouped_curves
+from utils.run_files import evenly, words_of
 
 
 def test_curves_of_one_kind_share_a_plot():
