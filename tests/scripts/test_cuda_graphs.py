@@ -9,11 +9,8 @@ from diffusion import SampleInfo, build_diffusion
 from models import build_model
 from sampling.drawing import draw
 from tests.processes import TINY, done, run, train
-from tests.scripts.test_cuda_speed import CUDA, SHIPPED, OnGpu, nothing_waits
-from tests.small_training import make_trainer
-from training.ema import EMA
-from training.monitor import TrainingMonitor
-from training.step import StepOptions, train_step
+from tests.scripts.test_cuda_speed import CUDA, SHIPPED, take_steps, trainer_on_gpu
+from training.step import StepOptions
 from training.trial import trial_step
 from utils.checkpoints import load_checkpoint
 from utils.compiling import capture_in_place, compile_in_place
@@ -34,25 +31,15 @@ def same_algorithms(monkeypatch):
 def test_a_training_by_graphs_is_the_training_and_waits_for_nothing(accumulate, precision, capsys):
     states = []
     for captured in (False, True):
-        trainer = make_trainer("model.dropout=0.1")
-        trainer.model.to(CUDA)
-        trainer.ema = EMA(trainer.model, 0.9)
-        trainer.optimizer = torch.optim.Adam(trainer.model.parameters(), fused=True)
-        trainer.monitor = TrainingMonitor(1000, CUDA)
+        trainer = trainer_on_gpu()
         diffusion = build_diffusion(timestep_num=1000, beta_schedule="cosine").to(CUDA)
         images = torch.arange(640, device=CUDA).remainder(251).to(torch.uint8).view(10, 1, 8, 8)
         batches, options = dict.fromkeys(range(6), (images, None)), StepOptions(0, 10, accumulate, grad_clip=1.0)
         if captured:
-            trial = partial(trial_step, trainer.model, precision, CUDA, -(-10 // accumulate), 10, 8)
+            trial = partial(trial_step, trainer.model, precision, CUDA, -(-10 // accumulate), 10, (8, 8))
             assert compile_in_place(trainer.model, "auto", CUDA, 10, try_out=trial, in_parts=accumulate > 1)
         network = at_precision(trainer.model, precision, CUDA)
-        for step in range(6):
-            if step < 2:
-                train_step(trainer, network, diffusion, batches, options, OnGpu())
-            else:
-                with nothing_waits():
-                    train_step(trainer, network, diffusion, batches, options, OnGpu())
-            trainer.step += 1
+        take_steps(6, trainer, network, diffusion, batches, options)
         if captured:
             assert len(trainer.model._compiled_call_impl.graphs) == 1
         states.append([trainer.model.state_dict(), trainer.ema.model.state_dict()])
