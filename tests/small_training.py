@@ -9,6 +9,7 @@ from training.ema import EMA
 from training.monitor import TrainingMonitor
 from training.run_folder import find_state
 from training.state import TrainerState
+from utils.checkpoints import load_state
 from utils.config import load_settings
 from utils.distributed import Ranks
 from utils.same_run import check_same_run
@@ -57,3 +58,9 @@ def find(trainer, folder, resume="auto"):
     if state is not None:
         trainer.load(state, folder)
     return state is not None
+
+
+def weights_of(folder):
+    """What the training in `folder` has learned so far."""
+    state = load_state(folder / "trainer_state.pt")
+    return {name: state[name] for name in ("model", "ema", "optimizer")}

@@ -7,7 +7,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from tests.pictures import cache_files, message
+from utils.errors import RequestError
 
 CLASSES = ("Zebra", "cat", "dog")
 NAMES = ["Zebra/deep/c.png", "cat/a.png", "cat/b.png", "dog/a.png", "dog/b.png", "dog/c.png"]  # sorted
@@ -68,3 +72,12 @@ def hub_table(content: dict[str, bytes], labels=LABELS, names=CLASSES, image: st
         return table
     features = {image: {"_type": "Image"}, "label": {"names": list(names), "_type": "ClassLabel"}}
     return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def refused(dataset, path, *words: str) -> None:
+    """Each question is answered by the same line, with `words` and the file's name, and nothing is written."""
+    for request in (dataset(data_path=str(path)).count, dataset(data_path=str(path)).load):
+        with pytest.raises(RequestError) as error:
+            request()
+        assert all(word in message(error) for word in (*words, path.name)), message(error)
+    assert cache_files(path.parent) == []

@@ -14,20 +14,11 @@ import numpy as np
 import pytest
 
 import datasets.archives
-from tests.datasets.packs import files, pixels, write_tar, write_zip
-from tests.pictures import cache_files, message
+from tests.datasets.packs import files, pixels, refused, write_tar, write_zip
+from tests.pictures import message
 from utils.errors import RequestError
 
 PNG = files()["cat/a.png"]
-
-
-def refused(dataset, path, *words: str) -> None:
-    """Each question is answered by the same line, with `words` and the archive's name, and nothing is written."""
-    for request in (dataset(data_path=str(path)).count, dataset(data_path=str(path)).load):
-        with pytest.raises(RequestError) as error:
-            request()
-        assert all(word in message(error) for word in (*words, path.name)), message(error)
-    assert cache_files(path.parent) == []
 
 
 @pytest.mark.parametrize("name", ["../a.png", "x/../../a.png", "/etc/a.png", "C:\\a.png", "..\\a.png", "x\\..\\a.png", "C:/a.png"])

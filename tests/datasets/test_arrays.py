@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import datasets.archives
-from tests.datasets.packs import CLASSES, LABELS, pixels
-from tests.pictures import cache_files, message
+from tests.datasets.packs import CLASSES, LABELS, pixels, refused
+from tests.pictures import message
 from tests.utils.test_checkpoints import Mark
 from utils.errors import RequestError
 
@@ -83,14 +83,6 @@ def test_labels_that_are_no_classes_leave_the_pictures(dataset, tmp_path):
             data.load(require_labels=True)
         assert note.startswith("without classes: ") and note.removeprefix("without classes: ") in message(error)
         (tmp_path / "a.npz").unlink()
-
-
-def refused(dataset, path, *words: str) -> None:
-    for request in (dataset(data_path=str(path)).count, dataset(data_path=str(path)).load):
-        with pytest.raises(RequestError) as error:
-            request()
-        assert all(word in message(error) for word in (*words, path.name)), message(error)
-    assert cache_files(path.parent) == []
 
 
 @pytest.mark.parametrize(

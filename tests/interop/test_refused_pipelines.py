@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interop.from_diffusers import run as from_diffusers
-from tests.interop.pipelines import SMALL, change_json, pipeline, write_json
+from tests.interop.pipelines import SMALL, change_json, cut_short, pipeline, write_json
 from utils.errors import RequestError
 
 # What cannot be expressed: a change of a configuration, and words of the refusal.
@@ -106,15 +106,11 @@ STRANGE = {
     "a number without end": (lambda folder: (folder / "unet/config.json").write_text("9" * 10**6), "", ["no valid JSON"]),
     "no mapping": (lambda folder: write_json(folder / "unet/config.json", [1]), "", ["holds a list"]),
     "several files": (lambda folder: (folder / "unet/diffusion_pytorch_model.safetensors").rename(folder / "unet/diffusion_pytorch_model.1-of-2.safetensors"), "", ["several files"]),
-    "cut short": (lambda folder: cut(folder / "unet/diffusion_pytorch_model.safetensors"), "", ["no whole safetensors file"]),
+    "cut short": (lambda folder: cut_short(folder / "unet/diffusion_pytorch_model.safetensors"), "", ["no whole safetensors file"]),
     "code": (lambda folder: torch.save({"conv_in.weight": Code()}, folder / "unet/evil.bin"), "unet/evil.bin", ["asks for code"]),
     "a tensor beyond the file": (lambda folder: torch.save({"conv_in.weight": torch.zeros(1).expand(10**6, 10**6)}, folder / "unet/vast.bin"), "unet/vast.bin", ["larger than the file"]),
     "no tensors": (lambda folder: torch.save({"conv_in.weight": "text"}, folder / "unet/text.bin"), "unet/text.bin", ["conv_in.weight is no tensor"]),
 }  # fmt: skip
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
 
 
 @pytest.mark.parametrize("change, source, words", STRANGE.values(), ids=STRANGE)

@@ -7,8 +7,9 @@ import torch
 from safetensors import safe_open
 
 from tests.processes import TINY, done, refused, run, torchrun, train
+from tests.small_training import weights_of
 from training.labels import drop_labels
-from utils.checkpoints import load_checkpoint, load_state
+from utils.checkpoints import load_checkpoint
 from utils.classes import Classes, classes_from
 from utils.errors import RequestError
 from utils.pictures import read_png
@@ -22,11 +23,6 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     done(train(folder, "--max_steps", "4", settings=CONDITIONAL))
     return folder
-
-
-def weights_of(folder):
-    state = load_state(folder / "trainer_state.pt")
-    return {name: state[name] for name in ("model", "ema", "optimizer")}
 
 
 def test_resuming_with_labels_and_muon_is_exact(trained, tmp_path):

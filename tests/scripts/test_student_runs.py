@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tests.processes import TINY, done, refused, run, torchrun, train
-from utils.checkpoints import load_checkpoint, load_state
+from tests.small_training import weights_of
+from utils.checkpoints import load_checkpoint
 
 CONDITIONAL = [*TINY[:-2], "model.num_classes=10", "run.precision=fp32", "train.save_minutes=null"]
 TEACHER = [*CONDITIONAL, "sample.sample_info=DDIM_2_0p0"]
@@ -33,11 +34,6 @@ def student(teacher, tmp_path_factory):
     output = done(distilled(folder, teacher, "--max_steps", "4", settings=[*STAGES, GUIDED]))
     assert f"Teacher: {teacher}, step 2, guided as by cfg1p5t200t999" in output
     return folder
-
-
-def weights_of(folder):
-    state = load_state(folder / "trainer_state.pt")
-    return {name: state[name] for name in ("model", "ema", "optimizer")}
 
 
 def test_a_student_has_its_teachers_network_and_a_sampler_of_its_own(teacher, student):

@@ -12,17 +12,6 @@ from utils.checkpoints import STATE_FILE, WEIGHTS_FILE, load_checkpoint, load_st
 from utils.errors import RequestError
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A run with a state of step 3, and the one before it, of step 1."""
-    trainer = make_trainer()
-    advance(trainer, 1)
-    trainer.save(tmp_path)
-    advance(trainer, 2)
-    trainer.save(tmp_path)
-    return tmp_path
-
-
 def spoil(trainer, step):
     trainer.monitor.note_gradient(step, torch.tensor(float("nan")), scaled=False)
 

@@ -10,17 +10,6 @@ from utils.checkpoints import MILESTONES, PREVIOUS_FILE, STATE_FILE, digest, loa
 from utils.errors import RequestError
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A run with a state of step 3, and the one before it, of step 1."""
-    trainer = make_trainer()
-    advance(trainer, 1)
-    trainer.save(tmp_path)
-    advance(trainer, 2)
-    trainer.save(tmp_path)
-    return tmp_path
-
-
 def test_k_steps_save_load_k_steps_is_2k_steps(tmp_path):
     straight = make_trainer()
     advance(straight, 6)
