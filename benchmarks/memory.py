@@ -28,7 +28,6 @@ from benchmarks.workloads import WORKLOADS  # noqa: E402
 from diffusion import SampleInfo, build_diffusion  # noqa: E402
 from models import build_model  # noqa: E402
 from sampling.drawing import draw  # noqa: E402
-from utils.config import load_settings  # noqa: E402
 from utils.device import pick_channels_last, reuse_freed_memory  # noqa: E402
 from utils.precision import at_precision, pick_precision  # noqa: E402
 from utils.settings import Settings  # noqa: E402
@@ -59,8 +58,8 @@ def our_drawing(settings: Settings, precision: str, device: torch.device) -> Cal
 def measure_one(name: str, work: str, args) -> None:
     """In the process of its own: prints the bytes that `work`, train or draw, takes at its peak."""
     load = WORKLOADS[args.size]
-    batch = args.batch_size or (load.cuda_batch if args.device == "cuda" else load.cpu_batch)
-    settings = load_settings("config.yaml", load.data_name, [f"train.batch_size={batch}", *load.overrides])
+    settings = load.settings(args.device, args.batch_size)
+    batch = settings.train.batch_size
     data = settings.data
     shape = (2 * batch, data.image_channel, data.image_size, data.image_size)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -28,6 +28,11 @@ class Workload(NamedTuple):
     cpu_batch: int
     cuda_batch: int
 
+    def settings(self, device: str, batch_size: int | None) -> Settings:
+        """What this project is given, for batches of that size (None: that for the device)."""
+        batch = batch_size or (self.cuda_batch if device == "cuda" else self.cpu_batch)
+        return load_settings("config.yaml", self.data_name, [f"train.batch_size={batch}", *self.overrides])
+
 
 # The peers' networks have no classes, and draw by DDIM.
 PLAIN = ["model.num_classes=0", "sample.sample_info=DDIM_50_0p0"]
@@ -62,8 +67,8 @@ def add_options(options: argparse.ArgumentParser, rounds: int) -> None:
 def contestants(size: str, args: argparse.Namespace) -> tuple[dict[str, Contestant], Settings, int]:
     """Everyone at its default and at its best, by name; our settings; the batch."""
     load = WORKLOADS[size]
-    batch = args.batch_size or (load.cuda_batch if args.device == "cuda" else load.cpu_batch)
-    settings = load_settings("config.yaml", load.data_name, [f"train.batch_size={batch}", *load.overrides])
+    settings = load.settings(args.device, args.batch_size)
+    batch = settings.train.batch_size
     data, device = settings.data, torch.device(args.device)
     shape = (max(SET_SIZE, 2 * batch), data.image_channel, data.image_size, data.image_size)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -47,16 +47,21 @@ class Judged(NamedTuple):
         return f"**{self.verdict}**" + (", by less than the margin" if self.is_slight else "")
 
 
+def mean_and_error(differences: Sequence[float]) -> tuple[float, float]:
+    """The mean of at least two differences, and its standard error."""
+    return statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
+
+
 def interval(differences: Sequence[float], probability: float) -> tuple[float, float]:
     """Student's interval of the mean of at least two differences."""
-    mean, error = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
+    mean, error = mean_and_error(differences)
     half = error * float(student.ppf(0.5 + probability / 2, len(differences) - 1))
     return mean - half, mean + half
 
 
 def p_value(differences: Sequence[float]) -> float:
     """Two-sided, of the paired t-test; 1 where all differences are 0."""
-    mean, error = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
+    mean, error = mean_and_error(differences)
     if error == 0:
         return 0.0 if mean else 1.0
     return 2 * float(student.sf(abs(mean) / error, len(differences) - 1))
