@@ -75,11 +75,6 @@ class Batches:
             self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches", **start)
             self._ahead: tuple[int, Future[Tensor]] | None = None  # the batch that is being read, and its number
 
-    @property
-    def steps_per_epoch(self) -> float:
-        """How many batches show every picture once: N / B, rarely a whole number, as batches run across epochs."""
-        return len(self.images) / self.batch_size
-
     def indices(self, k: int) -> Tensor:
         """Which pictures batch k shows, `rows` of it: int64 (R,), on the CPU."""
         assert k >= 0, k

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from utils.errors import RequestError
 
-AVERAGE = "ema_model."  # of its EMA's copy, in the state that its Trainer saves as "ema"
-NETWORK = "model."  # of the network, in its GaussianDiffusion
 ENTRANCE = "init_conv.weight"
 # What in its networks has no place in ours: a name that tells it, and what it is.
 FOREIGN = {
