@@ -106,11 +106,15 @@ def size_of_file(file: str | bytes) -> tuple[int, int] | None:
     return None if head is None else (head.width, head.height)
 
 
-def open_picture(file: str | bytes) -> Image.Image:
-    """The picture in a file, its head read. UnreadablePictureError where the file is larger than any that is decoded."""
-    size = os.stat(file).st_size if isinstance(file, str) else len(file)
+def check_file_size(size: int) -> None:
+    """UnreadablePictureError for a file of more bytes than any that is decoded."""
     if size > LARGEST_FILE:
         raise UnreadablePictureError(f"a file of {size / 2**30:.1f} GiB; a picture has at most {LARGEST_FILE // 2**30}")
+
+
+def open_picture(file: str | bytes) -> Image.Image:
+    """The picture in a file, its head read. UnreadablePictureError where the file is larger than any that is decoded."""
+    check_file_size(os.stat(file).st_size if isinstance(file, str) else len(file))
     return Image.open(file if isinstance(file, str) else io.BytesIO(file), formats=READ_FORMATS)
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from datasets.archives import DAMAGED, DEFLATED, ZIP_ENDINGS, Member, archive_ending, open_tar, why
-from datasets.decode import LARGEST_FILE, UnreadablePictureError
+from datasets.decode import UnreadablePictureError, check_file_size
 from datasets.picture_set import Item, Pictures
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # before a zip's member: signature, length of its name, and of what else there is
@@ -84,8 +84,7 @@ class ArchivePictures(Pictures):
     def content(self, number: int, limit: int | None = None) -> bytes:
         """The bytes of a picture's file, the first `limit` of them. Raises UnreadablePictureError and what else there is."""
         place, size, packed, method, crc = (int(self.index.fields[field][number]) for field in FIELDS)
-        if size > LARGEST_FILE:
-            raise UnreadablePictureError(f"a file of {size / 2**30:.1f} GiB; a picture has at most {LARGEST_FILE // 2**30}")
+        check_file_size(size)
         if self._stream is None:
             self._stream = open(self.path, "rb") if self.is_zip else open_tar(self.path)
         wanted = size if limit is None else min(size, limit)

@@ -119,14 +119,18 @@ def _proportioned(picture: Image.Image, height: int, width: int) -> Image.Image:
         rows, columns = picture.height, max(1, round(picture.height * width / height))
     else:
         rows, columns = max(1, round(picture.width * height / width)), picture.width
-    left, top = (picture.width - columns) // 2, (picture.height - rows) // 2
-    return picture.crop((left, top, left + columns, top + rows))
+    return _middle(picture, rows, columns)
 
 
 def _shortened(picture: Image.Image, height: int, width: int) -> Image.Image:
     """The centred part of a picture that would be more than LONGEST times as long as the box that it covers."""
     columns = min(picture.width, max(1, LONGEST * width * picture.height // height))
     rows = min(picture.height, max(1, LONGEST * height * picture.width // width))
+    return _middle(picture, rows, columns)
+
+
+def _middle(picture: Image.Image, rows: int, columns: int) -> Image.Image:
+    """So many rows and columns from the middle; an odd pixel is left at the right or the bottom."""
     left, top = (picture.width - columns) // 2, (picture.height - rows) // 2
     return picture.crop((left, top, left + columns, top + rows))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from diffusion.losses import LOSS_TYPES, distance, without_overshoot
 from diffusion.objectives import OBJECTIVES, output_of, read_output
 from diffusion.precision import WITHOUT_FLOAT64, like, on_device
-from diffusion.schedules import half_log_snr, timestep_pairs
+from diffusion.schedules import alpha_bar_of, half_log_snr, timestep_pairs
 from diffusion.variational import discretized_gaussian_log_likelihood, gaussian_kl
 from diffusion.weighting import WEIGHTINGS, WITHOUT_END, loss_weight
 
@@ -111,7 +111,7 @@ class GaussianDiffusion(nn.Module):
         self.tuned_times = tuned_times or {}
 
         # Entry t + 1 belongs to timestep t, so that entry 0 is the clean picture's (t = -1): no case for the last step.
-        alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, dim=0)])
+        alpha_bar = alpha_bar_of(betas)
         # No buffer: a checkpoint must never override the schedule that was configured, and not every device has float64.
         self._alpha_bar = alpha_bar
         self._alpha_bar_on: dict[torch.device, Tensor] = {}  # the same on each device that asked for it

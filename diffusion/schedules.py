@@ -88,6 +88,11 @@ def schedule_betas(name: str, timestep_num: int, shift: float = 1.0, zero_termin
     return zero_terminal_snr_betas(betas) if zero_terminal_snr else betas
 
 
+def alpha_bar_of(betas: Tensor) -> Tensor:
+    """alpha_bar of the clean picture, 1, and of each timestep: `betas`, (T,) -> (T + 1,) float64, entry t + 1 of timestep t."""
+    return torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, dim=0)])
+
+
 def shifted_betas(betas: Tensor, shift: float) -> Tensor:
     """`betas`, (T,), with sigma / signal multiplied by `shift` at every t: the log SNR falls by 2 log(shift).
 
@@ -96,7 +101,7 @@ def shifted_betas(betas: Tensor, shift: float) -> Tensor:
     """
     if shift == 1:
         return betas
-    alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - betas, dim=0)])
+    alpha_bar = alpha_bar_of(betas)
     alpha_bar = alpha_bar / (alpha_bar + shift**2 * (1 - alpha_bar))
     return 1 - alpha_bar[1:] / alpha_bar[:-1]
 

@@ -18,6 +18,7 @@ from interop.diffusers_weights import CLASS_EMBEDDING, to_theirs
 from interop.locate import find_model
 from models import build_model
 from utils.checkpoints import model_name
+from utils.classes import class_called, classes_in_words
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
 from utils.settings import Settings
@@ -111,14 +112,12 @@ def _check_options(
 
 
 def _label_of(text: str, num_classes: int, names: tuple[str, ...]) -> int:
-    """The class by its name, in any case, or by its number; the null label for "none"."""
-    known = {name.casefold(): label for label, name in enumerate(names)} | {NO_CLASS: num_classes}
-    if text.casefold() in known:
-        return known[text.casefold()]
-    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < num_classes:
-        return int(text)
-    there = f"0 to {num_classes - 1}" + (f", by name {', '.join(names[:12])}" if names else "")
-    raise RequestError(f"--class_label {text}: there is no such class; the classes are {there}, or {NO_CLASS}")
+    """The class by its name or its number, see `class_called`; the null label for "none"."""
+    label = num_classes if text.casefold() == NO_CLASS else class_called(text, num_classes, names)
+    if label is None:
+        there = classes_in_words(num_classes, names)
+        raise RequestError(f"--class_label {text}: there is no such class; the classes are {there}, or {NO_CLASS}")
+    return label
 
 
 def _print_notes(settings: Settings, folded: bool, label: int | None, fixed_variance: bool) -> None:

@@ -24,7 +24,7 @@ from page.controls import (
 )
 from page.curves import Line, chart
 from page.limits import check_work, sampler_within, share, whole
-from page.machine import Stopped
+from page.machine import Stopped, adding_up
 from page.markup import figure, problem, side_by_side, status
 from page.refusals import refused, told
 from page.words import language_of, say, word
@@ -96,14 +96,10 @@ class BetweenTab:
             steps = {mode: noise_steps(mode, noise_share, trained) for mode in modes}
             check_work(self.page.limits, 1, sum(calls_in_all(trained, info, mode, steps[mode]) for mode in modes))
             total = sum(steps_in_all(trained.diffusion, info, mode, steps[mode], 1, COEFFICIENTS) for mode in modes)
-            taken, ways = 0, {}
+            ways = {}
 
             def job(tell):
-                def advance(number):
-                    nonlocal taken
-                    taken += number
-                    tell(taken)
-
+                advance = adding_up(tell)
                 for mode in modes:
                     ways[mode] = draw_between(trained, info, mode, steps[mode], ends, advance)
 

@@ -199,8 +199,8 @@ def follow_classes(
         except RequestError:
             return gr.update(visible=False)
         language = language_of(request)
-        names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
-        known = [(text if text == str(label) else f"{label}: {text}", str(label)) for label, text in enumerate(names)]
+        names = enumerate(trained.class_names)
+        known = [(text if text == str(label) else f"{label}: {text}", str(label)) for label, text in names]
         given = [(say("class_by_seed", language), ""), (say("class_all", language), ALL)]
         if of_picture:
             given = [(say("class_of_picture", language), "")]

@@ -12,6 +12,18 @@ Tell = Callable[[object], None]  # what a job calls at each step, with what is t
 Job = Callable[[Tell], object]
 
 
+def adding_up(tell: Tell) -> Callable[[int], None]:
+    """Tells how much was done in all, each time that so much more was."""
+    done = 0
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+        tell(done)
+
+    return advance
+
+
 class Stopped(Exception):
     """Raised within a job whose visitor does not want it any more, or is gone."""
 

@@ -20,7 +20,7 @@ from page.controls import (
     visitor,
 )
 from page.limits import LARGEST_SEED, check_work, classes_within, sampler_within, share, whole
-from page.machine import Stopped
+from page.machine import Stopped, adding_up
 from page.markup import figure, problem, side_by_side, status
 from page.refusals import refused, told
 from page.words import language_of, say, word
@@ -115,17 +115,11 @@ class RepairTab:
                 pairs = edit_pairs(trained.diffusion, info, strength)
                 work = partial(edit, strength=strength, **how)
             check_work(self.page.limits, count, replace(info, resamplings=1).network_calls_on(pairs))
-            taken, found = 0, None
+            found = None
 
             def job(tell):
                 nonlocal found
-
-                def advance(number):
-                    nonlocal taken
-                    taken += number
-                    tell(taken)
-
-                found = work(trained.network, trained.diffusion, info, pictures, advance=advance)
+                found = work(trained.network, trained.diffusion, info, pictures, advance=adding_up(tell))
 
             yield {self.said: status(say("waiting", language))}
             for done in self.page.machine.watch(visitor(request, "repair"), job):

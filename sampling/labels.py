@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
+from utils.classes import class_called, classes_in_words
 from utils.errors import RequestError
 from utils.seeds import derive_seed
 
@@ -41,17 +42,15 @@ def classes_asked_for(spec: str, num_classes: int, class_names: Sequence[str] = 
     """The classes that --class_label names, in its order. RequestError, saying which there are, for any other."""
     if spec == ALL:
         return list(range(num_classes))
-    known = {name.casefold(): label for label, name in enumerate(class_names)}
-    parts = [spec] if spec.casefold() in known else spec.split(",")
-    return [_class_of(part.strip(), spec, num_classes, known, class_names) for part in parts]
+    is_name = spec.casefold() in map(str.casefold, class_names)
+    parts = [spec] if is_name else spec.split(",")
+    return [_class_of(part.strip(), spec, num_classes, class_names) for part in parts]
 
 
-def _class_of(text: str, spec: str, num_classes: int, known: dict[str, int], class_names: Sequence[str]) -> int:
-    """The class by its name, in any case, or by its number; a name that is a number goes before."""
-    if text.casefold() in known:
-        return known[text.casefold()]
-    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < num_classes:
-        return int(text)
-    names = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
-    there = f"0 to {num_classes - 1}" + (f", by name {names}" if names else "")
-    raise RequestError(f"--class_label {spec}: there is no class {text!r}; the classes are {there}, or {ALL}")
+def _class_of(text: str, spec: str, num_classes: int, class_names: Sequence[str]) -> int:
+    """`class_called`. RequestError for what is none."""
+    label = class_called(text, num_classes, class_names)
+    if label is None:
+        there = classes_in_words(num_classes, class_names)
+        raise RequestError(f"--class_label {spec}: there is no class {text!r}; the classes are {there}, or {ALL}")
+    return label

@@ -21,8 +21,7 @@ def final_sheet(trained: Trained, final: Tensor, seeds: range) -> Tensor:
     for label in range(trained.num_classes):
         row = final[labels == label]
         rows.append(torch.cat([row, row.new_zeros(columns - len(row), *final.shape[1:])]))
-    names = trained.classes.names or [str(label) for label in range(trained.num_classes)]
-    return grid(torch.cat(rows), columns, scale=scale, row_labels=names)
+    return grid(torch.cat(rows), columns, scale=scale, row_labels=trained.class_names)
 
 
 def progress_frames(moments: list[Tensor]) -> list[Tensor]:

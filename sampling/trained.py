@@ -59,6 +59,11 @@ class Trained(NamedTuple):
         return labels_for(seeds, self.class_label, self.num_classes, *self.classes)
 
     @property
+    def class_names(self) -> Sequence[str]:
+        """A name for each of its classes: its number, where the checkpoint names none."""
+        return self.classes.names or [str(label) for label in range(self.num_classes)]
+
+    @property
     def name(self) -> str:
         """What its pictures are called by: see `model_name`."""
         return model_name(self.path)

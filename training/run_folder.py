@@ -23,6 +23,7 @@ from utils.checkpoints import (
 from utils.classes import Classes
 from utils.errors import RequestError
 from utils.files import atomic_write, folder_made, refuse_unwritable
+from utils.run_files import sheets_of
 
 LOCK_FILE = ".lock"
 Card = Callable[[dict, Path], object]
@@ -138,8 +139,8 @@ def output_lines(folder: Path, step: int, total_steps: int, signal_number: int) 
 
 def last_sheet(folder: Path, step: int) -> Path | None:
     """The newest sheet of samples that is not later than `step`: later ones are of steps that the run went back from."""
-    steps = {int(path.stem[5:]): path for path in (folder / "samples").glob("step_*.png") if path.stem[5:].isdecimal()}
-    return steps.get(max((each for each in steps if each <= step), default=-1))
+    sheets = sheets_of(folder)
+    return sheets.get(max((each for each in sheets if each <= step), default=-1))
 
 
 def _link(path: Path, name: Path) -> None:

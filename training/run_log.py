@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from utils.checkpoints import LOG_FILE
 from utils.files import atomic_write, refuse_unwritable
 from utils.pictures import save_png
+from utils.run_files import sheet_path
 
 
 class RunLog:
@@ -70,7 +71,7 @@ class RunLog:
             return
         with refuse_unwritable(self.folder / "tensorboard"):
             self.tensorboard.add_image("pictures/samples", sheet, step)
-        save_png(self.folder / "samples" / f"step_{step:06d}.png", sheet)
+        save_png(sheet_path(self.folder, step), sheet)
 
     def flush(self) -> None:
         """To the disk, so that no state is ever ahead of its log."""

@@ -1,5 +1,6 @@
 """The classes of a data set, as they travel in the files of a training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,21 @@ class Classes(NamedTuple):
 
     names: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+
+
+def class_called(text: str, num_classes: int, names: Sequence[str]) -> int | None:
+    """The class by its name, in any case, or by its number; a name that is a number goes before. None: there is none."""
+    known = {name.casefold(): label for label, name in enumerate(names)}
+    if text.casefold() in known:
+        return known[text.casefold()]
+    is_number = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if is_number and int(text) < num_classes else None
+
+
+def classes_in_words(num_classes: int, names: Sequence[str]) -> str:
+    """Which classes there are: their numbers, and the names of the first."""
+    first = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"0 to {num_classes - 1}" + (f", by name {first}" if names else "")
 
 
 def classes_from(content: object, num_classes: int, path: Path) -> Classes:
