@@ -68,7 +68,7 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("；([^ ]+ %) 的生成数字能以高置信度识别", DIGITS, "figures.confident.mean", ".0%"),
         ("识别，真实数字为 ([^ ]+ %)", DIGITS, "floor.figures.confident.mean", ".0%"),
         ("判断正确率为 ([^ ]+ %)（", DIGITS, "told_apart.accuracy", ".0%"),
-        ("弗雷歇距离为 ([^ ]+)（同样", RECIPE, "figures.fid.mean", ".2f"),
+        ("Frechet 距离为 ([^ ]+)（同样", RECIPE, "figures.fid.mean", ".2f"),
         ("同样 500 张的真实数字为 ([^ ]+)）", RECIPE, "floor.figures.fid.mean", ".2f"),
         ("，([^ ]+ %) 识别有把握", RECIPE, "figures.confident.mean", ".0%"),
         ("默认设置的 ([^ ]+) 到", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
