@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from datasets import Batches, ImageDataset, LabelledImages
 from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
 from interop.card import write_run_card
-from interop.training_on import load_first_weights, load_teacher, load_training
+from interop.training_on import check_classes, load_first_weights, load_teacher, load_training
 from models import build_model, parameter_count
 from sampling.labels import labels_for
 from sampling.network import Network
@@ -117,15 +117,15 @@ def check_request(settings: Settings, dataset: ImageDataset, folder: Path, ranks
     ranks.broadcast_from_rank0(lambda: check_writable(folder, "--save_dir"))
     check_training_memory(parameter_count(settings.model_arguments()), ranks.device)
     picture_num = dataset.count()
-    if settings.model.num_classes not in (0, dataset.num_classes()):
+    class_names = dataset.class_names()
+    if settings.model.num_classes not in (0, len(class_names)):
         raise RequestError(
             f"model.num_classes {settings.model.num_classes} is not the number of classes of {settings.data_name}, "
-            f"{dataset.num_classes()}" + ("" if dataset.num_classes() else ": its pictures have no labels")
+            f"{len(class_names)}" + ("" if class_names else ": its pictures have no labels")
         )
-    if settings.train.batch_size < ranks.size:
-        raise RequestError(
-            f"train.batch_size {settings.train.batch_size} is too small for {ranks.size} processes: one picture each"
-        )
+    check_classes(settings, class_names)
+    if (batch_size := settings.train.batch_size) < ranks.size:
+        raise RequestError(f"train.batch_size {batch_size} is too small for {ranks.size} processes: one picture each")
     return picture_num
 
 

@@ -47,6 +47,31 @@ def check_student_of(teacher: Settings, settings: Settings) -> None:
         raise RequestError(f"a student is its teacher's network on its teacher's noise; leave out {'; '.join(other)}")
 
 
+def check_classes(settings: Settings, class_names: Sequence[str]) -> None:
+    """RequestError where a teacher's classes are others than the data's, or in another order; of run.start_from it is said.
+
+    class_names: the data's, as many as the network has. What a teacher says of its class 3 would be learned of another one; a
+    training on, which the pictures alone teach, may go to other classes. A checkpoint that carries no names is let through.
+    """
+    teacher, start_from = settings.train.teacher, settings.run.start_from
+    if teacher is not None and (differs := _other_class(teacher, settings.data_name, class_names)):
+        raise RequestError(
+            f"train.teacher: {differs}; a student learns its teacher's classes, in their order: name the teacher's data"
+        )
+    if start_from is not None and (differs := _other_class(start_from, settings.data_name, class_names)):
+        print(f"Note:    run.start_from: {differs}; each class begins with what was learned of the other's")
+
+
+def _other_class(path: str, data_name: str, class_names: Sequence[str]) -> str:
+    """The first class that is another one in the checkpoint `path` than in the data, in words; empty where there is none."""
+    checkpoint = open_checkpoint(path)
+    for number, (its, here) in enumerate(zip(checkpoint.classes.names, class_names)):
+        if its != here:
+            trained_on = checkpoint.settings.data_name
+            return f"class {number} of {path} (trained on {trained_on}) is {its!r}, and of {data_name} {here!r}"
+    return ""
+
+
 def load_teacher(settings: Settings) -> Checkpoint | None:
     """The teacher of a student, to be run as the training is, and says so; None where nothing is distilled."""
     if (path := settings.train.teacher) is None:

@@ -5,7 +5,8 @@ import torch
 
 from tests.processes import TINY, done, refused, run, torchrun, train
 from tests.small_training import weights_of
-from utils.checkpoints import load_checkpoint
+from utils.checkpoints import load_checkpoint, write_checkpoint
+from utils.classes import Classes
 
 CONDITIONAL = [*TINY[:-2], "model.num_classes=10", "run.precision=fp32", "train.save_minutes=null"]
 TEACHER = [*CONDITIONAL, "sample.sample_info=DDIM_2_0p0"]
@@ -122,6 +123,29 @@ def test_a_student_beside_its_teacher(teacher, student, tmp_path):
     assert names[:2] == [(teacher.parent.name, "DDIM_2_0p0"), (student.name, "CM_1_0p0")]
     refused(run("test_solver.py", *models, "--save_dir", tmp_path, "--sample_info", "DDIM_2_0p0"), "cannot draw from a student")
     refused(run("test_solver.py", *models, "--save_dir", tmp_path, "--sample_info", "CM_1_0p0"), "draws from a student")
+
+
+def test_a_teacher_of_other_classes(tmp_path):
+    """As many classes, but others: its digits would be shown as groups of emoji. The pictures alone may teach that."""
+    digits = "checkpoints/mnist_mini.safetensors"
+    differs = f"class 0 of {digits} (trained on Mnist_Mini) is '0', and of Emoji 'Activities'"
+    asked = ["train_solver.py", "--data_name", "Emoji", "--dry_run", "--save_dir", tmp_path / "run"]
+    for kind in ("consistency", "consistency_training"):
+        student = ["--set", f"train.teacher={digits}", "--set", f"train.student={kind}"]
+        refused(run(*asked, *student), differs, "name the teacher's data")
+    assert f"Note:    run.start_from: {differs}" in done(run(*asked, "--start_from", digits))
+    assert "Note:" not in done(run(*asked, "--start_from", "checkpoints/emoji.safetensors"))
+    asked[2] = "Mnist_Mini"
+    assert "Note:" not in done(run(*asked, *student))
+
+
+def test_a_teacher_whose_classes_have_no_names(teacher, tmp_path):
+    nameless = tmp_path / "teacher.safetensors"
+    checkpoint = load_checkpoint(teacher)
+    settings = checkpoint.settings.model_dump_json()
+    write_checkpoint(nameless, checkpoint.state_dict, settings, checkpoint.step, Classes())
+    asked = ["train_solver.py", "--data_name", "Emoji", "--dry_run", "--save_dir", tmp_path / "run"]
+    done(run(*asked, "--set", f"train.teacher={nameless}", "--set", "train.student=consistency"))
 
 
 def test_what_is_no_teacher(teacher, student, tmp_path):
