@@ -101,9 +101,9 @@ def pack(pixels: np.ndarray, stored: tuple[int, ...]) -> np.ndarray:
 
 
 def _pixels(picture: Image.Image) -> np.ndarray:
-    """uint8 (C, H, W)."""
+    """uint8 (C, H, W): a copy, as Pillow's own view cannot be written to, of which torch warns."""
     pixels = np.asarray(picture).reshape(picture.height, picture.width, -1)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return np.array(pixels.transpose(2, 0, 1), order="C")
 
 
 def _resized(picture: Image.Image, height: int, width: int) -> Image.Image:

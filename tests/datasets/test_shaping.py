@@ -220,3 +220,11 @@ def test_what_finds_room():
     for image_size, crop, resize in [(32, "center", None), (32, "center", 32), (32, "random", None), ([48, 64], "center", 64),
                                      ([48, 64], "random", [48, 65]), (32, "none", 28), ([48, 64], "none", [48, 64])]:  # fmt: skip
         check_resize(image_size, crop, resize)
+
+
+@pytest.mark.parametrize("shaping", [Shaping(1, 4, 4), Shaping(3, 4, 4), Shaping(1, 4, 6, "none"), Shaping(1, 4, 4, "random", 6)])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_what_is_decoded_can_be_written_to(shaping, mode):
+    """As torch wants it of an array that it shares; Pillow's own views are read-only."""
+    assert decode_picture(Image.new(mode, (8, 8)), shaping).flags.writeable
+    assert decode_picture(Image.new(mode, (4, 4)), shaping).flags.writeable
