@@ -57,10 +57,10 @@ class UnreadablePictureError(Exception):
     """A file that cannot be decoded. Its message is one line: the reason, without the path."""
 
 
-def decode_file(file: str | bytes, shaping: Shaping) -> np.ndarray:
+def decode_file(file: str | bytes, shaping: Shaping, background: str = "white") -> np.ndarray:
     """The picture in a file, its path or its content, the first where it holds several: uint8 `shaping.stored`.
 
-    Raises UnreadablePictureError.
+    What is transparent shows the `background`, a colour as Pillow names it. Raises UnreadablePictureError.
     """
     try:
         with open_picture(file) as picture:
@@ -72,7 +72,7 @@ def decode_file(file: str | bytes, shaping: Shaping) -> np.ndarray:
             picture.draft(None, (target, target))
             with ONE_AVIF_AT_A_TIME if picture.format == "AVIF" else nullcontext():
                 picture.load()
-            return decode_picture(ImageOps.exif_transpose(picture), shaping)
+            return decode_picture(ImageOps.exif_transpose(picture), shaping, background)
     except UnreadablePictureError:
         raise
     except (*TELLING, *SPEECHLESS) as error:
@@ -139,22 +139,22 @@ def decode_array(array: np.ndarray, shaping: Shaping) -> np.ndarray:
     return decode_picture(Image.fromarray(array), shaping)
 
 
-def decode_picture(picture: Image.Image, shaping: Shaping) -> np.ndarray:
+def decode_picture(picture: Image.Image, shaping: Shaping, background: str = "white") -> np.ndarray:
     """An upright picture of any mode and shape -> uint8 `shaping.stored`.
 
     One channel is luma (ITU-R 601), three are RGB: a grey picture gets three equal ones.
     """
-    return shaped(opaque(picture).convert("L" if shaping.channels == 1 else "RGB"), shaping)
+    return shaped(opaque(picture, background).convert("L" if shaping.channels == 1 else "RGB"), shaping)
 
 
-def opaque(picture: Image.Image) -> Image.Image:
-    """The picture with 8 bits a channel, on white; before it is resized, or transparent edges would darken."""
+def opaque(picture: Image.Image, background: str) -> Image.Image:
+    """The picture with 8 bits a channel, on one colour; before it is resized, or transparent edges would darken."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return eight_bits(picture)
     if not picture.has_transparency_data:
         return picture
     layer = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
 
 
 def eight_bits(picture: Image.Image) -> Image.Image:

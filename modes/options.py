@@ -119,7 +119,7 @@ OPTIONS = {
     "picture": Option("take the picture in this file instead of the data's, cropped and resized as those are", "FILE"),
     "mask": Option(
         "box (the centre), half (the right one), random (three quarters of the pixels), or a picture of the network's size: "
-        "white is filled in, black is kept (box)",
+        "white is filled in, black or transparent is kept (box)",
         "FILE|box|half|random",
     ),
     "strength": Option("share of the noise that is added and taken away again (0.6)", "S", above=0.0, most=1),

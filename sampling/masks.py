@@ -21,7 +21,7 @@ def make_masks(spec: str, size: tuple[int, int], seeds: Sequence[int]) -> Tensor
 
     `spec` is --mask. `box`: the centred box of half the height and half the width; `half`: the right half; `random`: 75 % of
     the pixels, which ones follows from the seed; anything else: the path of a picture of that very size, white to be filled,
-    black kept.
+    black or transparent kept.
 
     RequestError for a file that is not there or is no picture, of another size, all black or all white; and for a shape that
     leaves nothing to fill, or nothing known, of pictures that are so small.
@@ -41,14 +41,19 @@ def make_masks(spec: str, size: tuple[int, int], seeds: Sequence[int]) -> Tensor
         masks |= read_mask(Path(spec), size)
     filled = int(masks[0].sum())
     if filled == 0:
-        raise RequestError(f"--mask {spec}: nothing is to be filled in; a mask is white there, and black where pixels are kept")
+        raise RequestError(
+            f"--mask {spec}: nothing is to be filled in; a mask is white there, and black or transparent where pixels are kept"
+        )
     if filled == height * width:
         raise RequestError(f"--mask {spec}: nothing is known; a mask is black where pixels are kept (new pictures: random_gen)")
     return masks
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Tensor:
-    """The mask that the file holds: bool (H, W), True where it is white. RequestError as `make_masks`."""
+    """The mask that the file holds: bool (H, W), True where it is white. RequestError as `make_masks`.
+
+    What is transparent counts as black: where nothing was painted, nothing is to be filled in.
+    """
     if not path.is_file():
         raise RequestError(f"--mask {path}: there is no such file, and it is none of {', '.join(SHAPES)}")
     height, width = size
@@ -59,7 +64,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Tensor:
             f"{height} x {width}"
         )
     try:
-        pixels = decode_file(str(path), Shaping(1, height, width))
+        pixels = decode_file(str(path), Shaping(1, height, width), background="black")
     except UnreadablePictureError as error:
         raise RequestError(f"--mask {path}: {error}") from None
     return torch.from_numpy(pixels[0] >= WHITE)

@@ -200,6 +200,30 @@ def test_the_shapes_of_masks(tmp_path):
     assert make_masks(str(tmp_path / "grey.png"), (4, 4), [0])[0, 0].tolist() == [[False, False, True, True]] * 4
 
 
+def test_what_is_transparent_in_a_mask_is_kept(tmp_path):
+    """A white brush over nothing: the rest is not painted, whatever colour its pixels have there."""
+    brush = np.zeros((4, 4), np.uint8)
+    brush[:, 2:] = 255
+    layers = Image.fromarray(np.stack([np.full((4, 4), 255, np.uint8), brush], axis=2), "LA")
+    indexed = Image.fromarray((brush // 255).astype(np.uint8), "P")
+    indexed.putpalette([255, 255, 255, 255, 255, 255])
+    grey = Image.fromarray(np.where(brush, 255, 200).astype(np.uint8), "L")
+    layers.save(tmp_path / "LA.png")
+    layers.convert("RGBA").save(tmp_path / "RGBA.png")
+    indexed.save(tmp_path / "P.png", transparency=0)
+    grey.save(tmp_path / "L.png", transparency=200)
+    for mode in ("LA", "RGBA", "P", "L"):
+        with Image.open(tmp_path / f"{mode}.png") as picture:
+            assert picture.mode == mode
+        assert make_masks(str(tmp_path / f"{mode}.png"), (4, 4), [0])[0, 0].tolist() == [[False, False, True, True]] * 4, mode
+    soft = Image.merge("LA", [Image.new("L", (4, 4), 255), Image.fromarray(np.uint8([[0, 120, 140, 255]] * 4))])
+    soft.save(tmp_path / "soft.png")
+    assert make_masks(str(tmp_path / "soft.png"), (4, 4), [0])[0, 0].tolist() == [[False, False, True, True]] * 4
+    Image.new("RGBA", (4, 4), (255, 255, 255, 0)).save(tmp_path / "clear.png")
+    with pytest.raises(RequestError, match="nothing is to be filled in; a mask is white there, and black or transparent"):
+        make_masks(str(tmp_path / "clear.png"), (4, 4), [0])
+
+
 def test_masks_that_cannot_be(tmp_path):
     for name, value, size in (("black", 0, 4), ("white", 255, 4), ("small", 255, 3)):
         Image.new("L", (size, size), value).save(tmp_path / f"{name}.png")
