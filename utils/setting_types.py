@@ -30,6 +30,11 @@ def _number_from_text(value: object) -> object:
     return value
 
 
+def text_of_number(value: object) -> object:
+    """A number as its text, for a setting that is a text of numbers: what is said of a wrong text is said of it, too."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _two_sides(value: list) -> list:
     """Says what a list of another length ought to be."""
     if len(value) != 2:

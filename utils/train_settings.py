@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from utils.setting_types import BatchSize, Block, Number, PathText, PositiveInt
+from utils.setting_types import BatchSize, Block, Number, PathText, PositiveInt, text_of_number
 
 
 class TrainSettings(Block):
@@ -71,7 +71,7 @@ class TrainSettings(Block):
     student_steps: PositiveInt = Field(
         1, description="The jumps in which the student draws: of consistency 1, for CM_1, CM_2, ...; S: for DDIM_S_0p0 alone."
     )
-    teacher_guidance: str | None = Field(
+    teacher_guidance: Annotated[str, BeforeValidator(text_of_number)] | None = Field(
         None, description="How the teacher of a student of consistency is guided, as in a sampler's string: cfg1p5; null: not."
     )
 

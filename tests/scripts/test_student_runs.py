@@ -161,6 +161,8 @@ def test_what_is_no_teacher(teacher, student, tmp_path):
     refused(distilled(tmp_path, tmp_path / "none.safetensors"), "none.safetensors")
     for wrong, kind, words in (
         ("1p5", "consistency", "it is written cfg1p5 or cfg1p5t200t800"),
+        ("2", "consistency", "train.teacher_guidance '2' is no guidance; it is written cfg1p5"),
+        ("1.5", "consistency", "train.teacher_guidance '1.5' is no guidance; it is written cfg1p5"),
         ("quad_cfg1p5", "consistency", "is no guidance"),
         ("cfg1p5_r4", "consistency", "is no guidance"),
         ("cfg1p0", "consistency_training", "is no guidance"),
