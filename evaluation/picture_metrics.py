@@ -14,7 +14,7 @@ from evaluation.extractor import Extractor, Features, check_suits, extractor_for
 from evaluation.measures import Figures, measure
 from evaluation.record import summary
 from evaluation.reference import load_reference
-from evaluation.two_sample import TwoSampleTest, two_sample_test
+from evaluation.two_sample import LEAST, TwoSampleTest, two_sample_test
 from utils.distributed import Ranks
 from utils.errors import RequestError
 
@@ -80,6 +80,10 @@ class PictureMetrics:
     def reads(self, num_classes: int) -> bool:
         """Whether the extractor is a classifier of so many classes, which are then the data's own."""
         return self.extractor is not None and self.extractor.is_classifier and num_classes == CLASSES
+
+    def tells_apart(self, count: int) -> bool:
+        """Whether `told_apart` is asked of sets of so many pictures."""
+        return min(count, len(self.reference.held_out.pictures)) >= LEAST
 
     def told_apart(self, pictures: Tensor, seed: int) -> TwoSampleTest | None:
         """Whether drawn pictures can be told from held-out real ones; None of too few."""

@@ -59,12 +59,11 @@ def run(
         f"seeds {seed} to {seed + seed_sets.total - 1}"
     )
     print(f"Cells:   {len(cells)}, of which {len(cells) - len(missing)} are there already")
-    guided = ", _guidance.png" if by_sampler(cells) else ""
-    print(
-        f"Output:  {folder / 'compare_'}grid.png, _told_apart.png, _table.md, _table.csv, _plot.png{guided}; "
-        f"{folder / 'compare_cells'}/",
-        flush=True,
-    )
+    leaves_out = {"told_apart.png"} if not metrics.tells_apart(seed_sets.count) else set()
+    if found is None or not by_sampler(cells):
+        leaves_out.add("guidance.png")
+    names = ", _".join(name for name in FILES if name not in leaves_out)
+    print(f"Output:  {folder / 'compare_'}{names}; {folder / 'compare_cells'}/", flush=True)
     if without:
         print(f"Note:    no FID and the like: {without}")
     measure_cells(missing, metrics, seed_sets, batch_size, ranks)

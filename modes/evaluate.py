@@ -57,7 +57,8 @@ def run(
     count = sample_num or min(PICTURES_MAX, max(available, chosen.least))
     seed_sets = SeedSets(seed, count, repeats or 1)
     print(f"Draws:   {describe(metrics.protocol(seed_sets), trained.weights)}")
-    print(f"Output:  {', '.join(map(str, paths))}", flush=True)
+    written = paths if metrics.tells_apart(count) else paths[:-1]
+    print(f"Output:  {', '.join(map(str, written))}", flush=True)
 
     floor = metrics.floor(seed_sets) if ranks.is_main else {}
     if ranks.is_main and "kid" not in floor["figures"]:

@@ -76,6 +76,12 @@ def compared(models, tmp_path_factory):
         return folder, run_compare(folder, [loaded(path) for path in models], SAMPLERS)
 
 
+def announced(text):
+    """The names of the files in compare's line Output."""
+    line = next(line for line in text.splitlines() if line.startswith("Output:"))
+    return [f"compare_{word.strip(' ,;').rpartition('compare_')[2].lstrip('_')}" for word in line.split(";")[0].split(",")]
+
+
 def test_a_comparison_leaves_a_grid_a_table_a_plot_and_its_cells(compared):
     folder, paths = compared
     assert [path.name for path in paths] == [
@@ -173,8 +179,10 @@ def test_a_cell_is_another_with_another_checkpoint_clipping_or_precision(models,
 
 
 def test_too_few_pictures_for_a_covariance_leave_the_figures_of_the_pixels_and_say_so(models, tmp_path, capsys):
-    run_compare(tmp_path, [loaded(models[0])], SAMPLERS[:1], sample_num=5)
-    assert "no FID and the like: digits (64 features" in capsys.readouterr().out
+    paths = run_compare(tmp_path, [loaded(models[0])], SAMPLERS[:1], sample_num=5)
+    output = capsys.readouterr().out
+    assert "no FID and the like: digits (64 features" in output
+    assert announced(output) == [path.name for path in paths] and not any("told_apart" in path.name for path in paths)
     assert "fid" not in rows(tmp_path)[0] and float(rows(tmp_path)[0]["grain"]) > 0
     with pytest.raises(RequestError, match="extractor"):
         find_extractor("mnist_mini", "none", None, CPU, 66)
@@ -253,7 +261,7 @@ def test_a_comparison_of_other_cells_or_by_another_protocol_is_put_aside(tmp_pat
     assert (tmp_path / "compare_grid.png").exists() != (kept or other_protocol)
 
 
-def test_a_comparison_of_scales_of_guidance_draws_quality_against_variety(tmp_path, monkeypatch):
+def test_a_comparison_of_scales_of_guidance_draws_quality_against_variety(tmp_path, monkeypatch, capsys):
     """One curve: what is not guided belongs to the interval's, too; the plot's points are the records' figures."""
     monkeypatch.setattr(PictureMetrics, "told_apart", lambda *_: None)  # takes seconds, and is tested elsewhere
     settings = load_settings("config.yaml", "Mnist_Mini", TINY)
@@ -264,6 +272,9 @@ def test_a_comparison_of_scales_of_guidance_draws_quality_against_variety(tmp_pa
     samplers = [SampleInfo.parse(f"DDIM_1_0p0{scale}") for scale in ("_cfg4p0t0t7", "", "_cfg1p5t0t7")]
     paths = run_compare(tmp_path, [loaded(path)], samplers)
     assert paths[-1].name == "compare_guidance.png" and paths[-1].is_file()
+    assert announced(capsys.readouterr().out)[-1] == "compare_guidance.png"
+    few = run_compare(tmp_path / "few", [loaded(path)], samplers, sample_num=5)
+    assert announced(capsys.readouterr().out) == [path.name for path in few] and few[-1].name == "compare_plot.png"
     cells = [Cell(tmp_path / "compare_cells", loaded(path).trained, info, SeedSets(0, 66, 1)) for info in samplers]
     ((key, found),) = compare.by_sampler(cells).items()
     assert key == ("guided", "DDIM_1_0p0", (0, 7)) and [cell.info.guidance.scale for cell in found] == [1, 1.5, 4]
