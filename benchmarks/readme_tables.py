@@ -46,6 +46,8 @@ DIGITS = "docs/mnist_mini_DPMPP_50_1p0_cfg1p2t200t999_evaluate.json"
 PLAIN = ("docs/mnist_mini_DPMPP_20_0p0_evaluate.json", "docs/mnist_mini_v_DPMPP_20_0p0_evaluate.json")
 BITS = ("docs/mnist_mini_likelihood.json", "docs/mnist_mini_v_likelihood.json")
 AGAIN = ("docs/mnist_mini_DDIM_50_0p0_reconstruct.json", "docs/mnist_mini_v_DDIM_50_0p0_reconstruct.json")
+TWENTY = "docs/mnist_mini_DPMPP_20_1p0_cfg1p2t200t999_evaluate.json"
+THOUSAND = "docs/mnist_mini_DDPM_1000_0p0_cfg1p2t200t999_evaluate.json"
 RECIPE = "docs/Mnist_Mini_DPMPP_20_0p0_cfg1p3t200t999_evaluate.json"
 SPEED, SIZES = "benchmarks/results/{}_throughput_cpu_{}.json", ("ddpm", "digits")
 PEERS = [f"rows.{peer}, default.ours_times_as_fast" for peer in ("diffusers", "denoising-diffusion-pytorch")]
@@ -56,6 +58,8 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("and ([^ ]+ %) are read with confidence", DIGITS, "figures.confident.mean", ".0%"),
         ("of real ones ([^ ]+ %)", DIGITS, "floor.figures.confident.mean", ".0%"),
         ("right in ([^ ]+ %) of its cases", DIGITS, "told_apart.accuracy", ".0%"),
+        ("a distance of ([^ ]+) beside", TWENTY, "figures.fid.mean", ".3f"),
+        ("beside ([^ ]+), of one set of 1,000 digits", THOUSAND, "figures.fid.mean", ".3f"),
         ("of one core is at ([^ ]+) where", RECIPE, "figures.fid.mean", ".2f"),
         (r"real ones \(500\) have ([^ ]+),", RECIPE, "floor.figures.fid.mean", ".2f"),
         (r"have [^ ]+, ([^ ]+ %) read with", RECIPE, "figures.confident.mean", ".0%"),
@@ -68,6 +72,8 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("；([^ ]+ %) 的生成数字能以高置信度识别", DIGITS, "figures.confident.mean", ".0%"),
         ("识别，真实数字为 ([^ ]+ %)", DIGITS, "floor.figures.confident.mean", ".0%"),
         ("判断正确率为 ([^ ]+ %)（", DIGITS, "told_apart.accuracy", ".0%"),
+        ("距离分别为 ([^ ]+) 和", TWENTY, "figures.fid.mean", ".3f"),
+        ("距离分别为 [^ ]+ 和 ([^ \n]+)\n", THOUSAND, "figures.fid.mean", ".3f"),
         ("Frechet 距离为 ([^ ]+)（同样", RECIPE, "figures.fid.mean", ".2f"),
         ("同样 500 张的真实数字为 ([^ ]+)）", RECIPE, "floor.figures.fid.mean", ".2f"),
         ("，([^ ]+ %) 识别有把握", RECIPE, "figures.confident.mean", ".0%"),
