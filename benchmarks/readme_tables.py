@@ -1,4 +1,4 @@
-"""Writes the tables and numbers of README.md, README_zh.md and docs/*.md from the records that the programs left:
+"""Writes the tables and numbers of the READMEs (checkpoints/, too) and docs/*.md from the records that the programs left:
 
     python -m benchmarks.readme_tables
 
@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 from evaluation.record import markdown, markdown_by_class
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "README_zh.md", *(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md"))))
+DOCS = tuple(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md")))
+PAGES = ("README.md", "README_zh.md", "checkpoints/README.md", *DOCS)
 TABLE = re.compile(r"(<!-- (by class |same seeds |interpolation )?from ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -46,6 +47,7 @@ DIGITS = "docs/mnist_mini_DPMPP_50_1p0_cfg1p2t200t999_evaluate.json"
 PLAIN = ("docs/mnist_mini_DPMPP_20_0p0_evaluate.json", "docs/mnist_mini_v_DPMPP_20_0p0_evaluate.json")
 BITS = ("docs/mnist_mini_likelihood.json", "docs/mnist_mini_v_likelihood.json")
 AGAIN = ("docs/mnist_mini_DDIM_50_0p0_reconstruct.json", "docs/mnist_mini_v_DDIM_50_0p0_reconstruct.json")
+STUDENT, EMOJI = "docs/mnist_mini_student_CM_4_0p0_evaluate.json", "docs/emoji_DPMPP_50_1p0_cfg1p5_evaluate.json"
 TWENTY = "docs/mnist_mini_DPMPP_20_1p0_cfg1p2t200t999_evaluate.json"
 THOUSAND = "docs/mnist_mini_DDPM_1000_0p0_cfg1p2t200t999_evaluate.json"
 RECIPE = "docs/Mnist_Mini_DPMPP_20_0p0_cfg1p3t200t999_evaluate.json"
@@ -79,6 +81,10 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("，([^ ]+ %) 识别有把握", RECIPE, "figures.confident.mean", ".0%"),
         ("默认设置的 ([^ ]+) 到", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
         ("默认设置的 [^ ]+ 到 ([^ ]+) 倍", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
+    ),
+    "checkpoints/README.md": (
+        ("digits have an FID of ([^ ]+),", DIGITS, "floor.figures.fid.mean", ".2f"),
+        (r"real emoji a KID of ([^ ]+)\. ±", EMOJI, "floor.figures.kid.mean", ".4f"),
     ),
     "docs/results.md": (
         ("have a standard deviation of ([^ ]+) where noise has 1", AGAIN[1], "latents.std", ".2f"),
@@ -114,6 +120,17 @@ IN_SPEED = {  # by page: the titles of a row for each size, and of the row below
     "README.md": (("training, the 35.7M-parameter network, 32x32", "training, `Mnist_Mini`'s network"), "drawing from it"),
     "README_zh.md": (("训练，35.7M 参数的网络，32x32", "训练，`Mnist_Mini` 的网络"), "用它采样"),
 }
+SHIPPED = (  # a row of checkpoints/README.md: the file, its record, the figure
+    ("mnist_mini", DIGITS, "FID"),
+    ("mnist_mini_student", STUDENT, "FID"),
+    ("mnist_mini_v", PLAIN[1], "FID"),
+    ("emoji", EMOJI, "KID"),
+)
+OF_SHIPPED = {  # by figure ("": any): what stands before and behind a number, key, pattern
+    "FID": (("FID ", " of", "figures.fid", ".2f"), (r"FID [^|]* of ", " digits", "protocol.pictures", ",")),
+    "KID": (("KID ", " of", "figures.kid", ".4f"), (r"KID [^|]* of ", " emoji", "protocol.pictures", ",")),
+    "": (("told apart ", r" \(", "told_apart.accuracy", ".0%"),),
+}
 OTHER_CELL = r" [^|]* \|"
 NUMBERS = (
     *(Number(page, *of) for page, numbers in IN_WORDS.items() for of in numbers),
@@ -122,6 +139,11 @@ NUMBERS = (
         for page, titles in IN_TABLE.items()
         for title, (records, key, pattern) in zip(titles, ROWS, strict=True)
         for column, record in enumerate(records)
+    ),
+    *(
+        Number("checkpoints/README.md", rf"\| `{name}\.safetensors` \|[^\n]*{before}([^|(]+?){behind}", record, key, pattern)
+        for name, record, figure in SHIPPED
+        for before, behind, key, pattern in (*OF_SHIPPED[figure], *OF_SHIPPED[""])
     ),
     *(
         Number(page, rf"\| {re.escape(title)} \|{below}{OTHER_CELL * column} ([^|]*) \|", SPEED.format(work, size), key, ".1f")
