@@ -68,17 +68,19 @@ Network = Callable[[Tensor, Tensor, tuple[Tensor, Tensor]], Tensor]
 
 
 class Options(NamedTuple):
-    """MeanFlow's own settings, in the paper's words (its Table 1; the defaults are what it chose there): t and r are sigmoids of N(`mean`, `std`^2), r the
-    smaller of the two, and for a share of 1 - `share` equal to t; a loss is divided by (its value + 0.001)^`power`.
+    """MeanFlow's own settings, by default those that the paper chose (Table 1).
+
+    t and r are sigmoids of N(`mean`, `std`^2), r the smaller of the two, and but for a `share` of the batch equal to t; a loss
+    is divided by (its value + 0.001)^`power`.
     """
 
-    share: float
+    share: float = 0.25
     mean: float = -0.4
     std: float = 1.0
     power: float = 1.0
 
 
-OPTIONS = Options(share=0.25)
+OF_THE_PAPER = Options()
 
 
 class GapAndClass(nn.Module):
@@ -130,7 +132,7 @@ def mean_velocity_target(
 class MeanFlow:
     """A training of MeanFlow by `settings`: their network, batches, optimizer, rates that fall to 0 after `steps`, and EMA."""
 
-    def __init__(self, settings: Settings, data: LabelledImages, steps: int, options: Options = OPTIONS):
+    def __init__(self, settings: Settings, data: LabelledImages, steps: int, options: Options = OF_THE_PAPER):
         train, seed = settings.train, settings.run.seed
         device = torch.device("cpu")
         torch.manual_seed(seed)
@@ -255,7 +257,7 @@ def main() -> None:
         fids = {f"fid_{n}": round(judge.figures(pictures)["fid"], 4) for n, pictures in drawn.items()}
         rows.append({"variant": variant, "settings": "", "seed": seed, "seconds": round(seconds, 1)} | fids)
         print(rows[-1], flush=True)
-        write_result(args, rows, **asked, steps=steps, real={})
+        write_result(args, rows, **asked, seconds=rows[0]["seconds"], steps=steps, real={})
 
     for seed in range(args.trainings):
         settings = load_settings("config.yaml", DATA_NAME, [f"run.seed={seed}"])

@@ -19,6 +19,7 @@ TITLES = {
     "confident": "confident",
     "read_as_asked": "read as asked",
     "kid": "KID",
+    **{f"fid_{calls}": f"FID, {calls} call{'s' * (calls > 1)}" for calls in (1, 2, 4)},
 }
 PERCENT = ("told_apart", "confident", "read_as_asked")
 VERDICTS = ("better", "as good", "not decided", "worse")
