@@ -59,16 +59,20 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
     It draws by the settings' sampler, in so many steps; with classes, picture k is of class k mod num_classes, or of the k-th
     of the `labels` that `draw` is given.
     """
-    from train_solver import build_batches, build_network, build_trainer, schedule_of, step_options
+    from interop.training_on import load_first_weights
+    from train_solver import build_batches, build_network, build_teaching, build_trainer, schedule_of, step_options
     from training.optimizers import set_learning_rate
     from training.step import train_step
 
     ranks = Ranks(how.device)
-    trainer = build_trainer(settings, build_network(settings, ranks), ranks)
+    model = build_network(settings, ranks)
+    load_first_weights(model, settings.first_weights)
+    trainer = build_trainer(settings, model, ranks)
     diffusion = build_diffusion(**settings.diffusion.model_dump()).to(ranks.device)
     assert how.batch_size == settings.train.batch_size, "the steps take their batch from the settings"
     batches = build_batches(settings, LabelledImages(images, labels, ()), ranks)
     schedule, options = schedule_of(settings, len(images)), step_options(settings)
+    teaching = build_teaching(settings, schedule, ranks)
     network = at_precision(trainer.model, how.precision, ranks.device)
     if how.compiled:
         compile_in_place(trainer.model, True, ranks.device, 0, in_parts=settings.train.accumulate > 1)
@@ -87,7 +91,7 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
     def step() -> None:
         set_learning_rate(trainer.optimizer, schedule.learning_rate_at(trainer.step))
         with float32_products(how.precision, ranks.device):
-            train_step(trainer, network, diffusion, batches, options, ranks)
+            train_step(trainer, network, diffusion, batches, options, ranks, teaching)
         trainer.step += 1
 
     def draw_pictures(count: int, steps: int, labels: Sequence[int] | None = None) -> Tensor:

@@ -12,7 +12,11 @@ from typing import NamedTuple
 from benchmarks.experiments.claims import interval
 
 # Of the figures that are judged, all of which are better when smaller: differences up to this are of no interest.
-MARGINS: dict[str, dict[str, float]] = {"Mnist_Mini": {"fid": 0.25, "told_apart": 0.03}, "Emoji": {"kid": 0.01}}
+MARGINS: dict[str, dict[str, float]] = {
+    "Mnist_Mini": {"fid": 0.25, "told_apart": 0.03},
+    "Emoji": {"kid": 0.01},
+    "Student": {"fid_1": 0.1, "fid_4": 0.1},
+}
 TITLES = {
     "fid": "FID",
     "told_apart": "told apart",
@@ -73,6 +77,8 @@ def verdict_list(record: dict) -> str:
     for name, margin in record["margins"].items():
         found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
         for variant, rows in others:
+            if name not in rows[0]:
+                continue
             verdict = compare([row[name] for row in rows], [row[name] for row in recipe[1]], margin).verdict
             found[verdict].append(variant)
         for verdict, variants in found.items():
@@ -89,7 +95,9 @@ def trainings_by_variant(record: dict) -> dict[str, list[dict]]:
 
 
 def _difference(name: str, rows: list[dict], recipe: list[dict], margin: float) -> str:
-    """Two cells: the difference with its interval, and the verdict."""
+    """Two cells: the difference with its interval, and the verdict; empty where the variant has no such figure."""
+    if name not in rows[0]:
+        return " | "
     found = compare([row[name] for row in rows], [row[name] for row in recipe], margin)
     scale, unit = (100, " %") if name in PERCENT else (1, "")
     return f"{scale * found.mean:+.3g} ± {scale * found.half:.2g}{unit} | {_bold(found.verdict)}"

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu
     OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu --data_name Emoji --steps 20
+    OMP_NUM_THREADS=1 python benchmarks/recipe_ablation.py --clock cpu --data_name Student --seconds 120 --pictures 1000
 
 Begins from an entry of config.yaml and changes one thing. First all variants take turns of single steps, by which the number
 of steps of each is set: those of the recipe itself are what --seconds hold, those of a variant as many more or fewer as its
@@ -10,7 +11,8 @@ step is cheaper or dearer. The learning rate ends with them. So a training is th
 Digits: each training draws --pictures digits, a tenth of each class, by its entry's sampler. The digits' extractor measures
 how far they are from the 1,000 held-out ones and how many it reads as the digit asked for, and small networks are trained to
 tell them from held-out ones. Emoji: as many are drawn, of the groups as often as the data has them; EfficientNet-lite0 measures
-how far they are from all emoji. --steps takes fewer steps to draw than the entry's sampler.
+how far they are from all emoji. --steps takes fewer steps to draw than the entry's sampler. Student: the recipe is that of the
+student of the digits that ship (checkpoints/README.md), drawn in one call and in four.
 
 How a difference is judged is stated in paired.py.
 
@@ -43,6 +45,7 @@ from evaluation.extractor import Extractor, Features, load_extractor  # noqa: E4
 from evaluation.measures import measure  # noqa: E402
 from evaluation.reference import load_reference  # noqa: E402
 from evaluation.two_sample import two_sample_test  # noqa: E402
+from interop.training_on import load_training  # noqa: E402
 from sampling.labels import labels_for  # noqa: E402
 from train_solver import schedule_of  # noqa: E402
 from utils.config import load_settings  # noqa: E402
@@ -73,7 +76,21 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
         "no labels, so no guidance": ["model.num_classes=0", "sample.sample_info=DPMPP_50_1p0"],
         "Adam, no labels": ["train.optimizer=adam", "model.num_classes=0", "sample.sample_info=DPMPP_50_1p0"],
     },
+    "Student": {
+        RECIPE: [],
+        "squared error": ["diffusion.loss_type=l2"],
+        "a guided teacher": ["train.teacher_guidance=cfg1p2t200t999"],
+        "consistency training": ["train.student=consistency_training"],
+        "four jumps alone": ["train.student_steps=4", "sample.sample_info=DDIM_4_0p0"],
+    },
 }
+OF_STUDENT = (
+    "train.teacher=checkpoints/mnist_mini.safetensors",
+    "train.student=consistency",
+    "train.learning_rate=1e-3",
+    "train.muon_learning_rate=2e-3",
+    "train.ema_decay=0.998",
+)
 
 Figures = dict[str, float]
 
@@ -88,7 +105,10 @@ class Evaluation(NamedTuple):
 
 def settings_of(data_name: str, variant: str, *more: str) -> Settings:
     """The entry with a variant's changes, and `more` of them."""
-    return load_settings("config.yaml", data_name, [*VARIANTS[data_name][variant], *more])
+    changes = [*VARIANTS[data_name][variant], *more]
+    if data_name != "Student":
+        return load_settings("config.yaml", data_name, changes)
+    return load_training("config.yaml", "Mnist_Mini", [*OF_STUDENT, *changes], {})
 
 
 def contestant_of(settings: Settings, data: LabelledImages, device: str) -> Contestant:
@@ -151,6 +171,25 @@ def figures_of(
     return figures | {"told_apart": two_sample_test(drawn, torch.from_numpy(np.array(held_out))).accuracy}
 
 
+def evaluation_of_students(args: argparse.Namespace) -> Evaluation:
+    """As `evaluation_of_digits`, in one call and in four, and their classes read; jumps that end on the way: four alone."""
+    dataset = ImageDataset(**load_settings("config.yaml", "Mnist_Mini").data.model_dump())
+    data, extractor = dataset.load(), load_extractor("digits", device=args.device)
+    reference = extractor(dataset.load("test").images)
+
+    def evaluate(contestant: Contestant, settings: Settings) -> Figures:
+        figures: Figures = {}
+        for calls in (1, 4) if settings.train.student_steps == 1 else (4,):
+            features = extractor(contestant.draw(args.pictures, calls))
+            figures[f"fid_{calls}"] = float(measure(features, reference, extractor)["fid"])
+        asked = np.arange(args.pictures) % 10
+        return figures | {"read_as_asked": (features.logits.argmax(dim=1).numpy() == asked).mean().item()}
+
+    chosen = np.random.default_rng(0).permutation(len(data.images))[: args.pictures]
+    real = float(measure(extractor(data.images[chosen]), reference, extractor)["fid"])
+    return Evaluation(data, evaluate, {"fid_1": real, "fid_4": real})
+
+
 def evaluation_of_emoji(args: argparse.Namespace) -> Evaluation:
     """Drawn emoji, of the groups as often as the data has them, beside all real ones; real: a half beside the other."""
     dataset = ImageDataset(**load_settings("config.yaml", "Emoji").data.model_dump())
@@ -177,7 +216,7 @@ def sampler_of(args: argparse.Namespace, settings: Settings) -> SampleInfo:
     return replace(info, steps=args.steps or info.steps)
 
 
-EVALUATIONS = {"Mnist_Mini": evaluation_of_digits, "Emoji": evaluation_of_emoji}
+EVALUATIONS = {"Mnist_Mini": evaluation_of_digits, "Emoji": evaluation_of_emoji, "Student": evaluation_of_students}
 
 
 def read_record(path: Path, asked: dict[str, object]) -> dict:
@@ -206,8 +245,10 @@ def main() -> None:
     options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each training")
     options.add_argument("--steps", type=int, help="of drawing a picture, instead of the entry's")
     args = options.parse_args()
-    if args.data_name == "Emoji":
-        args.result = "recipe_ablation_emoji"
+    if args.data_name == "Student" and args.steps:
+        options.error("--steps: a student is drawn in one call and in four")
+    if args.data_name != "Mnist_Mini":
+        args.result = f"recipe_ablation_{args.data_name.lower()}"
     args.output = args.output or RESULTS / f"{args.result}_{args.device}.json"
     asked = {name: getattr(args, name) for name in ("data_name", "seconds", "trainings", "pictures")}
     asked["sampler"] = str(sampler_of(args, settings_of(args.data_name, RECIPE)))

@@ -1,4 +1,4 @@
-"""Writes the tables of benchmarks/README.md, docs/recipe.md and docs/recipe_zh.md from benchmarks/results/*.json.
+"""Writes the tables of benchmarks/README.md, docs/recipe.md and docs/students.md, both also in Chinese, from benchmarks/results/*.json.
 
     python benchmarks/tables.py            # --check only says whether they are up to date
 
@@ -17,7 +17,10 @@ sys.path.insert(0, str(FOLDER.parent))  # run as a program, it sees the project'
 
 from benchmarks.paired import ablation_table, verdict_list  # noqa: E402
 
-PAGES = (FOLDER / "README.md", *(FOLDER.parent / "docs" / name for name in ("recipe.md", "recipe_zh.md")))
+PAGES = (
+    FOLDER / "README.md",
+    *(FOLDER.parent / "docs" / f"{name}.md" for name in ("recipe", "recipe_zh", "students", "students_zh")),
+)
 PLACE = re.compile(r"(<!-- (verdicts )?(\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
 HIDDEN = ("batch", "class_histogram")
 
