@@ -16,7 +16,7 @@ student of the digits that ship (checkpoints/README.md), drawn in one call and i
 
 How a difference is judged is stated in paired.py.
 
-The record is written after each training. Given again, the program makes those that are missing.
+The record is written after each training. Given again, also with more --trainings, the program makes those that are missing.
 """
 
 import argparse
@@ -220,11 +220,13 @@ EVALUATIONS = {"Mnist_Mini": evaluation_of_digits, "Emoji": evaluation_of_emoji,
 
 
 def read_record(path: Path, asked: dict[str, object]) -> dict:
-    """What is there already; SystemExit if it was made otherwise than `asked`."""
+    """What is there already; SystemExit if it was made otherwise than `asked`, but for fewer trainings."""
     if not path.is_file():
         return {}
     record = json.loads(path.read_text())
     other = [name for name, value in asked.items() if record.get(name) != value]
+    if "trainings" in other and record["trainings"] < asked["trainings"]:
+        other.remove("trainings")
     if other:
         raise SystemExit(f"error: {path} was made with other {', '.join(other)}; give another --output, or remove it")
     return record

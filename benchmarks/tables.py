@@ -1,4 +1,4 @@
-"""Writes the tables of benchmarks/README.md, docs/recipe.md and docs/students.md, both also in Chinese, from benchmarks/results/*.json.
+"""Writes the tables of benchmarks/README.md, docs/recipe.md, docs/students.md and their twins from benchmarks/results/*.json.
 
     python benchmarks/tables.py            # --check only says whether they are up to date
 

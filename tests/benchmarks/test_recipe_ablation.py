@@ -46,6 +46,20 @@ def test_recipe_ablation(tmp_path, data_name, figure):
     assert refused.returncode == 1 and refused.stderr.startswith("error:") and "seconds" in refused.stderr
 
 
+def test_a_record_is_gone_on_with_by_more_trainings_and_by_nothing_else(tmp_path):
+    pytest.importorskip("torch_fidelity")
+    from benchmarks.recipe_ablation import read_record
+
+    record = tmp_path / "record.json"
+    asked = {"seconds": 60.0, "trainings": 3}
+    assert read_record(record, asked) == {}
+    record.write_text(json.dumps(asked))
+    assert read_record(record, asked) == read_record(record, asked | {"trainings": 5}) == asked
+    for other, name in (({"trainings": 2}, "trainings"), ({"seconds": 9.0, "trainings": 5}, "seconds")):
+        with pytest.raises(SystemExit, match=f"was made with other {name};"):
+            read_record(record, asked | other)
+
+
 def test_every_variant_of_a_recipe_changes_what_it_says():
     pytest.importorskip("torch_fidelity")
     from benchmarks.recipe_ablation import RECIPE, VARIANTS, settings_of
