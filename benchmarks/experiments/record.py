@@ -17,7 +17,7 @@ class Record:
     """
 
     def __init__(self, path: Path, study: Study, data_name: str):
-        self.path, self.trainings = path, study.trainings
+        self.path, self.trainings = path, study.trainings_of(data_name)
         design = study.design_of(data_name)
         self.content: dict = {"design": design, "machine": {}, "real": {}, "seconds": {}, "cells": {}}
         if path.is_file():

@@ -16,7 +16,8 @@ class DataSet(NamedTuple):
 
     `entry`: that of config.yaml, if it is called otherwise. With a `checkpoint`, nothing is trained: what stands for the
     trainings are sets of its pictures, and a verdict is one on this checkpoint alone. `tuned`: the samplers whose timesteps
-    are learned for it first, in a copy. `pictures`: of a training, drawn by one sampler.
+    are learned for it first, in a copy. `sets`: how many, if not as many as there are trainings of others. `pictures`: of a
+    training or a set, drawn by one sampler.
     """
 
     steps: int
@@ -26,6 +27,7 @@ class DataSet(NamedTuple):
     checkpoint: str | None = None
     tuned: tuple[str, ...] = ()
     pictures: int = 250
+    sets: int | None = None
 
 
 class Row(NamedTuple):
@@ -61,6 +63,10 @@ class Study(NamedTuple):
         """The entry of config.yaml."""
         return self.data[data_name].entry or data_name
 
+    def trainings_of(self, data_name: str) -> int:
+        """How many there are of a cell, or sets of pictures in their place."""
+        return self.data[data_name].sets or self.trainings
+
     def seeds_of(self, data_name: str, training: int) -> range:
         """Of the pictures that a training draws."""
         first = training * self.seeds_apart
@@ -79,7 +85,7 @@ class Study(NamedTuple):
         else:
             hashed = hashlib.sha256((ROOT / data.checkpoint).read_bytes()).hexdigest()[:HASH_DIGITS]
             of_network = {"checkpoint": data.checkpoint, "sha256": hashed}
-        sizes = {"trainings": self.trainings, "pictures": data.pictures, "seeds_apart": self.seeds_apart}
+        sizes = {"trainings": self.trainings_of(data_name), "pictures": data.pictures, "seeds_apart": self.seeds_apart}
         return {"data_name": data_name, **of_network, **sizes}
 
 

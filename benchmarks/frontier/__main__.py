@@ -20,13 +20,13 @@ from benchmarks.frontier.pictures import save_pictures
 from benchmarks.frontier.table import DATA, STUDY, TRAINED, cells_in_order, is_long
 
 
-def run(study: Study, data_names: Sequence[str], runs: Path, output: Path, trainings: int) -> None:
-    """All cells of the data sets, of the first `trainings`; long chains when all else is done."""
+def run(study: Study, data_names: Sequence[str], runs: Path, output: Path, trainings: int | None = None) -> None:
+    """All cells of the data sets, of the first `trainings` (None: of all); long chains when all else is done."""
     there = [name for name in data_names if is_there(study, name)]
     records = {name: Record(output / f"{name}.json", study, name) for name in there}
     for long, name in itertools.product((False, True), there):
         for cell in (cell for cell in cells_in_order(name) if is_long(cell) is long):
-            for seed in range(trainings):
+            for seed in range(trainings or study.trainings_of(name)):
                 measure(study, records[name], name, cell, seed, runs)
         if name in TRAINED:
             save_pictures(runs, output, name)
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("train_results/frontier"), metavar="DIR")
     parser.add_argument("--output", type=Path, default=Path("docs/frontier"), metavar="DIR")
     args = parser.parse_args()
-    run(STUDY, args.data_names, args.runs, args.output, STUDY.trainings)
+    run(STUDY, args.data_names, args.runs, args.output)
 
 
 if __name__ == "__main__":

@@ -62,9 +62,9 @@ DATA: dict[str, DataSet] = {
         0, (), {"kid": 0.005}, entry=GREY, checkpoint=SHIPPED, tuned=tuple(f"DPMPP_{n}_0p0" for n in TUNED_STEPS)
     ),
     STUDENT: DataSet(
-        0, (), {}, entry=GREY, checkpoint="checkpoints/mnist_mini_student.safetensors", pictures=1000
+        0, (), {}, entry=GREY, checkpoint="checkpoints/mnist_mini_student.safetensors", pictures=1000, sets=8
     ),
-    TEACHER: DataSet(0, (), {}, entry=GREY, checkpoint=SHIPPED, pictures=1000),
+    TEACHER: DataSet(0, (), {}, entry=GREY, checkpoint=SHIPPED, pictures=1000, sets=8),
     GREY: DataSet(600, ("model.base_channels=16",), {"kid": 0.05}),
     COLOUR: DataSet(
         400, ("model.base_channels=16", "model.channel_mult=[1,2]", "model.attention_resolutions=[]"), {"kid": 0.03}

@@ -51,9 +51,10 @@ aims are stated in: the teacher by the sampler of its card (line and band), and 
 
 CHECKPOINTS = """## The digits that ship
 
-All of `{checkpoint}`, of which nothing is trained here: what stands for the trainings are 4 sets of its pictures, of other
-seeds each, so that a verdict is one on this checkpoint alone. FD is the Frechet distance to the training pictures in the
-features of the classifier that ships; it is larger for small sets, so only those of one table are to be compared."""
+All of `{checkpoint}`, of which nothing is trained here: what stands for the trainings are sets of its pictures, of
+other seeds each (4 of learned timesteps, 8 of the student), so that a verdict is one on this checkpoint alone. FD is the
+Frechet distance to the training pictures in the features of the classifier that ships; it is larger for small sets, so only
+those of one table are to be compared."""
 
 TUNING = """### Timesteps learned for a model
 
@@ -70,5 +71,5 @@ CLAIMS = """The difference that is judged is that of the Frechet distances of eq
 "Within" is a bound: the claim holds if the 95 % interval lies below 0, and does not hold if it lies above 0. Until
 2026-11-25 these claims were judged as `less` with a margin of 0.05. By that rule the one at 4 calls did not hold: the
 student of then had 1.19 times, a difference of -0.0014, which is within the margin. By the bound it is not decided. The rule
-was changed with these figures known, and before those of any later student.
+was changed, and 8 sets drawn instead of 4, with these figures known and before those of any later student.
 """
