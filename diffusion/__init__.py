@@ -20,7 +20,7 @@ Tables are float64. A sampler's state is float32 at least, whatever the network 
 of jumps (t, t_prev); nothing recomputes a previous timestep. After x_0 is clipped, the noise is derived again from it.
 """
 
-from diffusion import self_condition
+from diffusion import network_input, self_condition
 from diffusion.build import build_diffusion
 from diffusion.gaussian import GaussianDiffusion, Prediction
 from diffusion.sample_info import Guidance, SampleInfo
@@ -38,6 +38,7 @@ __all__ = [
     "draw_timesteps_by_sigma",
     "encode",
     "make_betas",
+    "network_input",
     "pairs_from",
     "sample",
     "self_condition",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from diffusion.clipping import CLIPS, clipped
 from diffusion.losses import LOSS_TYPES, distance, without_overshoot
 from diffusion.objectives import OBJECTIVES, output_of, read_output
 from diffusion.precision import WITHOUT_FLOAT64, like, on_device
@@ -16,9 +17,8 @@ from diffusion.weighting import WEIGHTINGS, WITHOUT_END, loss_weight
 
 ESTIMATES_OF_X_0 = ("pred_x0", "pred_edm")  # trained by the error of x_0
 VARIANCES = ("fixed_small", "fixed_large", "learned")
-CLIPS = (True, False, "dynamic")
+NETWORK_INPUTS = ("x_t", "x_u")
 
-THRESHOLD_QUANTILE = 0.995  # dynamic thresholding (Saharia et al. 2022, App. D)
 VLB_WEIGHT = 0.001  # lambda of L_hybrid (Nichol and Dhariwal 2021, Eq. 16)
 
 
@@ -47,14 +47,14 @@ class GaussianDiffusion(nn.Module):
             each picture (Song and Dhariwal 2023, Sec. 3.3); see `diffusion.losses.distance`.
         loss_of_clipped: an estimate of x_0 that overshoots black or white where x_0 is there is no error, as it is clipped
             while drawing. Of `pred_x0` and `pred_edm`; `clipped_above`: the x_0 from which on it counts as white.
-        clip_denoised: True: clip the predicted x_0 to [-1, 1]. "dynamic": clip each picture to its own 99.5 % quantile s
-            of |x_0|, if that is above 1, and divide it by s (Saharia et al. 2022, Sec. 2.3). False: leave it.
-            After either, the noise is derived again from the x_0.
+        clip_denoised: whether and how the predicted x_0 is clipped, see `diffusion.clipping.clipped`; the noise is then
+            derived again from it.
         variance: the variance of a DDPM step. `fixed_small`: the posterior's own (beta tilde). `fixed_large`: the beta of
             the jump (DDPM, Sec. 3.2). `learned`: between the two, by a second set of output channels, trained by L_hybrid
             (Nichol and Dhariwal 2021, Eq. 15-16).
         weighting: how much each timestep counts in the loss, `none`, `p2`, `min_snr` or `edm`; see `loss_weight`, also for
             p2_k, p2_gamma and min_snr_gamma.
+        network_input: what the network is shown: `x_t`, and t, or `x_u`, and its time; see `diffusion.network_input`.
         self_condition: whether the network is also shown its last estimate of x_0; see `diffusion.self_condition`.
         tuned_times: the timesteps that were learned for this network, by sampler; see `SampleInfo.pairs_on`.
     """
@@ -73,6 +73,7 @@ class GaussianDiffusion(nn.Module):
         p2_k: float = 1.0,
         p2_gamma: float = 1.0,
         min_snr_gamma: float = 5.0,
+        network_input: str = "x_t",
         self_condition: bool = False,
         tuned_times: Mapping[str, Sequence[int]] | None = None,
     ):
@@ -83,6 +84,7 @@ class GaussianDiffusion(nn.Module):
             ("clip_denoised", clip_denoised, CLIPS),
             ("variance", variance, VARIANCES),
             ("weighting", weighting, WEIGHTINGS),
+            ("network_input", network_input, NETWORK_INPUTS),
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is not known; the known ones are {', '.join(map(str, known))}")
@@ -107,6 +109,7 @@ class GaussianDiffusion(nn.Module):
         self.weighting_options = {
             "p2_k": p2_k, "p2_gamma": p2_gamma, "min_snr_gamma": min_snr_gamma, "sigma_data": sigma_data,
         }  # fmt: skip
+        self.network_input = network_input
         self.self_condition = self_condition
         self.tuned_times = tuned_times or {}
 
@@ -161,7 +164,7 @@ class GaussianDiffusion(nn.Module):
         signal, sigma = self._signal_and_sigma(t, x_t)
         x_0, noise = read_output(self.objective, output, x_t, signal, sigma, self.sigma_data)
         if clip and self.clip_denoised:
-            x_0 = x_0.clamp(-1, 1) if self.clip_denoised is True else _dynamic_threshold(x_0)
+            x_0 = clipped(x_0, self.clip_denoised)
             noise = (x_t - signal * x_0) / sigma
         return Prediction(x_0, noise)
 
@@ -285,12 +288,3 @@ def _jump_variances(ab_t: float | Tensor, ab_prev: float | Tensor) -> tuple[floa
     """beta of the jump, and the variance beta tilde of its posterior (DDPM Eq. 7)."""
     beta = 1 - ab_t / ab_prev
     return beta, beta * (1 - ab_prev) / (1 - ab_t)
-
-
-def _dynamic_threshold(x_0: Tensor) -> Tensor:
-    """Each picture is clipped to its own quantile s of |x_0|, at least 1, and divided by it."""
-    sizes = x_0.flatten(1).abs()
-    if x_0.device.type in WITHOUT_FLOAT64:
-        sizes = sizes.cpu()  # torch.quantile counts in float64
-    s = torch.quantile(sizes, THRESHOLD_QUANTILE, dim=1).clamp(min=1).view(-1, 1, 1, 1).to(x_0.device)
-    return x_0.clamp(-s, s) / s

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
+from interop.diffusers_flow import FLOW_SCHEDULER, FlowConfig, flow_block
 from interop.diffusers_folder import WEIGHTS, PipelineFiles, Told, find_files, read_json, read_metadata, read_weights
 from interop.diffusers_scheduler import SchedulerConfig, diffusion_block
 from interop.diffusers_unet import UNetConfig, attention_heads, layout_of, model_block, picture_shape
@@ -46,7 +47,6 @@ def read_pipeline(source: str | Path, null_class: int | None = None, patch_size:
     """
     files = find_files(str(source))
     unet, _ = _read_config(files.unet, UNetConfig)
-    scheduler, class_name = _read_config(files.scheduler, SchedulerConfig)
     if patch_size is not None and not 1 <= patch_size <= LARGEST_PATCH:
         raise RequestError(f"--patch_size {patch_size}: it must be from 1 to {LARGEST_PATCH}")
     told = read_metadata(files.weights)
@@ -54,7 +54,7 @@ def read_pipeline(source: str | Path, null_class: int | None = None, patch_size:
     learned = unet.out_channels == 2 * unet.in_channels
     blocks = {
         "model": model_block(unet, patch_size, str(files.unet)),
-        "diffusion": diffusion_block(scheduler, class_name, learned, str(files.scheduler)),
+        "diffusion": _diffusion_block(files.scheduler, learned),
     }
     null_class, classes = _classes(unet, files, told, null_class)
     if unet.num_class_embeds is not None:
@@ -79,6 +79,15 @@ def _read_config(path: Path, kind: type[Config]) -> tuple[Config, object]:
         return kind.model_validate(content), class_name
     except ValidationError as error:
         raise RequestError(f"cannot be expressed here: {explain(error, {}, str(path))}") from None
+
+
+def _diffusion_block(path: Path, learned: bool) -> dict[str, object]:
+    """The diffusion block of the scheduler that the JSON file `path` configures. `learned`: see `diffusion_block`."""
+    if read_json(path).get("_class_name") == FLOW_SCHEDULER:
+        config, _ = _read_config(path, FlowConfig)
+        return flow_block(config, learned, str(path))
+    config, class_name = _read_config(path, SchedulerConfig)
+    return diffusion_block(config, class_name, learned, str(path))
 
 
 def _without_prefix(value: object) -> object:

@@ -1,4 +1,7 @@
-"""The configuration of diffusers' schedulers, and the settings of the same diffusion here, both ways."""
+"""The configuration of diffusers' schedulers, and the settings of the same diffusion here, both ways.
+
+That of flow matching is in `interop.diffusers_flow`.
+"""
 
 from typing import Annotated, Literal
 
@@ -9,6 +12,7 @@ from torch import Tensor
 from diffusion import make_betas
 from diffusion.build import diffusion_betas
 from diffusion.schedules import MAX_BETA, SCHEDULES
+from interop.diffusers_flow import FLOW_SCHEDULER
 from utils.errors import RequestError
 from utils.settings import DiffusionSettings
 
@@ -55,10 +59,10 @@ def scheduler_config(diffusion: DiffusionSettings, source: str) -> dict[str, obj
 
     RequestError, naming the setting of the file `source`, if none of its configurations is.
     """
-    if diffusion.objective == "pred_flow":
+    if diffusion.network_input != "x_t":
         raise RequestError(
-            f"{source}: diffusion.objective pred_flow cannot be expressed in diffusers: its network is shown x_t, and that of "
-            "FlowMatchEulerDiscreteScheduler x_t / (signal + sigma)"
+            f"{source}: diffusion.network_input {diffusion.network_input} cannot be expressed in diffusers with "
+            f"diffusion.objective {diffusion.objective}: DDPMScheduler's network is shown x_t; with pred_flow it can"
         )
     # With a sigma_data of 1, EDM's output is -v: the network's last layer is negated.
     objective = "pred_v" if diffusion.objective == "pred_edm" and diffusion.sigma_data == 1 else diffusion.objective
@@ -108,7 +112,7 @@ def diffusion_block(config: SchedulerConfig, class_name: object, learned: bool, 
         return RequestError(f"{source}: {key} {getattr(config, key)} cannot be expressed here: {why}")
 
     if class_name not in SCHEDULERS:
-        raise RequestError(f"{source}: {class_name} cannot be expressed here; those of {', '.join(SCHEDULERS)} can")
+        raise RequestError(f"{source}: {class_name} cannot be expressed here; {', '.join((*SCHEDULERS, FLOW_SCHEDULER))} can")
     if config.trained_betas is not None and len(config.trained_betas) != config.num_train_timesteps:
         raise refuse("num_train_timesteps", f"trained_betas has {len(config.trained_betas)}")
     prediction = "sample" if config.predict_epsilon is False else config.prediction_type

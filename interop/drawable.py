@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffusion import GaussianDiffusion, build_diffusion
+from diffusion import GaussianDiffusion, build_diffusion, network_input
 from interop.checkpoints import open_checkpoint
 from models import build_model
 from utils.checkpoints import Checkpoint
@@ -34,7 +34,8 @@ class Drawable(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, y: Tensor | None = None, shown: Tensor | None = None) -> tuple[Tensor, Tensor]:
         seen = x_t if shown is None else torch.cat([x_t, shown], dim=1)
-        output = self.network(seen, t) if y is None else self.network(seen, t, y)
+        network = network_input.from_x_t(self.network, self.diffusion)
+        output = network(seen, t) if y is None else network(seen, t, y)
         return output, self.diffusion.predict(output, x_t, t, clip=False).x_0
 
 

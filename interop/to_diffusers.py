@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from interop.card import write_card
 from interop.checkpoints import open_checkpoint
+from interop.diffusers_flow import FLOW_SCHEDULER, flow_config
 from interop.diffusers_folder import CLASSES, NULL_CLASS, PATCH_SIZE, WEIGHTS
 from interop.diffusers_scheduler import scheduler_config
 from interop.diffusers_unet import attention_heads, layout_of, unet_config
@@ -21,12 +22,11 @@ from utils.checkpoints import model_name
 from utils.classes import class_called, classes_in_words
 from utils.errors import RequestError
 from utils.files import atomic_write, check_writable
-from utils.settings import Settings
+from utils.settings import DiffusionSettings, Settings
 from utils.shapes import sides
 from utils.untrusted import State, load_weights
 
 VERSION_OF_THEIRS = "0.32.0"  # whose configurations these are
-PARTS = {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}  # of the pipeline
 NO_CLASS = "none"
 
 
@@ -55,7 +55,7 @@ def run(
     if fixed_variance:
         diffusion = diffusion.model_copy(update={"variance": "fixed_small"})
     unet = unet_config(settings.model, settings.data, diffusion, model)
-    scheduler = scheduler_config(diffusion, model)
+    scheduler = _scheduler(diffusion, model)
     if label is not None:
         unet["num_class_embeds"] = None
     check_writable(place, "DIR")
@@ -74,6 +74,13 @@ def run(
     path = find_model(model)
     code = _drawing_code(settings, folded, label)
     return [*written, write_card(place, model_name(path), checkpoint, weights=path, diffusers_code=code)]
+
+
+def _scheduler(diffusion: DiffusionSettings, source: str) -> dict[str, object]:
+    """The scheduler that draws from it, its class included. RequestError, naming the setting of `source`, if none does."""
+    if diffusion.objective == "pred_flow":
+        return {"_class_name": FLOW_SCHEDULER, **flow_config(diffusion, source)}
+    return {"_class_name": "DDPMScheduler", **scheduler_config(diffusion, source)}
 
 
 def _their_weights(ours: State, settings: Settings, label: int | None, fixed_variance: bool) -> State:
@@ -127,8 +134,13 @@ def _print_notes(settings: Settings, folded: bool, label: int | None, fixed_vari
     if settings.model.num_classes and label is None:
         last = settings.model.num_classes
         print(f"Note:    of its {last + 1} classes the last, {last}, means no class; DDPMPipeline passes none: --class_label C")
-    if settings.diffusion.variance == "learned" and not fixed_variance:
+    diffusion = settings.diffusion
+    if diffusion.variance == "learned" and not fixed_variance:
         print("Note:    DDPMScheduler reads the learned variance; for DDIM and others: --fixed_variance")
+    if diffusion.objective == "pred_flow" and diffusion.clip_denoised:
+        print(f"Note:    {FLOW_SCHEDULER} does not clip x_0, as test_solver.py --clip_denoised false")
+    if diffusion.objective == "pred_flow" and not diffusion.zero_terminal_snr:
+        print(f"Note:    {FLOW_SCHEDULER} begins at u = 1, as after training with diffusion.zero_terminal_snr=true")
 
 
 def _drawing_code(settings: Settings, folded: bool, label: int | None) -> list[str]:
@@ -139,6 +151,7 @@ def _drawing_code(settings: Settings, folded: bool, label: int | None) -> list[s
         height, width = (side // patch_size for side in sides(settings.data.image_size))
         lines += [
             "scheduler, unet = pipeline.scheduler, pipeline.unet",
+            *(["scheduler.set_timesteps(50)"] if settings.diffusion.objective == "pred_flow" else []),
             f"x = torch.randn(16, {settings.data.image_channel * patch_size**2}, {height}, {width})",
             f"labels = torch.arange(16) % {last}  # {last}: no class",
             "for t in scheduler.timesteps:",
@@ -160,13 +173,15 @@ def _write(
     written = [place / f"unet/{WEIGHTS}.safetensors"]
     with atomic_write(written[0]) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, metadata)
-    for name, class_name, content in (
-        ("unet/config.json", "UNet2DModel", unet),
-        ("scheduler/scheduler_config.json", "DDPMScheduler", scheduler),
-        ("model_index.json", "DDPMPipeline", PARTS),
+    parts = {"scheduler": ["diffusers", scheduler["_class_name"]], "unet": ["diffusers", "UNet2DModel"]}
+    for name, content in (
+        ("unet/config.json", {"_class_name": "UNet2DModel", **unet}),
+        ("scheduler/scheduler_config.json", scheduler),
+        ("model_index.json", {"_class_name": "DDPMPipeline", **parts}),
     ):
         written.append(place / name)
-        text = json.dumps({"_class_name": class_name, "_diffusers_version": VERSION_OF_THEIRS, **content}, indent=2)
+        class_name = {"_class_name": content["_class_name"]}  # it stands first
+        text = json.dumps({**class_name, "_diffusers_version": VERSION_OF_THEIRS, **content}, indent=2)
         with atomic_write(written[-1]) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return written

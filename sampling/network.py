@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion import GaussianDiffusion, Guidance, self_condition
+from diffusion import GaussianDiffusion, Guidance, network_input, self_condition
 
 # (x_t, t) -> output, or, with classes, (x_t, t, y) -> output: (B, C, H, W), (B,) int64, (B,) int64 -> (B, C_out, H, W).
 Network = Callable[..., Tensor]
@@ -45,6 +45,7 @@ def sampling_network(
     """
     if guidance.scale != 1 and num_classes == 0:
         raise ValueError(f"guidance{guidance} needs a network with classes")
+    network = network_input.from_x_t(network, diffusion)
     if labels is not None:
         network = _guided(network, diffusion, _padded(labels, pad_to), num_classes, guidance)
     if known is not None:
@@ -63,7 +64,8 @@ def training_network(
 
     labels: as in `sampling_network`. `with_estimate`: see `self_condition.for_training`.
     """
-    return self_condition.for_training(with_labels(network, labels), diffusion, with_estimate)
+    network = with_labels(network_input.from_x_t(network, diffusion), labels)
+    return self_condition.for_training(network, diffusion, with_estimate)
 
 
 def with_labels(network: Network, labels: Tensor | None) -> Network:
@@ -78,10 +80,14 @@ def _padded(rows: Tensor, count: int) -> Tensor:
     missing = count - len(rows)
     if missing <= 0:
         return rows
-    padded = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-    if hasattr(rows, "number"):
-        padded.number = rows.number  # see `_number`
-    return padded
+    return _numbered(torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]), rows)
+
+
+def _numbered(rows: Tensor, like: Tensor) -> Tensor:
+    """`rows` of the timesteps `like`, which say the same of all rows as these do, where they say it: see `_scale_at`."""
+    if hasattr(like, "number"):
+        rows.number = like.number
+    return rows
 
 
 def _scale_at(guidance: Guidance, t: Tensor) -> float | Tensor:
@@ -115,7 +121,8 @@ def _guided(
         scale = _scale_at(guidance, t)
         if isinstance(scale, float) and scale == 1:
             return network(x_t, t, labels)
-        conditional, unconditional = network(torch.cat([x_t, x_t]), torch.cat([t, t]), both_labels).chunk(2)
+        both_times = _numbered(torch.cat([t, t]), t)
+        conditional, unconditional = network(torch.cat([x_t, x_t]), both_times, both_labels).chunk(2)
         estimate, variance = diffusion.split(conditional)
         without, _ = diffusion.split(unconditional)
         if diffusion.loss_of_clipped:

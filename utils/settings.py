@@ -94,7 +94,7 @@ class ModelSettings(Block):
 class DiffusionSettings(Block):
     """To `diffusion.build_diffusion`."""
 
-    rare: ClassVar[tuple[str, ...]] = ("betas", "shift")
+    rare: ClassVar[tuple[str, ...]] = ("betas", "shift", "network_input")
 
     timestep_num: Annotated[int, Field(ge=1, le=100_000)] = Field(
         1000, description="T, the steps of noise in training."
@@ -131,6 +131,10 @@ class DiffusionSettings(Block):
     p2_k: Annotated[Number, Field(gt=0)] = Field(1.0, description="Of weighting p2 (Choi et al. 2022).")
     p2_gamma: Annotated[Number, Field(ge=0)] = Field(1.0, description="Of weighting p2; the paper takes 0.5 and 1.")
     min_snr_gamma: Annotated[Number, Field(gt=0)] = Field(5.0, description="Of weighting min_snr (Hang et al. 2023).")
+    network_input: Literal["x_t", "x_u"] = Field(
+        "x_t",
+        description="What the network is shown: x_t and t, or x_u and its time, as flow matching's networks elsewhere are.",
+    )
     self_condition: bool = Field(False, description="Show the network its last estimate of x_0 (Chen et al. 2022).")
     clip_denoised: Literal["dynamic"] | bool = Field(
         True,

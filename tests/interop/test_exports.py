@@ -25,7 +25,8 @@ from utils.errors import RequestError
 STEPS, SIDE, LABEL = 50, 4, 3  # of docs/onnx_ddim.py
 NETWORKS = {
     "all at once": ["model.num_classes=10", "model.patch_size=2", "model.attention_resolutions=[2]", "diffusion.objective=pred_v",
-                    "diffusion.variance=learned", "diffusion.self_condition=true", "diffusion.loss_of_clipped=false"],
+                    "diffusion.variance=learned", "diffusion.self_condition=true", "diffusion.network_input=x_u",
+                    "diffusion.loss_of_clipped=false"],
     "EDM's skip": [],
     "noise, clipped dynamically": ["diffusion.objective=pred_noise", "diffusion.clip_denoised=dynamic",
                                    "diffusion.loss_of_clipped=false"],

@@ -6,7 +6,6 @@ from diffusers import DDPMScheduler
 
 from diffusion import build_diffusion
 from interop.diffusers_scheduler import SchedulerConfig, diffusion_block, scheduler_config
-from utils.errors import RequestError
 from utils.settings import DiffusionSettings
 
 
@@ -22,8 +21,3 @@ def test_a_shifted_schedule_is_the_same_there_and_back(schedule, shift, zero):
     block = diffusion_block(SchedulerConfig(**config), "DDPMScheduler", False, "x")
     back = build_diffusion(**DiffusionSettings(**block).model_dump())
     torch.testing.assert_close(torch.tensor([back.alpha_bar(t) for t in range(100)]), expected.float(), rtol=2e-3, atol=1e-6)
-
-
-def test_a_velocity_is_refused_with_its_reason():
-    with pytest.raises(RequestError, match="pred_flow cannot be expressed in diffusers: its network is shown x_t"):
-        scheduler_config(DiffusionSettings(beta_schedule="flow", objective="pred_flow"), "x")

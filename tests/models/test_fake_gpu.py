@@ -204,9 +204,10 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("method", ETAS)
-@pytest.mark.parametrize("self_condition", [False, True])
-def test_nor_does_what_is_wrapped_round_the_network(method, self_condition):
-    diffusion = build_diffusion(timestep_num=100, beta_schedule="cosine", self_condition=self_condition)
+@pytest.mark.parametrize("self_condition, shown", [(False, "x_t"), (True, "x_u")])
+def test_nor_does_what_is_wrapped_round_the_network(method, self_condition, shown):
+    options = {"self_condition": self_condition, "network_input": shown}
+    diffusion = build_diffusion(timestep_num=100, beta_schedule="cosine", **options)
     x_T, labels = torch.randn(2, 1, 4, 4), torch.tensor([0, 1])
     for name, how in WRAPPED.items():
         found = []

@@ -10,7 +10,7 @@ from utils.checkpoints import load_checkpoint
 FORMULATIONS = {
     "flow": (
         ["diffusion.beta_schedule=flow", "diffusion.objective=pred_flow", "diffusion.shift=2", "diffusion.zero_terminal_snr=true",
-         "diffusion.loss_of_clipped=false", "train.timestep_logit_normal=[0.0, 1.0]"],
+         "diffusion.network_input=x_u", "diffusion.loss_of_clipped=false", "train.timestep_logit_normal=[0.0, 1.0]"],
         "DDIM_2_0p0",
     ),
     "edm": (

@@ -55,7 +55,7 @@ def assert_same_run(first, second):
     "extra",
     [
         ["model.dropout=0.2", "train.accumulate=2"],
-        ["diffusion.self_condition=true", "diffusion.variance=learned"],
+        ["diffusion.self_condition=true", "diffusion.variance=learned", "diffusion.network_input=x_u"],
         ["train.accumulate=3", "train.ema_decay=0.5"],
     ],
 )
