@@ -165,7 +165,7 @@ def filled(page: str, name: str = "") -> str:
         records = [read(name) for name in found[3].split()]
         match (found[2] or "").strip():
             case "by class":
-                made = "\n".join(map(class_table, records))
+                made = "\n".join(map(markdown_by_class, records))
             case "same seeds":
                 made = same_seeds(records)
             case "interpolation":
@@ -214,13 +214,6 @@ def interpolation_table(record: dict) -> str:
             ]
             lines.append(f"| `{key.split(', ')[1]}` | {len(runs)} | {' | '.join(shown)} |")
     return "\n".join(lines if len(lines) > 2 else ["Not yet measured: `bash run_experiments.sh`."]) + "\n"
-
-
-def class_table(record: dict[str, Any]) -> str:
-    """Markdown: a row a class that was asked for, and one for all of them."""
-    read, sure = (record["figures"][name]["mean"] for name in ("read_as_asked", "confident"))
-    count = sum(row["pictures"] for row in record["by_class"].values())
-    return f"{markdown_by_class(record)}| all | {count:,} | {read:.1%} | {sure:.1%} |\n"
 
 
 def same_seeds(records: Sequence[dict[str, Any]]) -> str:

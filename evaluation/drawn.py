@@ -105,9 +105,10 @@ def measure_sets(
         features = metrics.features(pictures)
         runs.append(metrics.figures(pictures, features, seeds[0]))
         labels = trained.labels_of(seeds)
-        if metrics.is_main and labels is not None and metrics.reads(trained.num_classes):
-            asked.append((features.logits, torch.as_tensor(labels)))
-            runs[-1]["read_as_asked"] = (features.logits.argmax(dim=1) == asked[-1][1]).double().mean().item()
+        if metrics.is_main and labels is not None and metrics.reader.reads(trained.num_classes, trained.classes.names):
+            labels = torch.as_tensor(labels)
+            asked.append((metrics.reader.answers(features, labels), labels))
+            runs[-1]["read_as_asked"] = asked[-1][0]["read_as_asked"].double().mean().item()
         seconds += its_seconds
         if first is None:
             first, first_features = pictures, features
@@ -121,7 +122,7 @@ def measure_sets(
         **identity(trained, info),
         "protocol": protocol,
         "figures": summary(runs),
-        "by_class": _by_class(asked, trained.classes.names),
+        "by_class": _by_class(asked, trained.classes.names or [str(label) for label in range(trained.num_classes)]),
         "fid_left_out": fid_left_out(protocol),
         "told_apart": None if two_sample is None else told_apart_record(two_sample),
         "floor": floor,
@@ -131,12 +132,14 @@ def measure_sets(
     return Measured(record, first, first_features, two_sample)
 
 
-def _by_class(asked: Sequence[tuple[Tensor, Tensor]], names: Sequence[str]) -> dict[str, dict[str, float]] | None:
-    """`class_figures` of all sets together; None where no class was asked for, or the extractor reads others."""
+def _by_class(
+    asked: Sequence[tuple[dict[str, Tensor], Tensor]], names: Sequence[str]
+) -> dict[str, dict[str, float]] | None:
+    """`class_figures` of all sets together; None where no class was asked for, or none can be read."""
     if not asked:
         return None
-    logits, labels = (torch.cat(parts) for parts in zip(*asked))
-    return class_figures(logits, labels, names or [str(label) for label in range(logits.shape[1])])
+    answers = {question: torch.cat([of[question] for of, _ in asked]) for question in asked[0][0]}
+    return class_figures(answers, torch.cat([labels for _, labels in asked]), names)
 
 
 def told_apart_record(found: TwoSampleTest) -> dict[str, Any]:

@@ -71,20 +71,19 @@ def measure(
     return figures
 
 
-def class_figures(logits: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """How pictures of each class that was asked for are read by a classifier of the same classes, by the class's name.
+def class_figures(
+    answers: dict[str, Tensor], labels: Tensor, class_names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """The share of yes to each question, by the name of the class that was asked for.
 
-    logits: (N, K); labels: (N,) int64, what was asked for. pictures: how many were of this class; read_as_asked: the share
-    whose likeliest class it is; confident: the share of which the classifier is surer than 0.99, whatever it reads.
+    answers: bool (N,), by question, as of `Reader.answers`; labels: int64 (N,). pictures: how many were of this class.
     Classes that were not asked for are left out.
     """
-    probabilities = logits.softmax(dim=1)
-    read, sure = probabilities.argmax(dim=1) == labels, probabilities.amax(dim=1) > CONFIDENT
     found = {}
     for label, name in enumerate(class_names):
         of = labels == label
         if of.any():
-            shares = {"read_as_asked": read[of].double().mean().item(), "confident": sure[of].double().mean().item()}
+            shares = {question: yes[of].double().mean().item() for question, yes in answers.items()}
             found[name] = {"pictures": int(of.sum()), **shares}
     return found
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from datasets import ImageDataset
 from evaluation.appearance import appearance
-from evaluation.classifier import CLASSES
 from evaluation.extractor import Extractor, Features, check_suits, extractor_for, load_extractor
-from evaluation.measures import Figures, measure
+from evaluation.measures import Figures, class_figures, measure
+from evaluation.reading import Reader
 from evaluation.record import summary
 from evaluation.reference import load_reference
 from evaluation.two_sample import LEAST, TwoSampleTest, two_sample_test
@@ -60,6 +60,7 @@ class PictureMetrics:
         self.ranks = ranks
         self.is_main = ranks is None or ranks.is_main
         self.reference = load_reference(data, split, extractor, seed=seed, ranks=ranks)
+        self.reader = Reader(extractor, self.reference.held_out_reference)
 
     def features(self, pictures: Tensor) -> Features | None:
         """Of uint8 pictures (N, C, H, W), the same on all ranks, which share the work; None without an extractor."""
@@ -77,10 +78,6 @@ class PictureMetrics:
             return found
         return measure(features, self.reference.real.features, self.extractor, seed=seed) | found
 
-    def reads(self, num_classes: int) -> bool:
-        """Whether the extractor is a classifier of so many classes, which are then the data's own."""
-        return self.extractor is not None and self.extractor.is_classifier and num_classes == CLASSES
-
     def tells_apart(self, count: int) -> bool:
         """Whether `told_apart` is asked of sets of so many pictures."""
         return min(count, len(self.reference.held_out.pictures)) >= LEAST
@@ -91,7 +88,7 @@ class PictureMetrics:
 
     def protocol(self, seed_sets: SeedSets) -> dict:
         """All that a figure depends on besides the model and its sampler."""
-        extractor, real = self.extractor, self.reference.real
+        extractor, real, probe = self.extractor, self.reference.real, self.reader.probe_name
         return {
             "pictures": seed_sets.count,
             "seeds": [[seeds[0], seeds[-1]] for seeds in seed_sets.ranges()],
@@ -102,36 +99,45 @@ class PictureMetrics:
             "extractor": extractor and extractor.name,
             "extractor_sha256": extractor and extractor.hash,
             "features": extractor and extractor.dimension,
+            **({} if probe is None else {"read_by": probe}),  # not in records where the extractor reads, or nothing
             "comparable_with_papers": bool(extractor)
             and extractor.name == "inception"
             and seed_sets.count >= PAPERS_PICTURES,
         }
 
-    def floor(self, seed_sets: SeedSets) -> dict:
+    def floor(self, seed_sets: SeedSets, is_read: bool = False) -> dict:
         """The floor: what held-out real pictures give, measured as drawn ones are; no model can be expected to be nearer.
 
         Of as many pictures as the sets have, or of as many as are held out, chosen anew for each repeat; the extractor's
-        figures are left out where they are too few for it. The appearance is that of the data as a whole.
+        figures are left out where they are too few for it. The appearance is that of the data as a whole. `is_read`: also how
+        many are read as their own class, and by_class, of all that are held out.
         """
         _, held_out, reference = self.reference
         available = len(held_out.pictures)
         count = min(seed_sets.count, available)
         repeats = seed_sets.repeats if seed_sets.count < available else 1  # all of them can be chosen in one way only
+        is_read = is_read and held_out.labels is not None and held_out.class_names == reference.class_names
         runs: list[Figures] = []
         if self.extractor is not None and min(count, len(reference.pictures)) >= self.extractor.least:
-            for r in range(repeats):
-                seed = seed_sets.seed + r
-                index = np.sort(np.random.default_rng(seed).permutation(available)[:count])
-                features = held_out.part(held_out.name, index).features
-                runs.append(measure(features, reference.features, self.extractor, seed=seed))
+            for seed in range(seed_sets.seed, seed_sets.seed + repeats):
+                part = self.reference.held_out_part(count, seed)
+                runs.append(measure(part.features, reference.features, self.extractor, seed=seed))
+                if is_read:
+                    read = self.reader.answers(part.features, part.labels)["read_as_asked"]
+                    runs[-1]["read_as_asked"] = read.double().mean().item()
         data = self.reference.real.pictures
         some = appearance(_tensor(data[:: math.ceil(len(data) / APPEARANCE_PICTURES)]))
+        of_class: dict[str, dict] = {}
+        if is_read:
+            answers = self.reader.answers(held_out.features, held_out.labels)
+            of_class["by_class"] = class_figures(answers, held_out.labels, held_out.class_names)
         return {
             "pictures": count,
             "held_out": held_out.name,
             "reference": reference.name,
             "repeats": repeats,
             "figures": (summary(runs) if runs else {}) | summary([some]),
+            **of_class,
         }
 
 

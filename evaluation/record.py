@@ -157,14 +157,32 @@ def markdown(records: Sequence[dict[str, Any]]) -> str:
 
 
 def markdown_by_class(record: dict[str, Any]) -> str:
-    """A row for each class that was asked for; "" where none was, or the extractor reads others."""
-    if not record["by_class"]:
+    """A row for each class that was asked for, beside held-out real pictures of it where they are known, and one for all; ""
+    where none was asked for, or none can be read."""
+    by_class = record["by_class"]
+    if not by_class:
         return ""
-    rows = [
-        f"| {name} | {row['pictures']:,} | {row['read_as_asked']:.1%} | {row['confident']:.1%} |"
-        for name, row in record["by_class"].items()
-    ]
-    return "\n".join(["| class asked for | pictures | read as it | confident |", "|---|---|---|---|", *rows, ""])
+    is_sure = all("confident" in row for row in by_class.values())
+    real = record["floor"].get("by_class")
+    heads = ["class asked for", "pictures", "read as it", *(["confident"] if is_sure else [])]
+    heads += ["real pictures", "read as it"] if real else []
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    questions = ["read_as_asked", *(["confident"] if is_sure else [])]
+    for name, row in {**by_class, "all": _together(by_class, questions)}.items():
+        cells = [name, f"{row['pictures']:,}", *(f"{row[question]:.1%}" for question in questions)]
+        if real:
+            beside = _together(real, questions[:1]) if name == "all" else real.get(name)
+            cells += [f"{beside['pictures']:,}", f"{beside['read_as_asked']:.1%}"] if beside else ["0", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _together(by_class: dict[str, dict[str, float]], questions: Sequence[str]) -> dict[str, float]:
+    """A row of all classes."""
+    total = sum(row["pictures"] for row in by_class.values())
+    return {"pictures": total} | {
+        question: sum(row["pictures"] * row[question] for row in by_class.values()) / total for question in questions
+    }
 
 
 def text_of(name: str, row: Row) -> str:
@@ -192,6 +210,8 @@ def describe(protocol: dict[str, Any], weights: str) -> str:
     said += (
         f"; extractor: {protocol['extractor']}, {protocol['features']} features, sha256 {protocol['extractor_sha256']}"
     )
+    if "read_by" in protocol:
+        said += f"; read as asked: by {protocol['read_by']}"
     why_no_fid = fid_left_out(protocol)
     if why_no_fid is not None:
         said += f"; {why_no_fid}"

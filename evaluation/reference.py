@@ -7,28 +7,32 @@ from typing import NamedTuple
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from datasets import ImageDataset
-from evaluation.extractor import Extractor, Features
+from evaluation.extractor import Extractor, Features, as_tensor
 from utils.distributed import Ranks
 from utils.errors import RequestError
 from utils.files import atomic_write
 
 
 class RealPictures(NamedTuple):
-    """Real pictures: what they are (as in "mnist_mini, train split"), uint8 (N, C, H, W), and their features.
+    """Real pictures: what they are (as in "mnist_mini, train split"), uint8 (N, C, H, W), their features and classes.
 
-    features: None where there is no extractor.
+    features: None where there is no extractor. labels: int64 (N,), or None where the data has none. class_names: one a class.
     """
 
     name: str
     pictures: np.ndarray
     features: Features | None
+    labels: Tensor | None = None
+    class_names: tuple[str, ...] = ()
 
     def part(self, name: str, index: np.ndarray) -> "RealPictures":
         """Those at `index`, in that order, called `name`."""
         features = self.features and Features(self.features.features[index], self.features.logits[index])
-        return RealPictures(name, self.pictures[index], features)
+        labels = None if self.labels is None else self.labels[index]
+        return RealPictures(name, self.pictures[index], features, labels, self.class_names)
 
 
 def load_real(
@@ -37,11 +41,13 @@ def load_real(
     """A whole split of the data. RequestError where the set has no such split, or cannot be read.
 
     The features are kept in `cache_dir`, by data set, split, size, channels, the files' state and the extractor's hash. The
-    `ranks` share the making of those that are missing.
+    labels are kept with the decoded pictures. The `ranks` share the making of features that are missing.
     """
-    images, name = data.load(split).images, f"{data.source}, {split} split"
+    loaded, name = data.load(split), f"{data.source}, {split} split"
+    images = loaded.images
+    labels = None if loaded.labels is None else as_tensor(loaded.labels)
     if extractor is None:
-        return RealPictures(name, images, None)
+        return RealPictures(name, images, None, labels, loaded.class_names)
     decoded = Path(images.filename)  # named by the set, its split, its files' state and the pictures' shape
     path = decoded.with_name(f"{decoded.stem}_{extractor.name}_{extractor.hash}.safetensors")
     features = _kept_features(path, len(images), extractor)
@@ -61,7 +67,7 @@ def load_real(
         for old in path.parent.glob(f"{same_set}_*_{extractor.name}_*.safetensors"):
             if old != path:
                 old.unlink(missing_ok=True)  # of what the files or the extractor were before
-    return RealPictures(name, images, features)
+    return RealPictures(name, images, features, labels, loaded.class_names)
 
 
 def _kept_features(path: Path, count: int, extractor: Extractor) -> Features | None:
@@ -85,6 +91,11 @@ class Reference(NamedTuple):
     real: RealPictures
     held_out: RealPictures
     held_out_reference: RealPictures
+
+    def held_out_part(self, count: int, seed: int) -> RealPictures:
+        """So many of those held out, or all where they are fewer, chosen by `seed`: those of a floor."""
+        chosen = np.random.default_rng(seed).permutation(len(self.held_out.pictures))[:count]
+        return self.held_out.part(self.held_out.name, np.sort(chosen))
 
 
 def load_reference(

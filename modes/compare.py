@@ -100,7 +100,8 @@ def measure_cells(
     """Draws and measures the cells, with a bar."""
     if not missing:
         return
-    floor = metrics.floor(seed_sets) if ranks.is_main else {}
+    is_read = any(metrics.reader.reads(cell.trained.num_classes, cell.trained.classes.names) for cell in missing)
+    floor = metrics.floor(seed_sets, is_read) if ranks.is_main else {}
     total = sum(seed_sets.total * network_calls(cell.trained, cell.info) for cell in missing) // ranks.size
     stopped = "Stopped: the finished cells are kept; the same command goes on with the others"
     with interrupt_says(stopped), progress_bar(total, "call", visible=ranks.is_main) as bar:

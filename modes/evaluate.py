@@ -60,7 +60,8 @@ def run(
     written = paths if metrics.tells_apart(count) else paths[:-1]
     print(f"Output:  {', '.join(map(str, written))}", flush=True)
 
-    floor = metrics.floor(seed_sets) if ranks.is_main else {}
+    is_read = metrics.reader.reads(trained.num_classes, trained.classes.names)
+    floor = metrics.floor(seed_sets, is_read) if ranks.is_main else {}
     if ranks.is_main and "kid" not in floor["figures"]:
         print(f"Floor:   not measured, as {available:,} held-out pictures are too few")
     calls = seed_sets.total * network_calls(trained, sampler) // ranks.size  # this rank's

@@ -14,7 +14,7 @@ from benchmarks import train_extractor
 from datasets import ImageDataset
 from evaluation.classifier import Classifier, normalise_features
 from evaluation.extractor import as_tensor, check_suits, extractor_for, load_extractor
-from evaluation.measures import class_figures, measure
+from evaluation.measures import measure
 from tests.pictures import write_idx
 from tests.processes import ROOT
 from utils.errors import RequestError
@@ -148,13 +148,3 @@ def test_a_classifier_of_other_things_is_refused(name, source):
 def test_a_classifier_of_the_data_or_of_what_may_be_its_data_is_taken():
     for name, source in [("digits", "mnist_mini"), ("digits", "folder"), ("clothes", "fashion_mnist"), ("inception", "emoji")]:
         check_suits(name, source)
-
-
-def test_figures_by_class_count_what_was_asked_for_and_how_it_is_read():
-    sure, unsure = 20.0, 1.0
-    logits = torch.tensor([[sure, 0, 0], [0, sure, 0], [unsure, 0, 0], [0, 0, sure]])
-    found = class_figures(logits, torch.tensor([0, 0, 0, 2]), ("a", "b", "c"))
-    assert found == {
-        "a": {"pictures": 3, "read_as_asked": 2 / 3, "confident": 2 / 3},
-        "c": {"pictures": 1, "read_as_asked": 1.0, "confident": 1.0},
-    }

@@ -36,6 +36,8 @@ def test_evaluate_leaves_a_record_with_its_protocol_a_table_and_a_picture(tmp_pa
     assert record["figures"]["fid"]["mean"] > record["floor"]["figures"]["fid"]["mean"] > 0
     assert len(record["figures"]["fid"]["each"]) == 2 and record["figures"]["fid"]["std"] > 0
     assert sum(record["figures"]["class_histogram"]) == 140
+    assert record["floor"]["figures"]["read_as_asked"]["mean"] > 0.9 and "read_by" not in used  # by the digits' classifier
+    assert sum(row["pictures"] for row in record["floor"]["by_class"].values()) == 1000
     told = record["told_apart"]
     assert told["pictures"] == 70 and told["interval"][0] <= told["accuracy"] <= told["interval"][1]
     assert "test_solver.py --model_path checkpoints" in record["command"]  # an absolute path under these tests
