@@ -88,9 +88,11 @@ IN_WORDS = {  # by page: place, record, key, pattern
     ),
     "docs/results.md": (
         ("have a standard deviation of ([^ ]+) where noise has 1", AGAIN[1], "latents.std", ".2f"),
+        ("A KID of ([^ ]+) says little by itself", EMOJI, "figures.kid.mean", ".3f"),
     ),
     "docs/results_zh.md": (
         ("v 的隐变量的标准差为 ([^ ]+)，而噪声为 1", AGAIN[1], "latents.std", ".2f"),
+        ("单独看 ([^ ]+) 的 KID 说明不了什么", EMOJI, "figures.kid.mean", ".3f"),
     ),
 }
 IN_TABLE = {  # by page: the titles of the rows that ROWS fills
