@@ -1,4 +1,4 @@
-"""Writes the tables of benchmarks/README.md, docs/recipe.md, results.md, students.md and their twins from benchmarks/results/*.json.
+"""Writes the tables of benchmarks/README.md and of docs/ (recipe, results, students) from benchmarks/results/*.json.
 
     python benchmarks/tables.py            # --check only says whether they are up to date
 
@@ -19,7 +19,7 @@ from benchmarks.paired import ablation_table, verdict_list  # noqa: E402
 
 PAGES = (
     FOLDER / "README.md",
-    *(FOLDER.parent / "docs" / f"{name}.md" for name in ("recipe", "recipe_zh", "results", "results_zh", "students", "students_zh")),
+    *(FOLDER.parent / "docs" / f"{name}{twin}.md" for name in ("recipe", "results", "students") for twin in ("", "_zh")),
 )
 PLACE = re.compile(r"(<!-- (verdicts )?(\S+\.json) -->\n).*?(<!-- end -->)", re.DOTALL)
 HIDDEN = ("batch", "class_histogram")
