@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets import Batches, ImageDataset, LabelledImages
-from diffusion import GaussianDiffusion, SampleInfo, build_diffusion
+from diffusion import GaussianDiffusion, SampleInfo, build_diffusion, network_input
 from interop.card import write_run_card
 from interop.training_on import check_classes, load_first_weights, load_teacher, load_training
 from models import build_model, parameter_count
@@ -189,8 +189,9 @@ def train(
     """The loop, from where `trainer` stands to the last step or to a signal. Returns that signal's number, else 0."""
     train = settings.train
     of_run = {"total_steps": schedule.total_steps, "batch_size": train.batch_size, "accumulate": train.accumulate}
-    precision, size = precision_of(settings, ranks), settings.data.shape[1:]
-    network, ema_network = networks_of(trainer, ranks, precision, settings.run.compile, size=size, **of_run)
+    precision = precision_of(settings, ranks)
+    of_run |= {"size": settings.data.shape[1:], "time_dtype": network_input.time_dtype(diffusion)}
+    network, ema_network = networks_of(trainer, ranks, precision, settings.run.compile, **of_run)
     preview = previewer(settings, trainer, ema_network, diffusion, batches.examples(DATA_PICTURES), ranks)
     read_state = partial(find_state, folder, "auto", partial(check_same_run, settings, folder))
     options = step_options(settings)

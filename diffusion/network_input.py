@@ -16,6 +16,11 @@ from diffusion.precision import like
 Network = Callable[..., Tensor]
 
 
+def time_dtype(diffusion: GaussianDiffusion) -> torch.dtype:
+    """Of the times that the network is shown."""
+    return torch.int64 if diffusion.network_input == "x_t" else torch.float32
+
+
 def from_x_t(network: Network, diffusion: GaussianDiffusion) -> Network:
     """`network`, which is shown what `diffusion.network_input` says, as a function of (x_t, t[, y]).
 

@@ -122,6 +122,7 @@ def measure_sets(
         **identity(trained, info),
         "protocol": protocol,
         "figures": summary(runs),
+        **({"read_by": metrics.reader.probe_name} if asked else {}),
         "by_class": _by_class(asked, trained.classes.names or [str(label) for label in range(trained.num_classes)]),
         "fid_left_out": fid_left_out(protocol),
         "told_apart": None if two_sample is None else told_apart_record(two_sample),

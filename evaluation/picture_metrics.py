@@ -88,7 +88,7 @@ class PictureMetrics:
 
     def protocol(self, seed_sets: SeedSets) -> dict:
         """All that a figure depends on besides the model and its sampler."""
-        extractor, real, probe = self.extractor, self.reference.real, self.reader.probe_name
+        extractor, real = self.extractor, self.reference.real
         return {
             "pictures": seed_sets.count,
             "seeds": [[seeds[0], seeds[-1]] for seeds in seed_sets.ranges()],
@@ -99,7 +99,6 @@ class PictureMetrics:
             "extractor": extractor and extractor.name,
             "extractor_sha256": extractor and extractor.hash,
             "features": extractor and extractor.dimension,
-            **({} if probe is None else {"read_by": probe}),  # not in records where the extractor reads, or nothing
             "comparable_with_papers": bool(extractor)
             and extractor.name == "inception"
             and seed_sets.count >= PAPERS_PICTURES,

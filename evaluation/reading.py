@@ -34,9 +34,11 @@ class Reader:
 
         A classifier does if it has as many, which are then the data's own; a probe if they are the classes of its data.
         """
-        if self.probe_name is None:
-            return self.extractor is not None and self.extractor.is_classifier and num_classes == CLASSES
-        return num_classes == len(self.real.class_names) and class_names in ((), self.real.class_names)
+        if self.probe_name is not None:
+            return num_classes == len(self.real.class_names) and class_names in ((), self.real.class_names)
+        is_classifier = self.extractor is not None and self.extractor.is_classifier
+        are_known = class_names and self.real.class_names
+        return is_classifier and num_classes == CLASSES and (not are_known or class_names == self.real.class_names)
 
     @cached_property
     def _probe(self) -> LinearProbe:

@@ -132,8 +132,9 @@ def table_row(record: dict[str, Any]) -> Row:
     return row | {name: record["protocol"][name] for name in ("pictures", "repeats")}
 
 
-def floor_row(record: dict[str, Any]) -> Row:
-    """The floor as a row: real pictures."""
+def floor_row(records: Sequence[dict[str, Any]]) -> Row:
+    """The floor as a row: real pictures. Of the records, which have the same, it is that of one whose classes were read."""
+    record = next((each for each in records if "read_as_asked" in each["floor"]["figures"]), records[0])
     floor = record["floor"]
     counts = {name: floor[name] for name in ("pictures", "repeats")}
     return {"model": f"real: {record['data_name']}", "sampler": "", **_figures(floor["figures"]), **counts}
@@ -145,14 +146,14 @@ def _figures(figures: dict[str, Any]) -> dict[str, tuple[float, float | None]]:
 
 def markdown(records: Sequence[dict[str, Any]]) -> str:
     """A row for each record, one for real pictures, and the protocol below: all records have the same."""
-    rows = [*map(table_row, records), floor_row(records[0])]
+    rows = [*map(table_row, records), floor_row(records)]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ONLY_CSV))
     lines = [
         "| " + " | ".join(COLUMN_NAMES.get(name, name.replace("_", " ")) for name in names) + " |",
         "|" + "---|" * len(names),
         *("| " + " | ".join(text_of(name, row) for name in names) + " |" for row in rows),
     ]
-    lines += ["", describe(records[0]["protocol"], records[0]["weights"]), ""]
+    lines += ["", describe_records(records), ""]
     return "\n".join(lines)
 
 
@@ -168,10 +169,11 @@ def markdown_by_class(record: dict[str, Any]) -> str:
     heads += ["real pictures", "read as it"] if real else []
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     questions = ["read_as_asked", *(["confident"] if is_sure else [])]
-    for name, row in {**by_class, "all": _together(by_class, questions)}.items():
+    rows = [(name, row, (real or {}).get(name)) for name, row in by_class.items()]
+    rows.append(("all", _together(by_class, questions), _together(real, questions[:1]) if real else None))
+    for name, row, beside in rows:
         cells = [name, f"{row['pictures']:,}", *(f"{row[question]:.1%}" for question in questions)]
         if real:
-            beside = _together(real, questions[:1]) if name == "all" else real.get(name)
             cells += [f"{beside['pictures']:,}", f"{beside['read_as_asked']:.1%}"] if beside else ["0", ""]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
@@ -197,8 +199,14 @@ def text_of(name: str, row: Row) -> str:
     return pattern.format(value) if isinstance(value, float) else str(value)
 
 
-def describe(protocol: dict[str, Any], weights: str) -> str:
-    """The protocol in words."""
+def describe_records(records: Sequence[dict[str, Any]]) -> str:
+    """The protocol of all of them in words, and what reads classes, if not the extractor itself."""
+    read_by = next((record["read_by"] for record in records if record.get("read_by")), None)
+    return describe(records[0]["protocol"], records[0]["weights"], read_by)
+
+
+def describe(protocol: dict[str, Any], weights: str, read_by: str | None = None) -> str:
+    """The protocol in words; `read_by`: what reads the classes that were asked for, if not the extractor itself."""
     seeds = ", ".join(f"{first} to {last}" for first, last in protocol["seeds"])
     repeats = protocol["repeats"]
     sets = f"mean ± standard deviation of {repeats} sets" if repeats > 1 else "one set"
@@ -210,8 +218,8 @@ def describe(protocol: dict[str, Any], weights: str) -> str:
     said += (
         f"; extractor: {protocol['extractor']}, {protocol['features']} features, sha256 {protocol['extractor_sha256']}"
     )
-    if "read_by" in protocol:
-        said += f"; read as asked: by {protocol['read_by']}"
+    if read_by is not None:
+        said += f"; read as asked: by {read_by}"
     why_no_fid = fid_left_out(protocol)
     if why_no_fid is not None:
         said += f"; {why_no_fid}"

@@ -51,12 +51,14 @@ def check_classes(settings: Settings, class_names: Sequence[str]) -> None:
     """RequestError where a teacher's classes are others than the data's, or in another order; of run.start_from it is said.
 
     class_names: the data's, as many as the network has. What a teacher says of its class 3 would be learned of another one; a
-    training on, which the pictures alone teach, may go to other classes. A checkpoint that carries no names is let through.
+    training on, which the pictures alone teach, may go to other classes. Names are the same in any case, as for --class_label;
+    a checkpoint that carries none is let through.
     """
     teacher, start_from = settings.train.teacher, settings.run.start_from
     if teacher is not None and (differs := _other_class(teacher, settings.data_name, class_names)):
         raise RequestError(
-            f"train.teacher: {differs}; a student learns its teacher's classes, in their order: name the teacher's data"
+            f"train.teacher: {differs}; a student learns its teacher's classes, in their order: name the teacher's data, "
+            "or give the classes of these the same names"
         )
     if start_from is not None and (differs := _other_class(start_from, settings.data_name, class_names)):
         print(f"Note:    run.start_from: {differs}; each class begins with what was learned of the other's")
@@ -66,7 +68,7 @@ def _other_class(path: str, data_name: str, class_names: Sequence[str]) -> str:
     """The first class that is another one in the checkpoint `path` than in the data, in words; empty where there is none."""
     checkpoint = open_checkpoint(path)
     for number, (its, here) in enumerate(zip(checkpoint.classes.names, class_names)):
-        if its != here:
+        if its.casefold() != here.casefold():
             trained_on = checkpoint.settings.data_name
             return f"class {number} of {path} (trained on {trained_on}) is {its!r}, and of {data_name} {here!r}"
     return ""

@@ -11,7 +11,7 @@ from diffusion.distillation import why_not
 from evaluation.cells import Cell
 from evaluation.drawn import network_calls
 from evaluation.picture_metrics import PictureMetrics, SeedSets, find_extractor
-from evaluation.record import comma_separated, describe, floor_row, markdown, save_text, table_row, this_command
+from evaluation.record import comma_separated, describe_records, floor_row, markdown, save_text, table_row, this_command
 from evaluation.sheets import Sheet, labelled_grid
 from modes.model import Model
 from sampling import Trained
@@ -71,10 +71,11 @@ def run(
         return []
     keep_other([folder / f"compare_{name}" for name in FILES], holds_the_same(folder, cells))
     texts = {"command": this_command()}
+    records = [cell.record for cell in cells]
     paths = [
         *save_grids(folder, cells, texts),
-        save_text(folder / "compare_table.md", markdown([cell.record for cell in cells])),
-        save_text(folder / "compare_table.csv", comma_separated([*map(csv_row, cells), floor_row(cells[0].record)])),
+        save_text(folder / "compare_table.md", markdown(records)),
+        save_text(folder / "compare_table.csv", comma_separated([*map(csv_row, cells), floor_row(records)])),
         save_plot(folder / "compare_plot.png", quality_plot(cells), texts),
     ]
     by_guidance = guidance_plot(cells)
@@ -149,8 +150,8 @@ def holds_the_same(folder: Path, cells: Sequence[Cell]) -> bool:
         protocol = (folder / "compare_table.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
     except (OSError, ValueError, csv.Error):
         there, protocol = set(), ""
-    record, names = cells[0].record, {Path(cell.stem).name for cell in cells}
-    return bool(there) and there <= names and protocol == describe(record["protocol"], record["weights"])
+    names = {Path(cell.stem).name for cell in cells}
+    return bool(there) and there <= names and protocol == describe_records([cell.record for cell in cells])
 
 
 def csv_row(cell: Cell) -> dict:

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from diffusion.sample_info import METHODS
-from evaluation.record import LEFT_OUT, describe
+from evaluation.record import LEFT_OUT, describe_records
 from modes.model import Model
 from utils.checkpoints import LOG_FILE
 from utils.errors import RequestError
@@ -149,7 +149,7 @@ def protocol_of(record: dict) -> str:
         if "latents" in record:
             words = "{pictures:,} pictures of {data}, {split} split, encoded and drawn again".format(**record["protocol"])
             return f"{words}; {record['weights']} weights"
-        return describe(record["protocol"], record["weights"])
+        return describe_records([record])
     except (KeyError, TypeError, ValueError):
         return ""
 

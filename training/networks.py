@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import torch
+
 from sampling.network import Network
 from training.state import TrainerState
 from training.step import equal_parts
@@ -21,14 +23,16 @@ def networks_of(
     batch_size: int,
     accumulate: int,
     size: tuple[int, int],
+    time_dtype: torch.dtype = torch.int64,
 ) -> tuple[Network, Network]:
     """The raw network, which learns, and its average, which draws, each (x_t, t, y) -> output.
 
     compile: "auto", True or False, see `compile_in_place`, by the length of the whole run: going on with it must not compile
-    otherwise. batch_size: of all ranks, in `accumulate` parts of each; size: (H, W) of the pictures.
+    otherwise. batch_size: of all ranks, in `accumulate` parts of each; size: (H, W) of the pictures; time_dtype: of
+    what it is told beside them, see `diffusion.network_input`.
     """
     own, _ = equal_parts(ranks.rows(batch_size), accumulate)[0]
-    of_batch = own.stop - own.start, batch_size, size
+    of_batch = own.stop - own.start, batch_size, size, time_dtype
     how = {"try_out": partial(trial_step, trainer.model, precision, ranks.device, *of_batch), "in_parts": accumulate > 1}
     compile_in_place(trainer.model, compile, ranks.device, total_steps, **how)
     capture_in_place(trainer.ema.model, compile, ranks.device)

@@ -149,5 +149,5 @@ def test_evaluate_measures_fewer_emoji_than_there_are_features(tmp_path):
     assert record["fid_left_out"].startswith("no FID: 50 pictures")
     assert record["figures"]["kid"]["mean"] > record["floor"]["figures"]["kid"]["mean"]
     assert record["figures"]["read_as_asked"]["mean"] < record["floor"]["figures"]["read_as_asked"]["mean"]
-    assert record["protocol"]["read_by"].startswith("a linear probe")
+    assert record["read_by"].startswith("a linear probe")
     assert sum(row["pictures"] for row in record["by_class"].values()) == 50

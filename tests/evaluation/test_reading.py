@@ -77,6 +77,8 @@ def test_a_probe_can_learn_from_what_an_extractor_gives(extractor, reference):
 def test_classes_are_read_by_the_digits_own_classifier_and_of_others_by_a_probe(extractor, reference):
     own = Reader(extractor, reference.held_out_reference)
     assert own.probe_name is None and own.reads(10) and not own.reads(5)
+    digits = tuple("0123456789")
+    assert own.reads(10, digits) and not own.reads(10, digits[::-1])  # ten classes, but others
     answers = own.answers(reference.held_out.features, reference.held_out.labels)
     right = reference.held_out.features.logits.argmax(dim=1) == reference.held_out.labels
     assert torch.equal(answers["read_as_asked"], right) and right.double().mean() > 0.98
@@ -106,10 +108,9 @@ def test_the_floor_is_the_share_of_held_out_pictures_that_a_probe_on_the_others_
     assert len(read["each"]) == 2 and low <= read["mean"] <= high
     assert sum(of["pictures"] for of in floor["by_class"].values()) == 60 and set(floor["by_class"]) == {"blue", "red"}
     assert low <= sum(of["pictures"] * of["read_as_asked"] for of in floor["by_class"].values()) / 60 <= high
-    protocol = metrics.protocol(seed_sets)
-    assert protocol["read_by"] == (
-        "a linear probe on the features, fitted to folder, the other half, 60 pictures"
-    ) and protocol["read_by"] in describe(protocol, "ema")
+    read_by = metrics.reader.probe_name
+    assert read_by == "a linear probe on the features, fitted to folder, the other half, 60 pictures"
+    assert read_by in describe(metrics.protocol(seed_sets), "ema", read_by)
     assert "read_as_asked" not in metrics.floor(seed_sets)["figures"]  # of a network that is asked for no class
 
 
@@ -117,8 +118,8 @@ def test_a_set_without_labels_is_not_read(dataset, folder):
     coloured(folder, 60)
     metrics = PictureMetrics(dataset(), Means())
     is_read = metrics.reader.reads(2, ("blue", "red"))
-    floor, protocol = metrics.floor(SeedSets(0, 30, 1), is_read), metrics.protocol(SeedSets(0, 30, 1))
-    assert not is_read and "read_by" not in protocol and "read as asked" not in describe(protocol, "ema")
+    floor = metrics.floor(SeedSets(0, 30, 1), is_read)
+    assert not is_read and metrics.reader.probe_name is None
     assert "by_class" not in floor and "read_as_asked" not in floor["figures"] and "kid" in floor["figures"]
 
 
@@ -153,6 +154,8 @@ def test_the_table_by_class_has_all_together_and_real_pictures_where_they_are_kn
         "| b | 1 | 0.0% | 0 |  |",
         "| all | 4 | 75.0% | 2 | 50.0% |",
     ]
+    called_all = {"all": {"pictures": 3, "read_as_asked": 1.0}}  # a class of that name
+    assert markdown_by_class({"by_class": called_all, "floor": {}}).splitlines()[2:] == ["| all | 3 | 100.0% |"] * 2
     sure = {"a": {"pictures": 3, "read_as_asked": 1.0, "confident": 0.5}}
     assert markdown_by_class({"by_class": sure, "floor": {}}).splitlines()[0::2] == [
         "| class asked for | pictures | read as it | confident |",

@@ -250,7 +250,7 @@ def test_checkpoints_that_cannot_be_compared(models):
 @pytest.mark.parametrize("other_protocol", [False, True])
 def test_a_comparison_of_other_cells_or_by_another_protocol_is_put_aside(tmp_path, monkeypatch, there, now, kept, other_protocol):
     """One of more cells takes the place of a smaller one, measured alike."""
-    monkeypatch.setattr(compare, "describe", lambda protocol, weights: f"seen through {protocol}; {weights} weights")
+    monkeypatch.setattr(compare, "describe_records", lambda records: "seen through {protocol}; {weights} weights".format(**records[0]))
     (tmp_path / "compare_table.csv").write_text("model,cell\n" + "".join(f"m,{cell}\n" for cell in there))
     (tmp_path / "compare_table.md").write_text("| model |\n\nseen through digits; ema weights\n")
     (tmp_path / "compare_grid.png").touch()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from diffusion import SampleInfo, build_diffusion
+from diffusion import SampleInfo, build_diffusion, network_input
 from models import build_model
 from sampling.drawing import draw
 from tests.recorder import CpuRecorder
@@ -86,15 +86,16 @@ def test_without_a_compiler_a_small_network_is_captured_and_false_leaves_it_as_i
 # --- a training
 
 
-def train(with_graphs, *, accumulate=1, self_condition=False, steps=4):
+def train(with_graphs, *, accumulate=1, self_condition=False, shown="x_t", steps=4):
     """The weights, their average and the losses after some steps; and how the network was called."""
     trainer, call = make_trainer("model.dropout=0.2"), None
     trainer.model = network(dropout=0.2, self_condition=self_condition)
     trainer.optimizer, trainer.ema = torch.optim.Adam(trainer.model.parameters(), lr=1e-2), EMA(trainer.model, 0.9)
+    how = {"self_condition": self_condition, "network_input": shown}
+    diffusion = build_diffusion(timestep_num=1000, beta_schedule="cosine", **how)
     if with_graphs:
         call, reasons = captured(trainer.model)
-        trial_step(trainer.model, "fp32", CPU, -(-10 // accumulate), 10, (8, 8))
-    diffusion = build_diffusion(timestep_num=1000, beta_schedule="cosine", self_condition=self_condition)
+        trial_step(trainer.model, "fp32", CPU, -(-10 // accumulate), 10, (8, 8), network_input.time_dtype(diffusion))
     images = torch.randint(0, 256, (steps, 10, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     batches = [(each, None) for each in images]
     called = at_precision(trainer.model, "fp32", CPU)
@@ -106,7 +107,7 @@ def train(with_graphs, *, accumulate=1, self_condition=False, steps=4):
 
 
 @pytest.mark.parametrize("how", [
-    {}, {"accumulate": 3}, {"self_condition": True, "accumulate": 2},
+    {}, {"accumulate": 3}, {"self_condition": True, "accumulate": 2}, {"shown": "x_u"},
 ])  # fmt: skip
 def test_a_training_by_graphs_is_the_training(how):
     """Dropout masks, the parts of a batch, gradients that are summed, clipped and followed: bit for bit."""
