@@ -14,7 +14,7 @@ from utils.distributed import Ranks
 
 
 class Report(NamedTuple):
-    """Where a training shows what it does, and what of.
+    """What a training has to show, and where it goes.
 
     preview: draws a sheet of pictures and their figures, see `draw_sheet`. grad_clip, warmup_steps: of the training, by which
     its figures are judged.

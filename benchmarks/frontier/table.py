@@ -89,7 +89,7 @@ class Line(NamedTuple):
 def lines_of(data_name: str) -> list[Line]:
     """What is shown of a data set: all formulations by one solver, and those that have a sampler of their own by that.
 
-    Of emoji at fewer numbers of calls, as their extractor takes as long as 40 calls.
+    Of emoji at fewer numbers of calls, as their extractor is slow.
     """
     if data_name == TUNED:
         return [Line("teacher", spacing, tuple(spaced(n, spacing) for n in TUNED_STEPS)) for spacing in SPACINGS]

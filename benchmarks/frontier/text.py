@@ -32,7 +32,7 @@ predicts the noise.
 
 **Up to how many calls.** DDPM's own chain alone goes to the 1,000 that it was published with. A solver of the ODE gains
 nothing more once its steps are small enough. KID at {grey_steps} steps of `DPMPP` on digits: {grey_last}.
-At {colour_steps} on Emoji, where the extractor takes as long as 40 calls and more were not drawn: {colour_last}.
+At {colour_steps} on Emoji, where the extractor is slow and more were not drawn: {colour_last}.
 All but `x_0` change by less than 2 %. `x_0` still falls on both, so its last figures need not be the lowest it can reach.
 
 **The figure.** KID, the kernel distance to the training pictures, in the features of our digit classifier or of

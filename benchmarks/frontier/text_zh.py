@@ -32,7 +32,7 @@ python -m benchmarks.frontier.page   # 由记录生成本页和曲线图
 
 **到多少次调用为止。** 只有 DDPM 自己的链用到发表时的 1,000 次。ODE 求解器的步长足够小之后，再加步数不再有收益：
 `DPMPP` 在 {grey_steps} 步时，数字的 KID 为 {grey_last}。
-Emoji 的特征提取一张图片相当于 40 次调用，没有更多的步数，{colour_steps} 步时为 {colour_last}。
+Emoji 的特征提取较慢，没有测更多的步数，{colour_steps} 步时为 {colour_last}。
 除 `x_0` 外变化都不到 2 %。`x_0` 在两者上都还在下降：它的最后一个数值未必是它能达到的最小值。
 
 **指标。** KID，即到训练图片的核距离，取自我们的数字分类器或 EfficientNet-lite0 的特征：越小越好，真实图片为 0；
