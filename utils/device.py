@@ -9,7 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from diffusion.gaussian import WITHOUT_FLOAT64
+from diffusion.precision import WITHOUT_FLOAT64
 from utils.errors import RequestError, one_line
 
 NO_GPU = ("no NVIDIA driver", "not compiled with CUDA")  # what torch says where there is none

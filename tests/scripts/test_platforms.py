@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+import diffusion.clipping
 import diffusion.gaussian
 import utils.device
 from diffusion import SampleInfo, build_diffusion, self_condition
@@ -71,7 +72,7 @@ def test_both_scripts_run_without_what_windows_lacks(tmp_path):
 @pytest.fixture
 def apple(monkeypatch):
     """The device of tests/apple.py, which the code takes for one without float64."""
-    for module in (diffusion.gaussian, utils.device):
+    for module in (diffusion.clipping, diffusion.gaussian, utils.device):
         monkeypatch.setattr(module, "WITHOUT_FLOAT64", (APPLE.type,))
     with AppleDevice():
         yield APPLE
@@ -105,7 +106,7 @@ SMALL = {"base_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "atten
         ({"objective": "pred_v", "weighting": "p2", "clip_denoised": "dynamic"}, "HEUN_3_0p0"),
         ({"objective": "pred_x0", "variance": "learned"}, "DDPM_3_0p0"),
         ({"self_condition": True, "loss_type": "huber"}, "DPMPP_3_1p0"),
-        ({"variance": "fixed_large"}, "UNIPC_3_0p0_logsnr"),
+        ({"variance": "fixed_large", "network_input": "x_u"}, "UNIPC_3_0p0_logsnr"),
     ],
 )
 def test_a_step_and_a_drawing_make_no_float64_on_the_device(apple, options, sampler):
