@@ -8,7 +8,9 @@ CM_1, CM_2, CM_4.
 
 The other: MeanFlow (Geng et al. 2025), with the same network but for the second time that it is told, the same pictures,
 batches, optimizer, learning rates, EMA and precision, as many steps as fill the seconds that the one way took with its first
-seed. So a training is the same whatever else the machine does. Labels, but no guidance, in both.
+seed. So a training is the same whatever else the machine does. Labels, but no guidance, in both; the teacher is the entry's,
+which drops one label in ten. The seconds of the one way are those of two runs of train_solver.py, with their checkpoints and
+one sheet of pictures each; they are given to MeanFlow as steps.
 
 Each training draws --pictures digits, seeds 0 and up, of the classes as often as the data has them; FID to the 7,000 training
 digits in the features of the digits' extractor. How a difference is judged is stated in paired.py; trainings of one seed are a
@@ -104,7 +106,7 @@ def build_network(settings: Settings) -> nn.Module:
     return network
 
 
-def like(value: Tensor) -> Tensor:
+def per_picture(value: Tensor) -> Tensor:
     """(B,) -> (B, 1, 1, 1)."""
     return value[:, None, None, None]
 
@@ -114,7 +116,7 @@ def mean_velocity(network: Network, z: Tensor, r: Tensor, t: Tensor, labels: Ten
 
     z: (B, C, H, W); r <= t: (B,) from 0 to 1; labels: (B,). The network is shown z of about unit variance, as on the other way.
     """
-    return network(z / like(((1 - t) ** 2 + t**2).sqrt()), t * TIMES, (labels, (t - r) * TIMES))
+    return network(z / per_picture(((1 - t) ** 2 + t**2).sqrt()), t * TIMES, (labels, (t - r) * TIMES))
 
 
 def mean_velocity_target(
@@ -125,8 +127,8 @@ def mean_velocity_target(
     du/dt along the way, v d/dz + d/dt, is one product of the Jacobian with a vector, in forward mode (their Alg. 1).
     """
     with torch.no_grad(), forward_ad.dual_level():
-        way = u(forward_ad.make_dual(z, velocity), r, forward_ad.make_dual(t, torch.ones_like(t)))
-        return velocity - like(t - r) * forward_ad.unpack_dual(way).tangent
+        along = u(forward_ad.make_dual(z, velocity), r, forward_ad.make_dual(t, torch.ones_like(t)))
+        return velocity - per_picture(t - r) * forward_ad.unpack_dual(along).tangent
 
 
 class MeanFlow:
@@ -152,7 +154,7 @@ class MeanFlow:
 
     def step(self) -> None:
         """One update of the weights and of their average."""
-        fall = (1 - self.done / self.steps) * min(1, (self.done + 1) / self.train.warmup_steps)
+        fall = (1 - self.done / self.steps) * min(1, (self.done + 1) / max(1, self.train.warmup_steps))
         set_learning_rate(self.optimizer, self.train.learning_rate * fall)
         images, labels = self.batches[self.done]
         x_0, stream = to_float(images), generator("cpu", self.seed, "noise", self.done)
@@ -160,12 +162,15 @@ class MeanFlow:
         both = torch.sigmoid(self.options.mean + self.options.std * torch.randn(2, len(x_0), generator=stream))
         t, apart = both.amax(0), round(self.options.share * len(x_0))
         r = torch.where(torch.arange(len(x_0)) < apart, both.amin(0), t)
-        z, target = (1 - like(t)) * x_0 + like(t) * noise, noise - x_0
+        z, target = (1 - per_picture(t)) * x_0 + per_picture(t) * noise, noise - x_0
 
         with torch.no_grad():
             torch._foreach_copy_(list(self.copy.parameters()), list(self.network.parameters()))
-        of_first = lambda z, r, t: mean_velocity(self._copied, z, r, t, labels[:apart])  # noqa: E731
-        first = mean_velocity_target(of_first, z[:apart], r[:apart], t[:apart], target[:apart])
+
+        def u(z: Tensor, r: Tensor, t: Tensor) -> Tensor:
+            return mean_velocity(self._copied, z, r, t, labels[:apart])
+
+        first = mean_velocity_target(u, z[:apart], r[:apart], t[:apart], target[:apart])
         target = torch.cat([first, target[apart:]])
 
         network = at_precision(self.network, self.precision, torch.device("cpu"))
@@ -192,7 +197,7 @@ class MeanFlow:
             labels = torch.tensor(labels_for(seeds, None, len(self.class_counts), class_counts=self.class_counts))
             for k in range(calls, 0, -1):
                 t, r = torch.full((len(z),), k / calls), torch.full((len(z),), (k - 1) / calls)
-                z = z - like(t - r) * mean_velocity(network, z, r, t, labels)
+                z = z - per_picture(t - r) * mean_velocity(network, z, r, t, labels)
             drawn.append(to_uint8(z.clamp(-1, 1)))
         return torch.cat(drawn)
 

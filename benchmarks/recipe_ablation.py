@@ -12,7 +12,7 @@ Digits: each training draws --pictures digits, a tenth of each class, by its ent
 how far they are from the 1,000 held-out ones and how many it reads as the digit asked for, and small networks are trained to
 tell them from held-out ones. Emoji: as many are drawn, of the groups as often as the data has them; EfficientNet-lite0 measures
 how far they are from all emoji. --steps takes fewer steps to draw than the entry's sampler. Student: the recipe is that of the
-student of the digits that ship (checkpoints/README.md), drawn in one call and in four.
+student that ships (checkpoints/README.md), of --teacher, drawn in one call and in four.
 
 How a difference is judged is stated in paired.py.
 
@@ -53,6 +53,7 @@ from utils.precision import pick_precision  # noqa: E402
 from utils.settings import Settings  # noqa: E402
 
 RECIPE = "the recipe"
+SHIPPED = "checkpoints/mnist_mini.safetensors"
 PROBES = 12  # turns by which the speed of a variant is known
 
 VARIANTS: dict[str, dict[str, list[str]]] = {
@@ -85,7 +86,6 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
     },
 }
 OF_STUDENT = (
-    "train.teacher=checkpoints/mnist_mini.safetensors",
     "train.student=consistency",
     "train.learning_rate=1e-3",
     "train.muon_learning_rate=2e-3",
@@ -111,6 +111,11 @@ def settings_of(data_name: str, variant: str, *more: str) -> Settings:
     return load_training("config.yaml", "Mnist_Mini", [*OF_STUDENT, *changes], {})
 
 
+def taught(args: argparse.Namespace) -> list[str]:
+    """What the settings of all variants are given beside their own."""
+    return [f"train.teacher={args.teacher}"] if args.data_name == "Student" else []
+
+
 def contestant_of(settings: Settings, data: LabelledImages, device: str) -> Contestant:
     """A training, in the precision that train_solver.py would take."""
     how = How(device, settings.train.batch_size, precision=pick_precision("auto", torch.device(device)))
@@ -123,7 +128,7 @@ def training_steps(args: argparse.Namespace, data: LabelledImages, known: dict[s
     if not missing:
         return known
     every = {
-        name: contestant_of(settings_of(args.data_name, name), data, args.device).step
+        name: contestant_of(settings_of(args.data_name, name, *taught(args)), data, args.device).step
         for name in dict.fromkeys([RECIPE, *missing])
     }
     seconds = take_turns(every, PROBES, args.device, args.clock, warm_up=2)
@@ -135,9 +140,9 @@ def begin(
     args: argparse.Namespace, variant: str, seed: int, steps: int, data: LabelledImages
 ) -> tuple[Contestant, Settings]:
     """A training whose learning rate ends at step `steps`, and its settings."""
-    batch = settings_of(args.data_name, variant).train.batch_size
+    batch = settings_of(args.data_name, variant, *taught(args)).train.batch_size
     epochs = f"train.train_epoch={steps * batch / len(data.images)!r}"
-    settings = settings_of(args.data_name, variant, epochs, f"run.seed={seed}")
+    settings = settings_of(args.data_name, variant, *taught(args), epochs, f"run.seed={seed}")
     assert abs(schedule_of(settings, len(data.images)).total_steps - steps) <= 1
     return contestant_of(settings, data, args.device), settings
 
@@ -167,8 +172,13 @@ def figures_of(
     found = measure(features, reference, extractor)
     figures = {name: float(found[name]) for name in ("fid", "confident")}
     if asked is not None:
-        figures["read_as_asked"] = (features.logits.argmax(dim=1).numpy() == asked).mean().item()
+        figures["read_as_asked"] = read_as_asked(features, asked)
     return figures | {"told_apart": two_sample_test(drawn, torch.from_numpy(np.array(held_out))).accuracy}
+
+
+def read_as_asked(features: Features, asked: np.ndarray) -> float:
+    """The share of pictures that the extractor reads as the class that each of them is to be, (N,)."""
+    return (features.logits.argmax(dim=1).numpy() == asked).mean().item()
 
 
 def evaluation_of_students(args: argparse.Namespace) -> Evaluation:
@@ -182,12 +192,12 @@ def evaluation_of_students(args: argparse.Namespace) -> Evaluation:
         for calls in (1, 4) if settings.train.student_steps == 1 else (4,):
             features = extractor(contestant.draw(args.pictures, calls))
             figures[f"fid_{calls}"] = float(measure(features, reference, extractor)["fid"])
-        asked = np.arange(args.pictures) % 10
-        return figures | {"read_as_asked": (features.logits.argmax(dim=1).numpy() == asked).mean().item()}
+        return figures | {"read_as_asked": read_as_asked(features, np.arange(args.pictures) % 10)}
 
     chosen = np.random.default_rng(0).permutation(len(data.images))[: args.pictures]
-    real = float(measure(extractor(data.images[chosen]), reference, extractor)["fid"])
-    return Evaluation(data, evaluate, {"fid_1": real, "fid_4": real})
+    real = extractor(data.images[chosen])
+    fid = float(measure(real, reference, extractor)["fid"])
+    return Evaluation(data, evaluate, {"fid_1": fid, "fid_4": fid, "read_as_asked": read_as_asked(real, data.labels[chosen])})
 
 
 def evaluation_of_emoji(args: argparse.Namespace) -> Evaluation:
@@ -246,14 +256,19 @@ def main() -> None:
     )
     options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each training")
     options.add_argument("--steps", type=int, help="of drawing a picture, instead of the entry's")
+    options.add_argument("--teacher", default=SHIPPED, metavar="FILE", help=f"of a student ({SHIPPED})")
     args = options.parse_args()
+    if args.data_name != "Student" and args.teacher != SHIPPED:
+        options.error("--teacher: only a student has one")
     if args.data_name == "Student" and args.steps:
         options.error("--steps: a student is drawn in one call and in four")
     if args.data_name != "Mnist_Mini":
         args.result = f"recipe_ablation_{args.data_name.lower()}"
     args.output = args.output or RESULTS / f"{args.result}_{args.device}.json"
     asked = {name: getattr(args, name) for name in ("data_name", "seconds", "trainings", "pictures")}
-    asked["sampler"] = str(sampler_of(args, settings_of(args.data_name, RECIPE)))
+    asked["sampler"] = str(sampler_of(args, settings_of(args.data_name, RECIPE, *taught(args))))
+    if args.data_name == "Student":
+        asked["teacher"] = args.teacher
     asked["margins"] = MARGINS[args.data_name]
     record = read_record(args.output, asked)
     data, evaluate, real = EVALUATIONS[args.data_name](args)

@@ -17,17 +17,17 @@ def times(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_target_is_the_mean_velocity_of_a_single_picture():
     """All ways end at c: the velocity at z_t is (z_t - c) / t all along, and so is its mean."""
-    from benchmarks.meanflow import like, mean_velocity_target
+    from benchmarks.meanflow import mean_velocity_target, per_picture
 
     c, z, (r, t) = 0.3, torch.randn(7, 1, 4, 4, dtype=torch.float64), times(7)
-    velocity = (z - c) / like(t)
-    found = mean_velocity_target(lambda z, r, t: (z - c) / like(t), z, r, t, velocity)
+    velocity = (z - c) / per_picture(t)
+    found = mean_velocity_target(lambda z, r, t: (z - c) / per_picture(t), z, r, t, velocity)
     assert_close(found, velocity, rtol=1e-12, atol=1e-12)
 
 
 def test_the_target_is_the_mean_velocity_of_a_gaussian():
     """Pictures of N(0, s^2): the ODE scales z_t by std_r / std_t on its way to z_r, std_t^2 = (1 - t)^2 s^2 + t^2."""
-    from benchmarks.meanflow import like, mean_velocity_target
+    from benchmarks.meanflow import mean_velocity_target, per_picture
 
     s, z, (r, t) = 0.5, torch.randn(7, 1, 4, 4, dtype=torch.float64), times(7)
 
@@ -35,9 +35,9 @@ def test_the_target_is_the_mean_velocity_of_a_gaussian():
         return (((1 - t) * s) ** 2 + t**2).sqrt()
 
     def mean_velocity(z: torch.Tensor, r: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return z * like((1 - std(r) / std(t)) / (t - r))
+        return z * per_picture((1 - std(r) / std(t)) / (t - r))
 
-    velocity = z * like((t - (1 - t) * s**2) / std(t) ** 2)  # std' / std
+    velocity = z * per_picture((t - (1 - t) * s**2) / std(t) ** 2)  # std' / std
     found = mean_velocity_target(mean_velocity, z, r, t, velocity)
     assert_close(found, mean_velocity(z, r, t), rtol=1e-10, atol=1e-10)
 
