@@ -54,10 +54,10 @@ class Contestant(NamedTuple):
 
 
 def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | None = None) -> Contestant:
-    """train_solver.py's own steps, one a call, without its log. `labels`: int64 (N,), where the network has classes.
+    """train_solver.py's own steps, one a call, without its log; a student's, where the settings name a teacher.
 
-    It draws by the settings' sampler, in so many steps; with classes, picture k is of class k mod num_classes, or of the k-th
-    of the `labels` that `draw` is given.
+    `labels`: int64 (N,), where the network has classes. It draws by the settings' sampler, in so many steps; with
+    classes, picture k is of class k mod num_classes, or of the k-th of the `labels` that `draw` is given.
     """
     from interop.training_on import load_first_weights
     from train_solver import build_batches, build_network, build_teaching, build_trainer, schedule_of, step_options

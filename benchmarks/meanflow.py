@@ -27,7 +27,6 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
 import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
@@ -66,23 +65,11 @@ CALLS = (1, 2, 4)
 PROBES = 20  # steps by which MeanFlow's speed is known
 TIMES = 30  # what times of 0 to 1 are multiplied by for their sinusoids: with 1,000 the derivative grows without bound
 
+# MeanFlow's own settings, those that the paper chose (Table 1): t and r are sigmoids of N(MEAN, STD^2), r the smaller of the
+# two, and but for a SHARE of the batch equal to t; a loss is divided by (its value + 0.001)^POWER.
+SHARE, MEAN, STD, POWER = 0.25, -0.4, 1.0, 1.0
+
 Network = Callable[[Tensor, Tensor, tuple[Tensor, Tensor]], Tensor]
-
-
-class Options(NamedTuple):
-    """MeanFlow's own settings, by default those that the paper chose (Table 1).
-
-    t and r are sigmoids of N(`mean`, `std`^2), r the smaller of the two, and but for a `share` of the batch equal to t; a loss
-    is divided by (its value + 0.001)^`power`.
-    """
-
-    share: float = 0.25
-    mean: float = -0.4
-    std: float = 1.0
-    power: float = 1.0
-
-
-OF_THE_PAPER = Options()
 
 
 class GapAndClass(nn.Module):
@@ -134,11 +121,11 @@ def mean_velocity_target(
 class MeanFlow:
     """A training of MeanFlow by `settings`: their network, batches, optimizer, rates that fall to 0 after `steps`, and EMA."""
 
-    def __init__(self, settings: Settings, data: LabelledImages, steps: int, options: Options = OF_THE_PAPER):
+    def __init__(self, settings: Settings, data: LabelledImages, steps: int):
         train, seed = settings.train, settings.run.seed
         device = torch.device("cpu")
         torch.manual_seed(seed)
-        self.network, self.steps, self.options = build_network(settings), steps, options
+        self.network, self.steps = build_network(settings), steps
         self.seed, self.train = seed, train
         self.precision = pick_precision("auto", device)
         self.ema = EMA(self.network, train.ema_decay)
@@ -159,8 +146,8 @@ class MeanFlow:
         images, labels = self.batches[self.done]
         x_0, stream = to_float(images), generator("cpu", self.seed, "noise", self.done)
         noise = torch.randn(x_0.shape, generator=stream)
-        both = torch.sigmoid(self.options.mean + self.options.std * torch.randn(2, len(x_0), generator=stream))
-        t, apart = both.amax(0), round(self.options.share * len(x_0))
+        both = torch.sigmoid(MEAN + STD * torch.randn(2, len(x_0), generator=stream))
+        t, apart = both.amax(0), round(SHARE * len(x_0))
         r = torch.where(torch.arange(len(x_0)) < apart, both.amin(0), t)
         z, target = (1 - per_picture(t)) * x_0 + per_picture(t) * noise, noise - x_0
 
@@ -175,7 +162,7 @@ class MeanFlow:
 
         network = at_precision(self.network, self.precision, torch.device("cpu"))
         error = (mean_velocity(network, z, r, t, labels) - target).square().flatten(1).sum(dim=1)
-        loss = (error / (error.detach() + 1e-3) ** self.options.power).mean()
+        loss = (error / (error.detach() + 1e-3) ** POWER).mean()
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.train.grad_clip)

@@ -1,8 +1,8 @@
 """What a network is shown: x_t and t, or flow matching's x_u and its time, whatever the schedule and the objective are.
 
-Flow matching's papers, and the networks of others that follow them, show x_u = (1 - u) x_0 + u noise = x_t / (signal + sigma)
-with u = sigma / (signal + sigma); see docs/flow.md. Samplers and losses know x_t and t alone: the one is made of the other
-where the network is called.
+Flow matching's papers (Lipman et al. 2023, Eq. 23; Liu et al. 2023, Eq. 1), and the networks of others that follow them, show
+x_u = (1 - u) x_0 + u noise = x_t / (signal + sigma) with u = sigma / (signal + sigma); see docs/flow.md. Samplers and losses
+know x_t and t alone: the one is made of the other where the network is called.
 """
 
 from collections.abc import Callable
