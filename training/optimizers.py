@@ -1,5 +1,7 @@
 """The optimizers: Adam, and Muon for the inner matrices with Adam for the rest, as one object with one state."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,7 @@ class MuonWithAdam(torch.optim.Optimizer):
     ):
         self.muon_ratio = muon_learning_rate / learning_rate
         self.adam = torch.optim.Adam(others, lr=learning_rate, betas=betas, fused=True)
+        self.updates: Callable[..., Sequence[Tensor]] = muon_updates  # or the same as a CUDA graph
         super().__init__([self.adam.param_groups[0], {"params": matrices, "lr": muon_learning_rate}], {})
 
     @torch.no_grad()
@@ -39,42 +42,67 @@ class MuonWithAdam(torch.optim.Optimizer):
         self.adam.state, self.adam.param_groups = self.state, self.param_groups[:1]
         self.adam.step()
         group = self.param_groups[1]
-        of_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
-        for weight in group["params"]:
-            if weight.grad is not None:
-                of_shape.setdefault((len(weight), weight[0].numel()), []).append(weight)
-        for (rows, columns), weights in of_shape.items():
-            gradients = torch.stack([self._nesterov(weight).reshape(rows, columns) for weight in weights])
-            updates = orthogonalized(gradients) * max(1, rows / columns) ** 0.5  # (N, rows, columns)
-            shaped = [update.reshape(weight.shape) for update, weight in zip(updates, weights)]
-            torch._foreach_add_(weights, shaped, alpha=-group["lr"])
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        if weights:
+            torch._foreach_add_(weights, self.updates(*self._with_momentum(weights)), alpha=-group["lr"])
 
-    def _nesterov(self, weight: nn.Parameter) -> Tensor:
-        """The gradient with momentum, a step ahead: like `weight`."""
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-        return weight.grad.lerp(state["momentum"], MOMENTUM)
+    def _with_momentum(self, weights: list[nn.Parameter]) -> list[Tensor]:
+        """The gradients with momentum, a step ahead: like `weights`."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients, momenta = zip(*((weight.grad, self.state[weight]["momentum"]) for weight in weights))
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        return torch._foreach_lerp(gradients, momenta, MOMENTUM)
 
 
-def orthogonalized(matrices: Tensor) -> Tensor:
-    """U V^T of each matrix U S V^T, about: (N, R, C) -> (N, R, C) with singular values of 0.7 to 1.2 (those near 0: less).
+def muon_updates(*gradients: Tensor) -> list[Tensor]:
+    """What Muon takes from each weight, times its learning rate, for its gradient with momentum: like `gradients`, in shape and
+    in strides."""
+    matrices = [gradient.reshape(len(gradient), -1) for gradient in gradients]
+    growth = [max(1, len(matrix) / matrix.shape[1]) ** 0.5 for matrix in matrices]
+    updates = torch._foreach_mul(orthogonalized(matrices), growth)
+    shaped = [update.reshape(gradient.shape) for update, gradient in zip(updates, gradients)]
+    return [one if one.stride() == like.stride() else torch.empty_like(like).copy_(one) for one, like in zip(shaped, gradients)]
+
+
+def orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """U V^T of each matrix U S V^T, about: (R, C) -> (R, C) with singular values of 0.7 to 1.2 (those near 0: less).
 
     Newton-Schulz iterations, X <- (a + b X X^T + c (X X^T)^2) X. All factors are polynomials in the first X X^T, so they are
-    multiplied in its size, that of the shorter side, and X itself once at the end.
+    multiplied in its size, that of the shorter side, and X itself once at the end. Those of one size are worked together: a
+    GPU takes longer to launch such a product than to compute it.
     """
-    if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalized(matrices.mT).mT
+    of_shape: dict[torch.Size, list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        of_shape.setdefault(matrix.shape, []).append(place)
+    stacks, of_side = {}, {}
+    for shape, places in of_shape.items():
+        stack = torch.stack([matrices[place] for place in places])  # (N, R, C)
+        wide = stack.mT if shape[0] > shape[1] else stack
+        stacks[shape] = wide / (wide.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+        of_side.setdefault(min(shape), []).append(shape)
+    found = list(matrices)
+    for shapes in of_side.values():
+        grams = [stacks[shape] @ stacks[shape].mT for shape in shapes]  # (N, S, S), S the shorter side
+        factors = _newton_schulz(torch.cat(grams)).split([len(gram) for gram in grams])
+        for shape, factor in zip(shapes, factors):
+            update = factor @ stacks[shape]
+            for place, one in zip(of_shape[shape], update.mT if shape[0] > shape[1] else update):
+                found[place] = one
+    return found
+
+
+def _newton_schulz(gram: Tensor) -> Tensor:
+    """What all iterations together multiply X by, of its X X^T: (N, S, S) -> (N, S, S)."""
     a, b, c = NEWTON_SCHULZ
-    x = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-    gram, product = x @ x.mT, None
+    product = None
     for _ in range(NEWTON_SCHULZ_STEPS):
         factor = b * gram + c * (gram @ gram)
         factor.diagonal(dim1=1, dim2=2).add_(a)
         product = factor if product is None else factor @ product
         gram = factor @ gram @ factor
-    return product @ x
+    return product
 
 
 def inner_matrices(model: UNet) -> list[nn.Parameter]:

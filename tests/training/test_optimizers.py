@@ -13,6 +13,7 @@ from training.optimizers import (
     MuonWithAdam,
     build_optimizer,
     inner_matrices,
+    muon_updates,
     orthogonalized,
     set_learning_rate,
 )
@@ -25,7 +26,7 @@ RATES = {"learning_rate": 2e-3, "muon_learning_rate": 1e-2, "betas": (0.9, 0.99)
 @pytest.mark.parametrize("shape", [(3, 24, 24), (2, 16, 144), (2, 96, 24), (1, 1, 9)])
 def test_the_update_has_singular_values_near_1_and_the_gradient_s_singular_vectors(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = orthogonalized(matrices)
+    found = torch.stack(orthogonalized(list(matrices)))
     values = torch.linalg.svdvals(found)
     # A square Gaussian matrix has some singular values below 0.001 of its norm, which are not yet there.
     if shape[1] != shape[2]:
@@ -37,12 +38,16 @@ def test_the_update_has_singular_values_near_1_and_the_gradient_s_singular_vecto
     assert off.abs().max() < 1e-3
 
 
-def test_it_does_not_depend_on_the_gradient_s_size_nor_on_what_it_is_stacked_with():
-    matrices = torch.randn(4, 8, 24, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(orthogonalized(1000 * matrices), orthogonalized(matrices), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(orthogonalized(matrices)[1:2], orthogonalized(matrices[1:2]), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(orthogonalized(matrices.mT), orthogonalized(matrices).mT, rtol=1e-4, atol=1e-5)
-    assert not orthogonalized(torch.zeros(1, 3, 4)).any()
+def test_it_does_not_depend_on_the_gradient_s_size_nor_on_what_it_is_worked_with():
+    """Some of one shape, some whose shorter side is the same, some tall, in any order."""
+    stream = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(shape, generator=stream) for shape in [(8, 24), (9, 24), (8, 24), (40, 8), (8, 8), (24, 9), (8, 30)]]
+    found = orthogonalized(matrices)
+    alone = [orthogonalized([matrix])[0] for matrix in matrices]
+    turned = [one.mT for one in orthogonalized([matrix.mT for matrix in reversed(matrices)])][::-1]
+    for other in (alone, turned, orthogonalized([1000 * matrix for matrix in matrices])):
+        torch.testing.assert_close(found, other, rtol=1e-4, atol=1e-5)
+    assert not orthogonalized([torch.zeros(3, 4)])[0].any()
 
 
 def test_the_same_polynomial_as_written_by_its_author():
@@ -53,7 +58,7 @@ def test_the_same_polynomial_as_written_by_its_author():
     for _ in range(5):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    torch.testing.assert_close(orthogonalized(matrix[None])[0], x, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(orthogonalized([matrix])[0], x, rtol=1e-5, atol=1e-6)
 
 
 def small_model(num_classes=3):
@@ -82,9 +87,17 @@ def test_one_step_by_hand():
     set_learning_rate(optimizer, 1e-3)  # half: both are
     optimizer.step()
     torch.testing.assert_close(bias.detach(), -1e-3 * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0]), rtol=1e-5, atol=1e-8)
-    expected = orthogonalized(matrix.grad.reshape(1, 4, 27)).reshape(4, 3, 3, 3)  # momentum only scales it, and 4 < 27
+    expected = orthogonalized([matrix.grad.reshape(4, 27)])[0].reshape(4, 3, 3, 3)  # momentum only scales it, and 4 < 27
     torch.testing.assert_close((before - matrix.detach()) / 5e-3, expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(optimizer.state[matrix]["momentum"], (1 - MOMENTUM) * matrix.grad)
+
+
+def test_a_convolution_with_its_channels_last_is_the_same_matrix():
+    gradients = [torch.randn(shape, generator=torch.Generator().manual_seed(0)) for shape in [(4, 3, 3, 3), (6, 4)]]
+    lasting = [gradients[0].to(memory_format=torch.channels_last), gradients[1]]
+    found, expected = muon_updates(*lasting), muon_updates(*gradients)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+    assert [one.stride() for one in found] == [one.stride() for one in lasting]
 
 
 def test_tall_matrices_take_larger_steps():
