@@ -5,10 +5,11 @@ from functools import partial
 import torch
 
 from sampling.network import Network
+from training.optimizers import MuonWithAdam, muon_updates
 from training.state import TrainerState
 from training.step import equal_parts
 from training.trial import trial_step
-from utils.compiling import capture_in_place, compile_in_place
+from utils.compiling import capture_function, capture_in_place, compile_in_place
 from utils.distributed import Ranks
 from utils.precision import at_precision
 
@@ -33,8 +34,10 @@ def networks_of(
     """
     own, _ = equal_parts(ranks.rows(batch_size), accumulate)[0]
     of_batch = own.stop - own.start, batch_size, size, time_dtype
-    how = {"try_out": partial(trial_step, trainer.model, precision, ranks.device, *of_batch), "in_parts": accumulate > 1}
-    compile_in_place(trainer.model, compile, ranks.device, total_steps, **how)
+    trial = partial(trial_step, trainer.model, precision, ranks.device, *of_batch)
+    compile_in_place(trainer.model, compile, ranks.device, total_steps, try_out=trial)
     capture_in_place(trainer.ema.model, compile, ranks.device)
+    if isinstance(trainer.optimizer, MuonWithAdam):
+        trainer.optimizer.updates = capture_function(muon_updates, compile, trainer.model, ranks.device)
     models = ranks.wrap_model(trainer.model), trainer.ema.model
     return tuple(at_precision(model, precision, ranks.device) for model in models)

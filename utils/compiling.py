@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from utils.cuda_graphs import PLAIN_CALLS, CudaRecorder, GraphedCall
+from utils.cuda_graphs import PLAIN_CALLS, CudaRecorder, GraphedCall, GraphedFunction
 from utils.errors import one_line
 
 # Below this many steps the minute or so of compiling does not pay on a GPU.
@@ -23,9 +23,10 @@ GRAPHS_PAY_BELOW = 5_000_000
 SHOWN_LETTERS = 200  # of what a compiler says
 
 
-def pick_compile(setting: str | bool, device: torch.device, steps: int) -> bool:
-    """Whether to compile the network: `auto` does on a GPU, for long runs. On CPUs it was measured not to pay."""
-    return device.type == "cuda" and steps >= COMPILE_PAYS_FROM if setting == "auto" else setting
+def pick_compile(setting: str | bool, model: nn.Module, device: torch.device, steps: int) -> bool:
+    """Whether to compile the network: `auto` does on a GPU, for long runs of large ones (small ones: see `pick_graphs`). On
+    CPUs it was measured not to pay."""
+    return device.type == "cuda" and steps >= COMPILE_PAYS_FROM and not is_small(model) if setting == "auto" else setting
 
 
 def pick_graphs(setting: str | bool, model: nn.Module, device: torch.device) -> bool:
@@ -39,15 +40,6 @@ def is_small(model: nn.Module) -> bool:
     return sum(parameter.numel() for parameter in model.parameters()) < GRAPHS_PAY_BELOW
 
 
-def pick_mode(model: nn.Module, device: torch.device, *, in_parts: bool = False) -> str:
-    """torch.compile's mode: `reduce-overhead` (CUDA graphs) for a small network on a GPU, else `default`.
-
-    in_parts: whether a training works its batches in several parts, whose gradients are summed: its graph would write the
-    next part's gradients over the first one's.
-    """
-    return "reduce-overhead" if device.type == "cuda" and is_small(model) and not in_parts else "default"
-
-
 def compile_in_place(
     model: nn.Module,
     setting: str | bool,
@@ -55,26 +47,23 @@ def compile_in_place(
     steps: int,
     *,
     try_out: Callable[[], object] | None = None,
-    in_parts: bool = False,
 ) -> bool:
     """Compiles `model` where `pick_compile` says so, and says that it does; else captures it where `pick_graphs` says so.
     Gives whether it did either: calls for other shapes then cost more.
 
     In place: the names in its state_dict stay what they are. Whatever goes wrong with compiling, here, in `try_out` (a step
-    of what the network is for) or in a later call, the network goes on as it is written, and one line says why.
-    in_parts: see `pick_mode`; `auto` then captures a small network rather than compile it without graphs.
+    of what the network is for) or in a later call, the network goes on as it is written, and one line says why. (Not in mode
+    `reduce-overhead`, the compiler's own graphs: on an H100 a backward pass could not be recorded, in the middle of a run.)
     """
     model._compiled_call_impl = None
-    compiles = pick_compile(setting, device, steps)
-    if setting == "auto" and in_parts and pick_graphs(setting, model, device):
-        compiles = False
+    compiles = pick_compile(setting, model, device, steps)
     missing = missing_compiler(device) if compiles else None
     if missing:
         _say_why_not("compiled", missing)
     if missing or not compiles:
         return capture_in_place(model, setting, device, try_out=try_out)
     print("Compiling the network: the first step takes a minute or two.", flush=True)
-    model.compile(mode=pick_mode(model, device, in_parts=in_parts))
+    model.compile()
     compiled = model._compiled_call_impl = CompiledCall(model)
     _try(compiled, try_out)
     return compiled.compiled is not None
@@ -96,6 +85,13 @@ def capture_in_place(
     model._compiled_call_impl = graphed
     _try(graphed, try_out)
     return graphed.recorder is not None
+
+
+def capture_function(function: Callable[..., Sequence[Tensor]], setting: str | bool, model: nn.Module, device: torch.device):
+    """`function` of tensors as a CUDA graph where `model`, for which it is called, is captured; see `GraphedFunction`."""
+    if not pick_graphs(setting, model, device):
+        return function
+    return GraphedFunction(function, CudaRecorder(device), partial(_say_why_not, "captured"))
 
 
 def _try(call: "CompiledCall | GraphedCall", try_out: Callable[[], object] | None) -> None:
@@ -129,18 +125,14 @@ class CompiledCall:
     def __call__(self, *inputs: Tensor) -> Tensor:
         if self.compiled is None:
             return self.plain(*inputs)
-        if inputs[0].is_cuda:
-            torch.compiler.cudagraph_mark_step_begin()
         try:
-            output = self.compiled(*inputs)
+            return self.compiled(*inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # the compilers have no exception in common
             output = self.plain(*inputs)  # if this fails too, compiling was not at fault, and nothing is said of it
             self.give_up(error)
             return output
-        # A CUDA graph writes its next output into the same memory.
-        return output if output.requires_grad or not output.is_cuda else output.clone()
 
     def give_up(self, error: Exception) -> None:
         """From now on as it is written."""

@@ -6,7 +6,7 @@ where compiling takes a minute or two.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -88,8 +88,7 @@ class Graph:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The output for `inputs`, in memory of its own."""
-        for own, given in zip(self.inputs, inputs):
-            own.copy_(given)
+        torch._foreach_copy_(self.inputs, inputs)
         self.number += 1
         self.replay_forward()
         return self.output.clone()
@@ -124,6 +123,53 @@ class _Differentiable(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(context, output_gradient: Tensor) -> tuple[Tensor | None, ...]:
         return None, None, *context.graph.backward(context.number, output_gradient)
+
+
+class GraphedFunction:
+    """`function` of tensors, without gradients, as a CUDA graph from its first call on; as it is written where that fails.
+
+    It gives a list of tensors, which lie in the same memory each time. Its inputs have the same shapes in each call.
+    say_why_not: told, once, why it is not captured.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Sequence[Tensor]],
+        recorder: CudaRecorder,
+        say_why_not: Callable[[str | Exception], object],
+    ):
+        self.function, self.say_why_not = function, say_why_not
+        self.recorder: CudaRecorder | None = recorder  # None: given up
+        self.inputs: list[Tensor] = []
+
+    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+        if self.recorder is not None and not self.inputs:
+            self._capture(inputs)
+        if self.recorder is None:
+            return self.function(*inputs)
+        torch._foreach_copy_(self.inputs, inputs)
+        self.replay()
+        return self.outputs
+
+    def _capture(self, inputs: Sequence[Tensor]) -> None:
+        """Once; the replay is compared with a plain call."""
+        try:
+            self.inputs = [x.clone() for x in inputs]
+            with self.recorder.prepared():
+                for _ in range(WARM_UPS):
+                    expected = self.function(*self.inputs)
+                self.outputs, self.replay = self.recorder.record(lambda: self.function(*self.inputs), shared=False)
+            self.replay()
+            for captured, plain in zip(self.outputs, expected):
+                check_same(captured, plain)
+        except torch.OutOfMemoryError:
+            self._give_up("its memory is needed")
+        except Exception as error:  # what CUDA, cuDNN or cuBLAS may raise has nothing in common
+            self._give_up(error)
+
+    def _give_up(self, reason: str | Exception) -> None:
+        self.recorder, self.inputs = None, []
+        self.say_why_not(reason)
 
 
 class GraphedCall:

@@ -10,10 +10,11 @@ from models import build_model
 from sampling.drawing import draw
 from tests.processes import TINY, done, run, train
 from tests.scripts.test_cuda_speed import CUDA, SHIPPED, take_steps, trainer_on_gpu
+from training.optimizers import muon_updates
 from training.step import StepOptions
 from training.trial import trial_step
 from utils.checkpoints import load_checkpoint
-from utils.compiling import capture_in_place, compile_in_place
+from utils.compiling import capture_function, capture_in_place, compile_in_place
 from utils.precision import at_precision, cast_weights
 
 pytestmark = pytest.mark.cuda
@@ -37,7 +38,7 @@ def test_a_training_by_graphs_is_the_training_and_waits_for_nothing(accumulate, 
         batches, options = dict.fromkeys(range(6), (images, None)), StepOptions(0, 10, accumulate, grad_clip=1.0)
         if captured:
             trial = partial(trial_step, trainer.model, precision, CUDA, -(-10 // accumulate), 10, (8, 8))
-            assert compile_in_place(trainer.model, "auto", CUDA, 10, try_out=trial, in_parts=accumulate > 1)
+            assert compile_in_place(trainer.model, "auto", CUDA, 10, try_out=trial)
         network = at_precision(trainer.model, precision, CUDA)
         take_steps(6, trainer, network, diffusion, batches, options)
         if captured:
@@ -45,6 +46,17 @@ def test_a_training_by_graphs_is_the_training_and_waits_for_nothing(accumulate, 
         states.append([trainer.model.state_dict(), trainer.ema.model.state_dict()])
     assert "Not captured" not in capsys.readouterr().out
     torch.testing.assert_close(states[1], states[0], rtol=1e-4, atol=1e-5)
+
+
+def test_muons_updates_by_a_graph_are_its_updates(capsys):
+    shapes = [(48, 24, 3, 3), (48, 48, 3, 3), (96, 48), (48, 96), (96, 96, 3, 3), (192, 48)]
+    captured = capture_function(muon_updates, "auto", torch.nn.Linear(1, 1), CUDA)
+    for seed in range(4):
+        stream = torch.Generator(CUDA).manual_seed(seed)
+        gradients = [torch.randn(shape, device=CUDA, generator=stream) * 10.0**-seed for shape in shapes]
+        gradients[1] = gradients[1].to(memory_format=torch.channels_last)
+        torch.testing.assert_close(captured(*gradients), muon_updates(*gradients), rtol=1e-4, atol=1e-5)
+    assert captured.inputs and not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["DDPM_12_0p0", "DPMPP_12_1p0", "HEUN_12_0p0", "UNIPC_12_0p0_cfg2p0", "DDIM_12_0p0_cfg2p0t20t60"])

@@ -14,8 +14,10 @@ from tests.processes import TINY, done, run, start_training, train, wait_for
 from tests.small_training import ALONE, make_trainer
 from training.ema import EMA
 from training.monitor import TrainingMonitor
+from training.optimizers import build_optimizer, muon_updates
 from training.step import StepOptions, train_step
 from utils.checkpoints import load_checkpoint, load_state
+from utils.compiling import capture_function
 from utils.precision import at_precision, cast_weights
 from utils.seeds import PictureNoise
 
@@ -60,8 +62,13 @@ def take_steps(count, trainer, network, diffusion, batches, options):
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_a_training_step_waits_for_nothing(accumulate):
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_training_step_waits_for_nothing(accumulate, optimizer):
     trainer = trainer_on_gpu()
+    if optimizer == "muon":
+        rates = {"learning_rate": 1e-3, "muon_learning_rate": 5e-3, "betas": (0.9, 0.99)}
+        trainer.optimizer = build_optimizer("muon", trainer.model, **rates)
+        trainer.optimizer.updates = capture_function(muon_updates, "auto", trainer.model, CUDA)
     diffusion = build_diffusion(timestep_num=1000, beta_schedule="cosine").to(CUDA)
     images = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8, device=CUDA)
     batches, options = dict.fromkeys(range(3), (images, None)), StepOptions(0, 6, accumulate, grad_clip=1.0)
@@ -123,9 +130,10 @@ def test_a_training_goes_between_the_cpu_and_the_gpu(tmp_path):
             done(train(tmp_path / folder, "--max_steps", end, "--device", device, settings=[*options, f"run.channels_last={layout}"]))
     states = [load_state(tmp_path / name / "trainer_state.pt") for name in ("gpu", "mixed")]
     assert states[0]["step"] == states[1]["step"] == 6
-    # Each device draws its own noise, so that the trainings differ; the moments are of one size.
+    # Each device draws its own noise, so that the trainings differ; the moments, Adam's and Muon's, are of one size.
     for one, other in zip(*(state["optimizer"]["state"].values() for state in states)):
-        assert one["exp_avg_sq"].shape == other["exp_avg_sq"].shape and other["exp_avg_sq"].isfinite().all()
+        assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in other.items()}
+        assert all(value.isfinite().all() for value in other.values())
 
 
 def test_deterministic_and_compiled_runs_are_equal_bit_for_bit(tmp_path):

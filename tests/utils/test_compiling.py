@@ -19,7 +19,7 @@ from training.step import StepOptions, equal_parts, train_step
 from training.trial import trial_step
 from utils import compiling
 from utils.checkpoints import load_checkpoint
-from utils.compiling import compile_in_place, missing_compiler, pick_compile, pick_mode
+from utils.compiling import compile_in_place, missing_compiler, pick_compile
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 NETWORK = {"image_size": 8, "image_channel": 1, "base_channels": 8, "channel_mult": [1], "num_res_blocks": 1, "norm_groups": 4,
@@ -28,7 +28,6 @@ SMALLER = ["model.channel_mult=[1]", "model.attention_resolutions=[]", "model.pa
 
 
 def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch, capsys):
-    assert not pick_compile("auto", CPU, 10**9) and pick_compile(True, CPU, 1)
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("CXX", raising=False)
     model = torch.nn.Conv2d(1, 1, 1)
@@ -113,7 +112,7 @@ def failing(monkeypatch, backend):
     """`compile` hands the network to `backend` from now on, and believes that it has a compiler."""
     monkeypatch.setattr(compiling, "missing_compiler", lambda device: None)
     plain = nn.Module.compile
-    monkeypatch.setattr(nn.Module, "compile", lambda self, mode=None: plain(self, backend=backend))
+    monkeypatch.setattr(nn.Module, "compile", lambda self: plain(self, backend=backend))
     torch._dynamo.reset()
 
 
@@ -187,11 +186,11 @@ def test_a_lack_of_memory_is_no_fault_of_the_compilers(monkeypatch):
     assert model._compiled_call_impl.compiled is not None
 
 
-def test_small_networks_on_a_gpu_are_one_graph_unless_gradients_are_summed():
-    small = nn.Linear(10, 10)
-    large = nn.Linear(4000, 4000, device="meta")
-    assert [pick_mode(model, CUDA) for model in (small, large)] == ["reduce-overhead", "default"]
-    assert pick_mode(small, CPU) == pick_mode(small, CUDA, in_parts=True) == "default"
+def test_a_long_training_of_a_large_network_is_compiled_on_a_gpu():
+    small, large = nn.Linear(10, 10), nn.Linear(4000, 4000, device="meta")
+    assert pick_compile("auto", large, CUDA, 10**6) and not pick_compile("auto", large, CUDA, 10)
+    assert not pick_compile("auto", small, CUDA, 10**6) and not pick_compile("auto", large, CPU, 10**9)
+    assert pick_compile(True, small, CPU, 1) and not pick_compile(False, large, CUDA, 10**6)
 
 
 # --- how often it is compiled
