@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datasets import LabelledImages, to_float
-from diffusion import SampleInfo, build_diffusion
+from diffusion import SampleInfo, build_diffusion, network_input
 from sampling.drawing import draw
 from sampling.labels import labels_for
-from utils.compiling import compile_in_place
+from utils.compiling import as_written, compile_in_place
 from utils.device import pick_channels_last
 from utils.distributed import Ranks
 from utils.pictures import save_png
@@ -29,10 +29,12 @@ from utils.precision import at_precision, cast_weights, float32_products
 from utils.settings import Settings
 
 LEARNING_RATE = 1e-4
+LONG_RUN = 10**6  # steps: what `auto` decides for a training of days
 
 
 class How(NamedTuple):
-    """How a contestant is run. best: the peer's best setting rather than its default."""
+    """How a contestant is run. best: the peer's best setting rather than its default. compiled: as for a long run; ours, on a
+    GPU, as `auto` has it."""
 
     device: str
     batch_size: int
@@ -61,6 +63,7 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
     """
     from interop.training_on import load_first_weights
     from train_solver import build_batches, build_network, build_teaching, build_trainer, schedule_of, step_options
+    from training.networks import networks_of
     from training.optimizers import set_learning_rate
     from training.step import train_step
 
@@ -73,9 +76,11 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
     batches = build_batches(settings, LabelledImages(images, labels, ()), ranks)
     schedule, options = schedule_of(settings, len(images)), step_options(settings)
     teaching = build_teaching(settings, schedule, ranks)
-    network = at_precision(trainer.model, how.precision, ranks.device)
-    if how.compiled:
-        compile_in_place(trainer.model, True, ranks.device, 0, in_parts=settings.train.accumulate > 1)
+    compile = True if how.compiled and ranks.device.type == "cpu" else settings.run.compile
+    total_steps = LONG_RUN if how.compiled else schedule.total_steps
+    of_run = {"total_steps": total_steps, "batch_size": options.batch_size, "accumulate": options.accumulate}
+    of_run |= {"size": settings.data.shape[1:], "time_dtype": network_input.time_dtype(diffusion)}
+    network, _ = networks_of(trainer, ranks, how.precision, compile, **of_run)
 
     @cache
     def drawer() -> nn.Module:
@@ -84,8 +89,7 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
         if pick_channels_last(settings.run.channels_last, ranks.device, how.precision, training=False):
             model.to(memory_format=torch.channels_last)
         cast_weights(model, how.precision, ranks.device)
-        if how.compiled:
-            compile_in_place(model, True, ranks.device, 0)
+        compile_in_place(model, compile, ranks.device, total_steps)
         return model
 
     def step() -> None:
@@ -104,7 +108,11 @@ def ours(settings: Settings, images: np.ndarray, how: How, labels: np.ndarray | 
         shape = images.shape[1:]
         return draw(drawing, diffusion, info, seeds, shape, ranks.device, labels=labels, num_classes=num_classes)
 
-    return Contestant(trainer.model, trainer.model, step, how.batch_size, draw_pictures, trainer.ema.model)
+    def forward(x_t: Tensor, t: Tensor) -> Tensor:
+        with as_written(trainer.model):  # the operators of a graph are not seen
+            return trainer.model(x_t, t)
+
+    return Contestant(trainer.model, forward, step, how.batch_size, draw_pictures, trainer.ema.model)
 
 
 def diffusers(settings: Settings, images: np.ndarray, how: How) -> Contestant:

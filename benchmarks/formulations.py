@@ -30,8 +30,15 @@ from utils.config import load_settings  # noqa: E402
 from utils.cuda_graphs import CudaRecorder, GraphedCall  # noqa: E402
 from utils.device import reuse_freed_memory  # noqa: E402
 from utils.precision import at_precision  # noqa: E402
+from utils.settings import Settings  # noqa: E402
 
-BATCHES = {"Mnist_Mini": 16, "Emoji": 32, "Cifar10": 4}  # on a CPU; others: 16
+CPU_BATCHES = {"Mnist_Mini": 16, "Emoji": 32, "Cifar10": 4}  # that fit its patience; others: 16
+
+
+def batch_size_of(settings: Settings, args) -> int:
+    """--batch_size, else one that fits a CPU, else the one that the entry is trained with."""
+    own = settings.train.batch_size
+    return args.batch_size or (CPU_BATCHES.get(settings.data_name, 16) if args.device == "cpu" else own)
 
 
 class Formulation(NamedTuple):
@@ -95,7 +102,7 @@ def main() -> None:
     rows = []
     for data_name in args.data_names:
         settings = load_settings("config.yaml", data_name)
-        size = args.batch_size or BATCHES.get(data_name, 16)
+        size = batch_size_of(settings, args)
         shape = (size, settings.data.image_channel, settings.data.image_size, settings.data.image_size)
         batch = torch.randn(shape, device=args.device), torch.randint(0, 1000, (size,), device=args.device)
         for work in args.work:

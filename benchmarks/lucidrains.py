@@ -50,8 +50,12 @@ def lucidrains(images: np.ndarray, how: How, folder: Path, dim: int, mults: tupl
         with autocast():
             return drawn.sample(batch_size=count).float().cpu()
 
+    def forward(x_t: Tensor, t: Tensor) -> Tensor:
+        with autocast():  # its flash attention knows no fp32
+            return model(x_t, t).float()
+
     parts = 1 if how.best else accumulated(how)
-    return Contestant(model, model, step, parts * how.batch_size, draw_pictures, ema.ema_model)
+    return Contestant(model, forward, step, parts * how.batch_size, draw_pictures, ema.ema_model)
 
 
 def lucidrains_guided(

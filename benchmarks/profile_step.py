@@ -20,7 +20,7 @@ from torch.autograd.profiler_util import FunctionEventAvg  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from benchmarks.contestants import How, ours  # noqa: E402
-from benchmarks.formulations import BATCHES  # noqa: E402
+from benchmarks.formulations import batch_size_of  # noqa: E402
 from benchmarks.side_by_side import parser, write_result  # noqa: E402
 from benchmarks.workloads import PLAIN  # noqa: E402
 from utils.config import load_settings  # noqa: E402
@@ -74,8 +74,9 @@ def main() -> None:
     args = options.parse_args()
     rows = []
     for data_name in args.data_names:
-        size = args.batch_size or BATCHES.get(data_name, 16)
-        overrides = [f"train.batch_size={size}", "model.dropout=0", *PLAIN]  # random pictures have no labels
+        size = batch_size_of(load_settings("config.yaml", data_name), args)
+        # Random pictures have no labels; the kernels of a CUDA graph are nobody's.
+        overrides = [f"train.batch_size={size}", "model.dropout=0", "run.compile=false", *PLAIN]
         settings = load_settings("config.yaml", data_name, overrides)
         data = settings.data
         shape = (2 * size, data.image_channel, data.image_size, data.image_size)

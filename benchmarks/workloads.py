@@ -13,7 +13,6 @@ import torch
 from benchmarks.contestants import Contestant, How, diffusers, ours, picture_folder
 from benchmarks.lucidrains import lucidrains, matched_width
 from benchmarks.side_by_side import flops, matmul_rate, ratio
-from utils.compiling import pick_compile
 from utils.config import load_settings
 from utils.precision import pick_precision
 from utils.settings import Settings
@@ -49,7 +48,6 @@ WORKLOADS = {
         2,
     ),
 }
-LONG_RUN = 10**6  # steps: what `auto` decides for a training of days
 SET_SIZE = 512  # random pictures to draw batches from
 
 
@@ -77,7 +75,7 @@ def contestants(size: str, args: argparse.Namespace) -> tuple[dict[str, Contesta
     compiled = args.compile == "yes" or (args.compile == "auto" and args.device == "cuda")
     default = How(args.device, batch)
     best = How(args.device, batch, True, precision, compiled)
-    own = How(args.device, batch, False, precision, bool(pick_compile("auto", device, LONG_RUN)))
+    own = How(args.device, batch, False, precision, args.device == "cuda")
     network = ours(settings, images, own)
     picture = torch.zeros(1, *shape[1:], device=device), torch.zeros(1, dtype=torch.long, device=device)
     with torch.no_grad():
