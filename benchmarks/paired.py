@@ -16,6 +16,7 @@ MARGINS: dict[str, dict[str, float]] = {
     "Mnist_Mini": {"fid": 0.25, "told_apart": 0.03},
     "Emoji": {"kid": 0.01},
     "Student": {"fid_1": 0.1, "fid_4": 0.1},
+    "Emoji_Student": {"kid_1": 0.01, "kid_4": 0.01},
 }
 TITLES = {
     "fid": "FID",
@@ -23,7 +24,7 @@ TITLES = {
     "confident": "confident",
     "read_as_asked": "read as asked",
     "kid": "KID",
-    **{f"fid_{calls}": f"FID, {calls} call{'s' * (calls > 1)}" for calls in (1, 2, 4)},
+    **{f"{name}_{n}": f"{name.upper()}, {n} call{'s' * (n > 1)}" for name in ("fid", "kid") for n in (1, 2, 4)},
 }
 PERCENT = ("told_apart", "confident", "read_as_asked")
 VERDICTS = ("better", "as good", "not decided", "worse")
@@ -128,9 +129,10 @@ def _source(record: dict) -> str:
     ]
     spent = [row["seconds"] for row in record["rows"]]
     clock = "the process's own processor seconds" if record["clock"] == "cpu" else "wall clock"
+    trained = f"each whole, up to {record['at_once']} at once" if "at_once" in record else f"each, of {record['seconds']:g} s"
     pictures = f" {record['pictures']} pictures of each;" if "pictures" in record else ""
     return (
-        f"`{record['command']}`, {record['date']}; {record['trainings']} trainings each, of {record['seconds']:g} s ({clock}; "
+        f"`{record['command']}`, {record['date']}; {record['trainings']} trainings {trained} ({clock}; "
         f"as it came out, {min(spent):.0f} to {max(spent):.0f});{pictures} margins: {', '.join(shown)}. {machine['device']}: "
         f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores; torch {machine['versions']['torch']}."
     )

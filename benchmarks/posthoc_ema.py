@@ -113,11 +113,11 @@ def evaluate_training(args: argparse.Namespace, seed: int, steps: int, evaluatio
         if step in moments:
             power_ema.save(step)
     common = {"settings": " ".join(VARIANTS[DATA_NAME][args.variant]), "seed": seed, "seconds": round(now() - start, 1)}
-    rows = [{"variant": OWN, **common, **evaluation.evaluate(contestant, settings)}]
+    rows = [{"variant": OWN, **common, **evaluation.evaluate(contestant.draw, settings)}]
     for length in LENGTHS:
         for parameter, weight in zip(contestant.drawn.parameters(), power_ema.weights_of(length), strict=True):
             parameter.copy_(weight)
-        rows.append({"variant": f"sigma_rel {length:g}", **common, **evaluation.evaluate(contestant, settings)})
+        rows.append({"variant": f"sigma_rel {length:g}", **common, **evaluation.evaluate(contestant.draw, settings)})
     print(*rows, sep="\n", flush=True)
     return rows
 

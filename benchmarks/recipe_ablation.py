@@ -93,13 +93,14 @@ OF_STUDENT = (
 )
 
 Figures = dict[str, float]
+Draw = Callable[..., Tensor]  # as Contestant.draw
 
 
 class Evaluation(NamedTuple):
     """The pictures that all variants train on, how a training is evaluated, and what real pictures are given there."""
 
     data: LabelledImages
-    evaluate: Callable[[Contestant, Settings], Figures]
+    evaluate: Callable[[Draw, Settings], Figures]
     real: Figures
 
 
@@ -154,8 +155,8 @@ def evaluation_of_digits(args: argparse.Namespace) -> Evaluation:
     extractor = load_extractor("digits", device=args.device)
     reference = extractor(held_out)
 
-    def evaluate(contestant: Contestant, settings: Settings) -> Figures:
-        drawn = contestant.draw(args.pictures, sampler_of(args, settings).steps)
+    def evaluate(draw: Draw, settings: Settings) -> Figures:
+        drawn = draw(args.pictures, sampler_of(args, settings).steps)
         asked = np.arange(len(drawn)) % 10 if settings.model.num_classes else None
         return figures_of(drawn, asked, held_out, reference, extractor)
 
@@ -187,10 +188,10 @@ def evaluation_of_students(args: argparse.Namespace) -> Evaluation:
     data, extractor = dataset.load(), load_extractor("digits", device=args.device)
     reference = extractor(dataset.load("test").images)
 
-    def evaluate(contestant: Contestant, settings: Settings) -> Figures:
+    def evaluate(draw: Draw, settings: Settings) -> Figures:
         figures: Figures = {}
         for calls in (1, 4) if settings.train.student_steps == 1 else (4,):
-            features = extractor(contestant.draw(args.pictures, calls))
+            features = extractor(draw(args.pictures, calls))
             figures[f"fid_{calls}"] = float(measure(features, reference, extractor)["fid"])
         return figures | {"read_as_asked": read_as_asked(features, np.arange(args.pictures) % 10)}
 
@@ -210,10 +211,10 @@ def evaluation_of_emoji(args: argparse.Namespace) -> Evaluation:
         found = measure(drawn, beside, extractor)
         return {name: float(found[name]) for name in ("kid", "precision", "recall")}
 
-    def evaluate(contestant: Contestant, settings: Settings) -> Figures:
+    def evaluate(draw: Draw, settings: Settings) -> Figures:
         counts = np.bincount(data.labels).tolist()
         labels = labels_for(range(args.pictures), None, settings.model.num_classes, class_counts=counts)
-        drawn = contestant.draw(args.pictures, sampler_of(args, settings).steps, labels)
+        drawn = draw(args.pictures, sampler_of(args, settings).steps, labels)
         return figures(extractor(drawn), reference.real.features)
 
     halves = (reference.held_out.features, reference.held_out_reference.features)
@@ -284,7 +285,7 @@ def main() -> None:
             for _ in range(steps[variant]):
                 contestant.step()
             row = {"variant": variant, "settings": " ".join(changes), "seed": seed, "seconds": round(now() - start, 1)}
-            rows.append(row | {name: round(value, 4) for name, value in evaluate(contestant, settings).items()})
+            rows.append(row | {name: round(value, 4) for name, value in evaluate(contestant.draw, settings).items()})
             print(rows[-1], flush=True)
             write_result(args, rows, **asked, steps=steps, real=real)
 

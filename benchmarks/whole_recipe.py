@@ -1,0 +1,198 @@
+"""What a change of a recipe is worth at its whole length: trainings by train_solver.py, several at once, of several seeds.
+
+    python benchmarks/whole_recipe.py --data_name Emoji --at_once 6            # --device cuda where there is one
+
+recipe_ablation.py compares at equal seconds, of a minute or so; here each training is as long as its recipe says, and all of a
+data set take equally many steps. Their pictures are measured as there, and judged by the rule of paired.py. Emoji_Student: of
+the emoji that ship, drawn in one call and in four.
+
+Trainings that run at once share the device, so that their seconds say little. The record is written after each training has
+been drawn from; given again, the program makes those that are missing, and goes on with those that were stopped.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program, it sees the project's folders
+import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
+
+# isort: split
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from benchmarks.paired import MARGINS  # noqa: E402
+from benchmarks.recipe_ablation import (  # noqa: E402
+    EVALUATIONS,
+    OF_STUDENT,
+    RECIPE,
+    SHIPPED,
+    Draw,
+    Evaluation,
+    Figures,
+    read_record,
+    sampler_of,
+)
+from benchmarks.recipe_ablation import VARIANTS as SHORT  # noqa: E402
+from benchmarks.side_by_side import RESULTS, parser, write_result  # noqa: E402
+from datasets import ImageDataset  # noqa: E402
+from diffusion import SampleInfo  # noqa: E402
+from evaluation.extractor import Features, load_extractor  # noqa: E402
+from evaluation.measures import measure  # noqa: E402
+from evaluation.reference import load_reference  # noqa: E402
+from interop.training_on import load_training  # noqa: E402
+from sampling import load_trained  # noqa: E402
+from sampling.drawing import batches_of, draw  # noqa: E402
+from sampling.labels import labels_for  # noqa: E402
+from train_solver import schedule_of  # noqa: E402
+from utils.checkpoints import load_checkpoint  # noqa: E402
+from utils.settings import Settings  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+QUIET = ("train.sample_every=1000000", "train.save_every=1000000", "train.save_minutes=null")  # nothing but the training
+
+
+class Recipe(NamedTuple):
+    """An entry of config.yaml, what all trainings change of it, and what each variant does."""
+
+    entry: str
+    common: tuple[str, ...]
+    variants: dict[str, list[str]]
+
+
+def some_of(data_name: str, *names: str) -> dict[str, list[str]]:
+    """The recipe and these of the short trainings' variants."""
+    return {name: SHORT[data_name][name] for name in (RECIPE, *names)}
+
+
+RECIPES = {
+    "Mnist_Mini": Recipe("Mnist_Mini", (), some_of("Mnist_Mini", "constant learning rate", "Adam for Muon")),
+    "Emoji": Recipe("Emoji", (), some_of("Emoji", "Adam for Muon")),
+    "Student": Recipe(
+        "Mnist_Mini",
+        (*OF_STUDENT, f"train.teacher={SHIPPED}", "train.train_epoch=52"),
+        some_of("Student", "squared error", "a guided teacher", "consistency training"),
+    ),
+    # A fifth of the rates that its teacher was trained with, as of the digits' student.
+    "Emoji_Student": Recipe(
+        "Emoji",
+        ("train.student=consistency", "train.teacher=checkpoints/emoji.safetensors", "train.train_epoch=80",
+         "train.learning_rate=3e-4", "train.muon_learning_rate=1e-3", "train.ema_decay=0.998", "train.warmup_steps=50"),
+        {
+            RECIPE: [],
+            "a guided teacher": ["train.teacher_guidance=cfg1p5"],
+            "consistency training": ["train.student=consistency_training"],
+        },
+    ),
+}  # fmt: skip
+
+
+def settings_of(data_name: str, variant: str, *more: str) -> Settings:
+    """A variant's settings, with `more` changes."""
+    recipe = RECIPES[data_name]
+    return load_training("config.yaml", recipe.entry, [*recipe.common, *QUIET, *recipe.variants[variant], *more], {})
+
+
+def evaluation_of_emoji_students(args: argparse.Namespace) -> Evaluation:
+    """Emoji in one call and in four beside all real ones; real: a half of them beside the other."""
+    dataset = ImageDataset(**settings_of("Emoji_Student", RECIPE).data.model_dump())
+    data, extractor = dataset.load(), load_extractor("efficientnet_lite0", device=args.device)
+    reference, counts = load_reference(dataset, "train", extractor), np.bincount(data.labels).tolist()
+
+    def kid_of(drawn: Features, beside: Features) -> float:
+        return float(measure(drawn, beside, extractor)["kid"])
+
+    def evaluate(draw: Draw, settings: Settings) -> Figures:
+        labels = labels_for(range(args.pictures), None, settings.model.num_classes, class_counts=counts)
+        drawn = {calls: extractor(draw(args.pictures, calls, labels)) for calls in (1, 4)}
+        return {f"kid_{calls}": kid_of(features, reference.real.features) for calls, features in drawn.items()}
+
+    kid = kid_of(reference.held_out.features, reference.held_out_reference.features)
+    return Evaluation(data, evaluate, {"kid_1": kid, "kid_4": kid})
+
+
+def train(args: argparse.Namespace, variant: str, seed: int) -> float:
+    """Trains, or goes on; gives its seconds, those of starting among them. SystemExit with its last words if it fails."""
+    recipe, started = RECIPES[args.data_name], time.perf_counter()
+    changes = [*recipe.common, *QUIET, *recipe.variants[variant]]
+    options = ["--data_name", recipe.entry, "--save_dir", str(folder_of(args, variant, seed)), "--seed", str(seed)]
+    overrides = [word for change in changes for word in ("--set", change)]
+    limit = [] if args.max_steps is None else ["--max_steps", str(args.max_steps)]
+    command = [sys.executable, str(ROOT / "train_solver.py"), *options, "--device", args.device, *limit, *overrides]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if ended.returncode != 0:
+        raise SystemExit(f"error: {variant}, seed {seed}: {ended.stderr[-2000:]}")
+    for line in ended.stdout.splitlines():
+        if line.startswith("Not "):  # compiled, or captured
+            print(f"{variant}, seed {seed}: {line}", flush=True)
+    return time.perf_counter() - started
+
+
+def folder_of(args: argparse.Namespace, variant: str, seed: int) -> Path:
+    """Where a training is kept."""
+    return args.runs.absolute() / args.data_name / variant.replace(" ", "_").replace(",", "") / str(seed)
+
+
+def drawer(path: Path, device: torch.device) -> Draw:
+    """`Contestant.draw` of a checkpoint: by its own sampler, in so many steps."""
+    checkpoint = load_checkpoint(path)
+    trained = load_trained(checkpoint, path, device)
+    own, size = SampleInfo.parse(checkpoint.settings.sample.sample_info), 500 if device.type == "cuda" else trained.batch_size
+
+    def draw_pictures(count: int, steps: int, labels: list[int] | None = None) -> Tensor:
+        if labels is None:
+            labels = labels_for(range(count), "all" if trained.num_classes else None, trained.num_classes)
+        how = trained.network, trained.diffusion, replace(own, steps=steps)
+        parts = []
+        for seeds in batches_of(range(count), size):
+            asked = {"labels": labels and labels[seeds.start : seeds.stop], "num_classes": trained.num_classes}
+            parts.append(draw(*how, seeds, trained.shape, device, pad_to=size, **asked))
+        return torch.cat(parts)
+
+    return draw_pictures
+
+
+def main() -> None:
+    options = parser(__doc__, "whole_recipe")
+    options.add_argument("--data_name", choices=RECIPES, default="Emoji")
+    options.add_argument("--trainings", type=int, default=3, metavar="N", help="of each variant: seeds 0 ... N - 1")
+    options.add_argument("--at_once", type=int, default=1, metavar="N", help="how many trainings share the device")
+    options.add_argument("--pictures", type=int, default=500, help="drawn and measured, of each training")
+    options.add_argument("--steps", type=int, help="of drawing a picture, instead of the entry's")
+    options.add_argument("--max_steps", type=int, help="of training, instead of the recipe's")
+    options.add_argument("--runs", type=Path, default=Path("train_results/whole_recipe"), metavar="DIR", help="trainings")
+    args = options.parse_args()
+    args.output = args.output or RESULTS / f"{args.result}_{args.data_name.lower()}_{args.device}.json"
+    variants, device = RECIPES[args.data_name].variants, torch.device(args.device)
+    asked = {name: getattr(args, name) for name in ("data_name", "trainings", "pictures", "at_once")}
+    settings = {name: settings_of(args.data_name, name) for name in variants}
+    asked |= {} if args.max_steps is None else {"max_steps": args.max_steps}
+    asked["sampler"] = str(sampler_of(args, settings[RECIPE]))
+    asked["margins"] = MARGINS[args.data_name]
+    record = read_record(args.output, asked)
+    data, evaluate, real = EVALUATIONS_OF_WHOLE[args.data_name](args)
+    steps = {name: args.max_steps or schedule_of(each, len(data.images)).total_steps for name, each in settings.items()}
+    rows = record.get("rows", [])
+    done = {(row["variant"], row["seed"]) for row in rows}
+    missing = [(name, seed) for seed in range(args.trainings) for name in variants if (name, seed) not in done]
+    with ThreadPoolExecutor(args.at_once) as pool:
+        running = {pool.submit(train, args, name, seed): (name, seed) for name, seed in missing}
+        for ended in as_completed(running):
+            name, seed = running[ended]
+            row = {"variant": name, "settings": " ".join(variants[name]), "seed": seed, "seconds": round(ended.result(), 1)}
+            figures = evaluate(drawer(folder_of(args, name, seed) / "model.safetensors", device), settings[name])
+            rows.append(row | {key: round(value, 4) for key, value in figures.items()})
+            print(rows[-1], flush=True)
+            write_result(args, rows, **asked, steps=steps, real=real)
+
+
+EVALUATIONS_OF_WHOLE = {**EVALUATIONS, "Emoji_Student": evaluation_of_emoji_students}
+
+if __name__ == "__main__":
+    main()
