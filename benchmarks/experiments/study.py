@@ -17,7 +17,7 @@ class DataSet(NamedTuple):
     `entry`: that of config.yaml, if it is called otherwise. With a `checkpoint`, nothing is trained: what stands for the
     trainings are sets of its pictures, and a verdict is one on this checkpoint alone. `tuned`: the samplers whose timesteps
     are learned for it first, in a copy. `sets`: how many, if not as many as there are trainings of others. `pictures`: of a
-    training or a set, drawn by one sampler.
+    training or a set, drawn by one sampler; `first_seed`: of the first set.
     """
 
     steps: int
@@ -28,6 +28,7 @@ class DataSet(NamedTuple):
     tuned: tuple[str, ...] = ()
     pictures: int = 250
     sets: int | None = None
+    first_seed: int = 0
 
 
 class Row(NamedTuple):
@@ -50,7 +51,8 @@ class Row(NamedTuple):
 
 class Study(NamedTuple):
     """What is compared. All trainings have the settings `common`, and those of their variant, as KEY=VALUE; `base` is the
-    variant by which a record is known. Training k has seed k, and draws the pictures of the seeds from k `seeds_apart` on."""
+    variant by which a record is known. Training k has seed k, and draws the pictures of the seeds from k `seeds_apart` on,
+    counted from the data set's first."""
 
     data: dict[str, DataSet]
     common: tuple[str, ...]
@@ -69,8 +71,9 @@ class Study(NamedTuple):
 
     def seeds_of(self, data_name: str, training: int) -> range:
         """Of the pictures that a training draws."""
-        first = training * self.seeds_apart
-        return range(first, first + self.data[data_name].pictures)
+        data = self.data[data_name]
+        first = data.first_seed + training * self.seeds_apart
+        return range(first, first + data.pictures)
 
     def settings_of(self, data_name: str, variant: str) -> list[str]:
         """What a training of a variant is given beside its entry and its seed, as KEY=VALUE."""
@@ -86,6 +89,8 @@ class Study(NamedTuple):
             hashed = hashlib.sha256((ROOT / data.checkpoint).read_bytes()).hexdigest()[:HASH_DIGITS]
             of_network = {"checkpoint": data.checkpoint, "sha256": hashed}
         sizes = {"trainings": self.trainings_of(data_name), "pictures": data.pictures, "seeds_apart": self.seeds_apart}
+        if data.first_seed:
+            sizes["first_seed"] = data.first_seed
         return {"data_name": data_name, **of_network, **sizes}
 
 

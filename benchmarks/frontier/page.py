@@ -21,7 +21,9 @@ from benchmarks.frontier.table import (
     GREY,
     SECTIONS,
     SHIPPED,
+    STUDENT,
     STUDY,
+    TEACHER,
     TRAINED,
     TUNED,
     Times,
@@ -83,7 +85,7 @@ def page(folder: Path) -> str:
         text.STUDENTS.format(sampler=teacher_sampler()),
         "",
     ]
-    lines += [*students_table(records), "", *times_table(times, records), "", text.CLAIMS]
+    lines += [*students_table(records), "", *drawn_on(records, folder), "", *times_table(times, records), "", text.CLAIMS]
     return "\n".join(lines)
 
 
@@ -98,7 +100,8 @@ def page_zh(folder: Path) -> str:
     for name in TRAINED:
         lines += ["", f"## {text_zh.TITLES[name]}", "", *measured_lines(records[name], folder, name)]
     lines += ["", text_zh.CHECKPOINTS.format(checkpoint=SHIPPED), "", text_zh.TUNING, "", *tuned_table(records[TUNED])]
-    lines += ["", text_zh.STUDENTS.format(sampler=teacher_sampler()), "", *students_table(records), "", text_zh.CLAIMS]
+    lines += ["", text_zh.STUDENTS.format(sampler=teacher_sampler()), "", *students_table(records), ""]
+    lines += [*drawn_on(records, folder), "", text_zh.CLAIMS]
     made = "\n".join(lines)
     for english, chinese in text_zh.WORDS.items():
         made = made.replace(english, chinese)
@@ -131,6 +134,11 @@ def machine_line(record: Record, folder: Path, name: str) -> str:
     if not on:
         return "Nothing was measured yet."
     return f"{on['device']}, {on['cpu']}, {on['threads']} of {on['cores']} cores. [All figures]({folder.name}/{name}.json)."
+
+
+def drawn_on(records: dict[str, Record | None], folder: Path) -> list[str]:
+    """What the student and its teacher were drawn on."""
+    return [machine_line(record, folder, name) for name in (TEACHER, STUDENT) if (record := records[name]) is not None]
 
 
 def main() -> None:
