@@ -178,8 +178,12 @@ def test_a_lack_of_memory_is_no_fault_of_the_compilers(monkeypatch):
 
         return call
 
+    class Own(nn.Conv2d):  # torch 2.11 does not compile a layer of its own that is called by itself
+        def forward(self, x):
+            return super().forward(x)
+
     failing(monkeypatch, full)
-    model = nn.Conv2d(1, 1, 1)
+    model = Own(1, 1, 1)
     assert compile_in_place(model, True, CPU, 1)
     with pytest.raises(torch.OutOfMemoryError):
         model(torch.ones(2, 1, 4, 4))
