@@ -76,14 +76,15 @@ def formulations(model: nn.Module, args) -> dict[str, Formulation]:
     if args.device == "cpu":
         found |= {f"{name}, fused attention": each._replace(fused=True) for name, each in found.items()}
     if args.compile:
-        for name, each in list(found.items()):
+        plain = list(found.items())
+        for name, each in plain if args.device == "cpu" else plain[-1:]:  # on a GPU as `auto` has it: each takes a minute
             compiled = copy.deepcopy(each.network)
             compiled.compile()
             found[f"{name}, compiled"] = each._replace(network=compiled)
-            if args.device == "cuda":
-                captured = copy.deepcopy(each.network)
-                captured._compiled_call_impl = GraphedCall(captured, CudaRecorder(torch.device("cuda")), print, plain_calls=0)
-                found[f"{name}, CUDA graphs"] = each._replace(network=captured)
+        for name, each in plain if args.device == "cuda" else []:
+            captured = copy.deepcopy(each.network)
+            captured._compiled_call_impl = GraphedCall(captured, CudaRecorder(torch.device("cuda")), print, plain_calls=0)
+            found[f"{name}, CUDA graphs"] = each._replace(network=captured)
     return found
 
 

@@ -53,6 +53,9 @@ THOUSAND = "docs/mnist_mini_DDPM_1000_0p0_cfg1p2t200t999_evaluate.json"
 RECIPE = "docs/Mnist_Mini_DPMPP_20_0p0_cfg1p3t200t999_evaluate.json"
 SPEED, SIZES = "benchmarks/results/{}_throughput_cpu_{}.json", ("ddpm", "digits")
 PEERS = [f"rows.{peer}, default.ours_times_as_fast" for peer in ("diffusers", "denoising-diffusion-pytorch")]
+BEST = [key.replace("default", "best") for key in PEERS]
+GPU = [f"benchmarks/results/{work}_throughput_cuda_digits.json" for work in ("train", "sample")]
+FASTER = ("benchmarks/results/solvers_cuda.json", "rows.DPMPP_20_0p0.times_as_fast", ".0f")
 IN_WORDS = {  # by page: place, record, key, pattern
     "README.md": (
         ("Frechet distance is ([^ ]+ ± [^ ]+) where", DIGITS, "figures.fid", ".2f"),
@@ -67,6 +70,17 @@ IN_WORDS = {  # by page: place, record, key, pattern
         (r"have [^ ]+, ([^ ]+ %) read with", RECIPE, "figures.confident.mean", ".0%"),
         (r"\| ([0-9.]+) to [^ ]+ times as many", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
         ("to ([^ ]+) times as many", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
+        ("digits' network, ([^ ]+) to", GPU[1], PEERS[0], ".1f"),
+        ("digits' network, [^ ]+ to ([^ ]+) times", GPU[0], PEERS[1], ".0f"),
+        ("is trained on ([^ ]+) and", GPU[0], PEERS[0], ".1f"),
+        ("is trained on [^ ]+ and ([^ ]+) times", GPU[0], PEERS[1], ".1f"),
+        ("peers' defaults, ([^ ]+) and", GPU[0], BEST[0], ".1f"),
+        ("peers' defaults, [^ ]+ and ([^ \n]+)\\s", GPU[0], BEST[1], ".1f"),
+        ("and draws ([^ ]+) and", GPU[1], PEERS[0], ".1f"),
+        ("and draws [^ ]+ and ([^ ]+) times", GPU[1], PEERS[1], ".1f"),
+        ("and draws [^ ]+ and [^ ]+ times as many, ([^ ]+) and", GPU[1], BEST[0], ".1f"),
+        ("times as many, [^ ]+ and ([^ ]+) at their\\sbest", GPU[1], BEST[1], ".1f"),
+        ("`DPMPP_20` draws ([^ ]+) times as fast", *FASTER),
     ),
     "README_zh.md": (
         ("Frechet 距离为 ([^ ]+ ± [^ ]+)，", DIGITS, "figures.fid", ".2f"),
@@ -81,6 +95,17 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("，([^ ]+ %) 识别有把握", RECIPE, "figures.confident.mean", ".0%"),
         ("默认设置的 ([^ ]+) 到", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
         ("默认设置的 [^ ]+ 到 ([^ ]+) 倍", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
+        ("数字的网络时为 ([^ ]+) 到", GPU[1], PEERS[0], ".1f"),
+        ("数字的网络时为 [^ ]+ 到 ([^ ]+) 倍", GPU[0], PEERS[1], ".0f"),
+        ("张）是同类项目默认设置的 ([^ ]+) 倍和", GPU[0], PEERS[0], ".1f"),
+        ("张）是同类项目默认设置的 [^ ]+ 倍和 ([^ ]+) 倍", GPU[0], PEERS[1], ".1f"),
+        ("编译）的\\s([^ ]+) 倍和", GPU[0], BEST[0], ".1f"),
+        ("编译）的\\s[^ ]+ 倍和 ([^ ]+) 倍", GPU[0], BEST[1], ".1f"),
+        ("采样分别是 ([^ ]+) 倍和", GPU[1], PEERS[0], ".1f"),
+        ("采样分别是 [^ ]+ 倍和 ([^ ]+) 倍", GPU[1], PEERS[1], ".1f"),
+        ("对其最佳设置为 ([^ ]+) 倍和", GPU[1], BEST[0], ".1f"),
+        ("对其最佳设置为 [^ ]+ 倍和 ([^ ]+) 倍", GPU[1], BEST[1], ".1f"),
+        ("采样速度是 `DDPM_1000` 的 ([^ ]+) 倍", *FASTER),
     ),
     "checkpoints/README.md": (
         ("digits have an FID of ([^ ]+),", DIGITS, "floor.figures.fid.mean", ".2f"),
@@ -195,7 +220,7 @@ def text_of(number: Number) -> str:
     """As the page shows it: 0.21 ± 0.11, or 95 %."""
     value = read(number.record)
     for word in number.key.split("."):
-        value = next(row for row in value if row["contestant"] == word) if isinstance(value, list) else value[word]
+        value = next(row for row in value if word in row.values()) if isinstance(value, list) else value[word]
     parts = [value]
     if isinstance(value, dict):
         error = value["standard_error"] if "standard_error" in value else value["std"]

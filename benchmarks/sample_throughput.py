@@ -7,6 +7,7 @@ The networks and the settings are those of train_throughput.py; all walk DDIM wi
 finished pictures on the CPU. `--solvers` instead times DPMPP_20_0p0 beside DDPM_1000_0p0 on the shipped digits.
 """
 
+import statistics
 import sys
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,7 @@ def solvers(args) -> list[dict[str, object]]:
         return lambda: draw(trained.network, trained.diffusion, info, range(count), trained.shape, trained.device)
 
     seconds = take_turns({text: drawing(text) for text in (FAST, SLOW)}, args.rounds, args.device, args.clock, 0)
-    times = {text: sum(values) / len(values) for text, values in seconds.items()}
+    times = {text: statistics.median(values) for text, values in seconds.items()}
     return [
         {"sampler": text, "pictures": count, "seconds": times[text], "times_as_fast": ratio(seconds, text, SLOW)}
         for text in (FAST, SLOW)
