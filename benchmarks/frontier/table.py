@@ -100,10 +100,10 @@ def lines_of(data_name: str) -> list[Line]:
     if data_name == TEACHER:
         return [Line("teacher", "guided", (teacher_sampler(),))]
     own: dict[str, tuple[int, ...]] = {"DDPM": (8, 32, 1000), "DDIM": (8, 32), "EDM": (4, 16)}
-    steps: tuple[int, ...] = (1, 2, 4, 8, 32)
+    steps: tuple[int, ...] = (1, 2, 4, 8, 32, 1000)
     if data_name == GREY:
         own = {"DDPM": (8, 32, 100, 1000), "DDIM": (4, 8, 32, 100), "EDM": (2, 4, 8, 16, 50)}
-        steps = (1, 2, 4, 8, 16, 32, 100)
+        steps = (1, 2, 4, 8, 16, 32, 100, 1000)
     return [
         *(Line(name, "DPMPP", tuple(f"DPMPP_{n}_0p0" for n in steps)) for name in VARIANTS),
         Line("ddpm", "DDPM", tuple(f"DDPM_{n}_0p0" for n in own["DDPM"])),
