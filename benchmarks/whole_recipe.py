@@ -3,8 +3,8 @@
     python benchmarks/whole_recipe.py --data_name Emoji --at_once 6            # --device cuda where there is one
 
 recipe_ablation.py compares at equal seconds, of a minute or so; here each training is as long as its recipe says, or as --set
-makes all of them, and they take equally many steps. Their pictures are measured as there, and judged by the rule of paired.py. Emoji_Student: of
-the emoji that ship, drawn in one call and in four.
+makes all of them, and they take equally many steps. Their pictures are measured as there, and judged by the rule of paired.py.
+Emoji_Student: of the emoji that ship, drawn in one call and in four.
 
 Trainings that run at once share the device, so that their seconds say little. The record is written after each training has
 been drawn from; given again, the program makes those that are missing, and goes on with those that were stopped.
