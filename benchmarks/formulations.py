@@ -77,7 +77,7 @@ def formulations(model: nn.Module, args) -> dict[str, Formulation]:
         found |= {f"{name}, fused attention": each._replace(fused=True) for name, each in found.items()}
     if args.compile:
         plain = list(found.items())
-        for name, each in plain if args.device == "cpu" else plain[-1:]:  # on a GPU as `auto` has it: each takes a minute
+        for name, each in plain if args.device == "cpu" else plain[-1:]:  # with --bf16 that of `auto`; each takes a minute
             compiled = copy.deepcopy(each.network)
             compiled.compile()
             found[f"{name}, compiled"] = each._replace(network=compiled)
@@ -94,7 +94,7 @@ def main() -> None:
     options.add_argument("--work", nargs="+", choices=["train", "draw"], default=["train", "draw"])
     options.add_argument("--batch_size", type=int, help="(by data set)")
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--compile", action="store_true", help="also compiled (minutes on a CPU), and on CUDA as graphs")
+    options.add_argument("--compile", action="store_true", help="also compiled (on CUDA the last alone), and there as graphs")
     options.add_argument("--bf16", action="store_true")
     options.add_argument("--give_memory_back", action="store_true", help="without utils.device.reuse_freed_memory")
     args = options.parse_args()

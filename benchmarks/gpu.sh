@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is still to be measured on a GPU, in the order of its worth, in half an hour on one card: benchmarks/README.md,
+# Everything that is to be measured on a GPU, in the order of its worth, as far as half an hour on one card goes: benchmarks/README.md,
 # "On a GPU". What is done is not done again: the same command goes on where it was stopped, and says at the end what is left.
 # MINUTES=30 bash benchmarks/gpu.sh    The figures are then in benchmarks/results/*_cuda.json, and in benchmarks/README.md.
 set -uo pipefail
@@ -13,7 +13,7 @@ results=benchmarks/results
 
 # Name, and what is run; "python" is the environment's.
 steps=(
-    "tests                bash tests/run.sh -m cuda -n 1"
+    "tests                bash tests/run.sh -m cuda -n 6"
     "train_throughput     python benchmarks/train_throughput.py"
     "sample_throughput    python benchmarks/sample_throughput.py"
     "profile_step         python benchmarks/profile_step.py"

@@ -129,7 +129,7 @@ def _source(record: dict) -> str:
     ]
     spent = [row["seconds"] for row in record["rows"]]
     clock = "the process's own processor seconds" if record["clock"] == "cpu" else "wall clock"
-    trained = f"each whole, up to {record['at_once']} at once" if "at_once" in record else f"each, of {record['seconds']:g} s"
+    trained = f"each, up to {record['at_once']} at once" if "at_once" in record else f"each, of {record['seconds']:g} s"
     pictures = f" {record['pictures']} pictures of each;" if "pictures" in record else ""
     return (
         f"`{record['command']}`, {record['date']}; {record['trainings']} trainings {trained} ({clock}; "

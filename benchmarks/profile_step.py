@@ -2,7 +2,7 @@
 
     python benchmarks/profile_step.py --device cpu
 
-Shares of the operators' own time, as torch.profiler counts it.
+Shares of the operators' own time, as torch.profiler counts it; on a GPU of the network as it is written, not as CUDA graphs.
 """
 
 import sys
@@ -75,7 +75,7 @@ def main() -> None:
     rows = []
     for data_name in args.data_names:
         size = batch_size_of(load_settings("config.yaml", data_name), args)
-        # Random pictures have no labels; the kernels of a CUDA graph are nobody's.
+        # Random pictures have no labels; the kernels of a CUDA graph cannot be told apart by operator.
         overrides = [f"train.batch_size={size}", "model.dropout=0", "run.compile=false", *PLAIN]
         settings = load_settings("config.yaml", data_name, overrides)
         data = settings.data

@@ -75,7 +75,9 @@ def contestants(size: str, args: argparse.Namespace) -> tuple[dict[str, Contesta
     compiled = args.compile == "yes" or (args.compile == "auto" and args.device == "cuda")
     default = How(args.device, batch)
     best = How(args.device, batch, True, precision, compiled)
-    own = How(args.device, batch, False, precision, args.device == "cuda")
+    own = How(args.device, batch, False, precision, args.device == "cuda" and compiled)
+    if args.compile == "no":
+        settings = settings.model_copy(update={"run": settings.run.model_copy(update={"compile": False})})
     network = ours(settings, images, own)
     picture = torch.zeros(1, *shape[1:], device=device), torch.zeros(1, dtype=torch.long, device=device)
     with torch.no_grad():

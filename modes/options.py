@@ -102,7 +102,7 @@ OPTIONS = {
     "batch_size": Option("pictures drawn at a time (the checkpoint's sample.batch_size)", "N", least=1, most=65_536),
     "save_images": Option("also write each picture, named by its seed", flag=True),
     "compile": Option(
-        "torch.compile the network (auto: on a GPU, to draw so much that it repays the wait)",
+        "torch.compile the network (auto: a large one on a GPU, to draw so much that it repays the wait; no: nor CUDA graphs)",
         choices=("auto", "yes", "no"),
     ),
     "data_name": Option("take the real pictures from another entry of --config", "NAME"),

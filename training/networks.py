@@ -26,7 +26,8 @@ def networks_of(
     size: tuple[int, int],
     time_dtype: torch.dtype = torch.int64,
 ) -> tuple[Network, Network]:
-    """The raw network, which learns, and its average, which draws, each (x_t, t, y) -> output.
+    """The raw network, which learns, and its average, which draws, each (x_t, t, y) -> output. Muon's updates are captured
+    where the network is.
 
     compile: "auto", True or False, see `compile_in_place`, by the length of the whole run: going on with it must not compile
     otherwise. batch_size: of all ranks, in `accumulate` parts of each; size: (H, W) of the pictures; time_dtype: of

@@ -30,7 +30,7 @@ def pick_compile(setting: str | bool, model: nn.Module, device: torch.device, st
 
 
 def pick_graphs(setting: str | bool, model: nn.Module, device: torch.device) -> bool:
-    """Whether a network that is not compiled is captured as CUDA graphs: small ones are, on a GPU, however short the run is,
+    """Whether a network that is not compiled is captured as CUDA graphs: small ones are, on a GPU, however long the run is,
     unless the `setting` for compiling is False."""
     return setting is not False and device.type == "cuda" and is_small(model)
 

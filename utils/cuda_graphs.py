@@ -106,7 +106,8 @@ class Graph:
 
 def check_same(captured: Tensor, plain: Tensor) -> None:
     """RuntimeError unless both are one call's output, to what other kernels round otherwise in the lowest precision."""
-    if not torch.allclose(captured, plain, rtol=0.05, atol=0.05 * plain.abs().max().item(), equal_nan=True):
+    largest = plain.nan_to_num(0, 0, 0).abs().max().item()
+    if not torch.allclose(captured, plain, rtol=0.05, atol=0.05 * largest, equal_nan=True):
         raise RuntimeError("the captured network gives other values than the network as it is written")
 
 
@@ -128,7 +129,8 @@ class _Differentiable(torch.autograd.Function):
 class GraphedFunction:
     """`function` of tensors, without gradients, as a CUDA graph from its first call on; as it is written where that fails.
 
-    It gives a list of tensors, which lie in the same memory each time. Its inputs have the same shapes in each call.
+    It gives a list of tensors, which lie in the same memory each time. Inputs of other shapes than the first call's are for
+    the plain function.
     say_why_not: told, once, why it is not captured.
     """
 
@@ -145,7 +147,7 @@ class GraphedFunction:
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         if self.recorder is not None and not self.inputs:
             self._capture(inputs)
-        if self.recorder is None:
+        if self.recorder is None or [x.shape for x in inputs] != [x.shape for x in self.inputs]:
             return self.function(*inputs)
         torch._foreach_copy_(self.inputs, inputs)
         self.replay()
@@ -168,7 +170,7 @@ class GraphedFunction:
             self._give_up(error)
 
     def _give_up(self, reason: str | Exception) -> None:
-        self.recorder, self.inputs = None, []
+        self.recorder, self.inputs, self.outputs, self.replay = None, [], [], None
         self.say_why_not(reason)
 
 

@@ -104,7 +104,8 @@ def pick_channels_last(setting: str | bool, device: torch.device, precision: str
     bf16 and fp16, whose convolutions run so on the tensor cores.
 
     1.08 to 1.23 times as fast by network with AVX2, 0.95 to 1 with AVX512 (benchmarks/formulations.py); in training 0.93 to
-    1.1. In bf16 it is the slower one: the CPU's normalisation takes several times as long so. On a GPU: not measured.
+    1.1. In bf16 it is the slower one: the CPU's normalisation takes several times as long so. On an H100 a small
+    network's step is as long either way.
     """
     if setting != "auto":
         return setting

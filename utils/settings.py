@@ -180,8 +180,8 @@ class RunSettings(Block):
     )
     compile: Literal["auto"] | bool = Field(
         "auto",
-        description="torch.compile; auto: on a GPU, for runs long enough to repay the wait. Unless it is false, small networks "
-        "on a GPU run as CUDA graphs, however short the run is.",
+        description="torch.compile; auto: of large networks on a GPU, for runs long enough to repay the wait. Unless it is "
+        "false, small networks on a GPU run as CUDA graphs.",
     )
 
 

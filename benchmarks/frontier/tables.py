@@ -32,7 +32,7 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def short(value: float) -> str:
     """As in 0.0123: three digits that count, without an exponent."""
-    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.4f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.4f}" if abs(value) >= 1e-4 else f"{value:.6f}"
 
 
 def shown(point: Found | None, calls: int, is_best: bool) -> str:

@@ -70,7 +70,7 @@ pictures a set; the distance of real, held-out pictures is the floor. Other samp
 CLAIMS = """The difference that is judged is that of the Frechet distances of equal seeds, the teacher's times its factor.
 "Within" is a bound: the claim holds if the 95 % interval lies below 0, and does not hold if it lies above 0. Until
 2026-11-25 these claims were judged as `less` with a margin of 0.05. By that rule the one at 4 calls did not hold: the
-student of then had 1.19 times, a difference of -0.0014, which is within the margin. By the bound it is not decided. The rule
+student of then had 1.19 times, a difference of -0.0014, which is within the margin. By the bound it was not decided. The rule
 was changed, and 8 sets drawn instead of 4, with these figures known and before those of any later student.
 
 By those 8 sets (seeds 0 to 7,999) neither claim was decided: -0.0316 (-0.0653 to +0.0022) at 4 calls, -0.0259 (-0.0802 to

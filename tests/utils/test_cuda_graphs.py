@@ -20,7 +20,7 @@ from training.step import StepOptions, train_step
 from training.trial import trial_step
 from utils import compiling, cuda_graphs
 from utils.compiling import as_written, capture_in_place, compile_in_place, pick_graphs
-from utils.cuda_graphs import MOST_GRAPHS, GraphedCall, GraphedFunction
+from utils.cuda_graphs import MOST_GRAPHS, GraphedCall
 from utils.precision import at_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -289,35 +289,3 @@ def test_a_graph_that_computes_something_else_is_not_used():
         call, reasons = captured(model, Forgetful())
         torch.testing.assert_close(model(x_t, t), expected, rtol=0, atol=0)
     assert call.recorder is None and "other values" in str(*reasons)
-
-
-# --- a function without gradients
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_function_is_captured_at_its_first_call_or_called_as_it_is_written(fails):
-    def halves(*tensors):
-        return [tensor / 2 for tensor in tensors]
-
-    class Broken(CpuRecorder):
-        def record(self, work, *, shared):
-            raise RuntimeError("no graphs here")
-
-    recorder, reasons = Broken() if fails else CpuRecorder(), []
-    function = GraphedFunction(halves, recorder, reasons.append)
-    for k in range(3):
-        given = torch.full((2, 3), float(k)), torch.arange(4.0) + k
-        torch.testing.assert_close(list(function(*given)), halves(*given), rtol=0, atol=0)
-    assert (recorder.captured, len(reasons)) == ((0, 1) if fails else (1, 0))
-
-
-def test_a_graph_of_a_function_that_gives_something_else_is_given_up():
-    calls, reasons = [], []
-
-    def changes(x):
-        calls.append(x)
-        return [x + (10 if len(calls) == cuda_graphs.WARM_UPS + 1 else 0)]  # the call that is captured
-
-    function = GraphedFunction(changes, CpuRecorder(), reasons.append)
-    torch.testing.assert_close(function(torch.ones(2)), [torch.ones(2)])
-    assert "other values" in str(reasons[0]) and len(reasons) == 1
