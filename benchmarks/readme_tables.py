@@ -50,7 +50,7 @@ AGAIN = ("docs/mnist_mini_DDIM_50_0p0_reconstruct.json", "docs/mnist_mini_v_DDIM
 STUDENT, EMOJI = "docs/mnist_mini_student_CM_4_0p0_evaluate.json", "docs/emoji_DPMPP_50_1p0_cfg1p5_evaluate.json"
 TWENTY = "docs/mnist_mini_DPMPP_20_1p0_cfg1p2t200t999_evaluate.json"
 THOUSAND = "docs/mnist_mini_DDPM_1000_0p0_cfg1p2t200t999_evaluate.json"
-RECIPE = "docs/Mnist_Mini_DPMPP_20_0p0_cfg1p3t200t999_evaluate.json"
+RECIPE = "docs/Mnist_Mini_DPMPP_20_1p0_cfg1p3t200t999_evaluate.json"
 SPEED, SIZES = "benchmarks/results/{}_throughput_cpu_{}.json", ("ddpm", "digits")
 PEERS = [f"rows.{peer}, default.ours_times_as_fast" for peer in ("diffusers", "denoising-diffusion-pytorch")]
 BEST = [key.replace("default", "best") for key in PEERS]
@@ -68,6 +68,7 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("of one core is at ([^ ]+) where", RECIPE, "figures.fid.mean", ".2f"),
         (r"real ones \(500\) have ([^ ]+),", RECIPE, "floor.figures.fid.mean", ".2f"),
         (r"have [^ ]+, ([^ ]+ %) read with", RECIPE, "figures.confident.mean", ".0%"),
+        (r"told apart in\s([^ ]+ %) of the cases", RECIPE, "told_apart.accuracy", ".0%"),
         (r"\| ([0-9.]+) to [^ ]+ times as many", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
         ("to ([^ ]+) times as many", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
         ("digits' network, ([^ ]+) to", GPU[1], PEERS[0], ".1f"),
@@ -93,6 +94,7 @@ IN_WORDS = {  # by page: place, record, key, pattern
         ("Frechet 距离为 ([^ ]+)（同样", RECIPE, "figures.fid.mean", ".2f"),
         ("同样 500 张的真实数字为 ([^ ]+)）", RECIPE, "floor.figures.fid.mean", ".2f"),
         ("，([^ ]+ %) 识别有把握", RECIPE, "figures.confident.mean", ".0%"),
+        ("区分真假的正确率为 ([^ ]+ %)；该配方", RECIPE, "told_apart.accuracy", ".0%"),
         ("默认设置的 ([^ ]+) 到", SPEED.format("sample", "digits"), PEERS[0], ".1f"),
         ("默认设置的 [^ ]+ 到 ([^ ]+) 倍", SPEED.format("sample", "digits"), PEERS[1], ".0f"),
         ("数字的网络时为 ([^ ]+) 到", GPU[1], PEERS[0], ".1f"),

@@ -60,8 +60,8 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
     "Mnist_Mini": {
         RECIPE: [],
         "Adam for Muon": ["train.optimizer=adam"],
-        "labels, but no guidance": ["sample.sample_info=DPMPP_20_0p0"],
-        "no labels, so no guidance": ["model.num_classes=0", "sample.sample_info=DPMPP_20_0p0"],
+        "labels, but no guidance": ["sample.sample_info=DPMPP_20_1p0"],
+        "no labels, so no guidance": ["model.num_classes=0", "sample.sample_info=DPMPP_20_1p0"],
         "overshooting is an error": ["diffusion.loss_of_clipped=false"],
         "white from 1.0 on": ["diffusion.clipped_above=1.0"],
         "x_0 without the skip": ["diffusion.objective=pred_x0"],

@@ -72,7 +72,12 @@ def some_of(data_name: str, *names: str) -> dict[str, list[str]]:
 
 
 RECIPES = {
-    "Mnist_Mini": Recipe("Mnist_Mini", (), some_of("Mnist_Mini", "constant learning rate", "Adam for Muon")),
+    "Mnist_Mini": Recipe(
+        "Mnist_Mini",
+        (),
+        some_of("Mnist_Mini", "constant learning rate", "Adam for Muon")
+        | {"drawn by the ODE": ["sample.sample_info=DPMPP_20_0p0_cfg1p3t200t999"]},
+    ),
     "Emoji": Recipe("Emoji", (), some_of("Emoji", "Adam for Muon")),
     "Student": Recipe(
         "Mnist_Mini",
@@ -134,16 +139,21 @@ def train(args: argparse.Namespace, variant: str, seed: int) -> float:
     return time.perf_counter() - started
 
 
+def drawn_otherwise(args: argparse.Namespace, variant: str) -> bool:
+    """Whether a variant is the recipe's training, drawn from in another way."""
+    changes = RECIPES[args.data_name].variants[variant]
+    return variant != RECIPE and all(change.startswith("sample.") for change in changes)
+
+
 def folder_of(args: argparse.Namespace, variant: str, seed: int) -> Path:
     """Where a training is kept."""
     return args.runs.absolute() / args.data_name / variant.replace(" ", "_").replace(",", "") / str(seed)
 
 
-def drawer(path: Path, device: torch.device) -> Draw:
-    """`Contestant.draw` of a checkpoint: by its own sampler, in so many steps."""
-    checkpoint = load_checkpoint(path)
-    trained = load_trained(checkpoint, path, device)
-    own, size = SampleInfo.parse(checkpoint.settings.sample.sample_info), 500 if device.type == "cuda" else trained.batch_size
+def drawer(path: Path, sampler: str, device: torch.device) -> Draw:
+    """`Contestant.draw` of a checkpoint: by the sampler, in so many steps."""
+    trained = load_trained(load_checkpoint(path), path, device)
+    own, size = SampleInfo.parse(sampler), 500 if device.type == "cuda" else trained.batch_size
 
     def draw_pictures(count: int, steps: int, labels: list[int] | None = None) -> Tensor:
         if labels is None:
@@ -169,12 +179,17 @@ def main() -> None:
     options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="in all trainings")
     options.add_argument("--runs", type=Path, default=Path("train_results/whole_recipe"), metavar="DIR", help="trainings")
     args = options.parse_args()
+    if args.steps and args.data_name.endswith("Student"):
+        options.error("--steps: a student is drawn in one call and in four")
+    if args.clock == "cpu":
+        options.error("--clock cpu: the trainings are processes of their own")
+    if min(args.at_once, args.trainings) < 1:
+        options.error("--at_once, --trainings: 1 or more")
     args.output = args.output or RESULTS / f"{args.result}_{args.data_name.lower()}_{args.device}.json"
     variants, device = RECIPES[args.data_name].variants, torch.device(args.device)
     asked = {name: getattr(args, name) for name in ("data_name", "trainings", "pictures", "at_once")}
     settings = {name: settings_of(args.data_name, name, *args.overrides) for name in variants}
-    asked |= {} if args.max_steps is None else {"max_steps": args.max_steps}
-    asked |= {"set": args.overrides} if args.overrides else {}
+    asked |= {"max_steps": args.max_steps, "set": args.overrides}
     asked["sampler"] = str(sampler_of(args, settings[RECIPE]))
     asked["margins"] = MARGINS[args.data_name]
     record = read_record(args.output, asked)
@@ -183,15 +198,26 @@ def main() -> None:
     rows = record.get("rows", [])
     done = {(row["variant"], row["seed"]) for row in rows}
     missing = [(name, seed) for seed in range(args.trainings) for name in variants if (name, seed) not in done]
+
+    def add(name: str, seed: int, seconds: float) -> None:
+        row = {"variant": name, "settings": " ".join(variants[name]), "seed": seed, "seconds": round(seconds, 1)}
+        weights = folder_of(args, RECIPE if drawn_otherwise(args, name) else name, seed) / "model.safetensors"
+        figures = evaluate(drawer(weights, settings[name].sample.sample_info, device), settings[name])
+        rows.append(row | {key: round(value, 4) for key, value in figures.items()})
+        print(rows[-1], flush=True)
+        write_result(args, rows, **asked, steps=steps, real=real)
+
     with ThreadPoolExecutor(args.at_once) as pool:
-        running = {pool.submit(train, args, name, seed): (name, seed) for name, seed in missing}
-        for ended in as_completed(running):
-            name, seed = running[ended]
-            row = {"variant": name, "settings": " ".join(variants[name]), "seed": seed, "seconds": round(ended.result(), 1)}
-            figures = evaluate(drawer(folder_of(args, name, seed) / "model.safetensors", device), settings[name])
-            rows.append(row | {key: round(value, 4) for key, value in figures.items()})
-            print(rows[-1], flush=True)
-            write_result(args, rows, **asked, steps=steps, real=real)
+        running = {pool.submit(train, args, *each): each for each in missing if not drawn_otherwise(args, each[0])}
+        try:
+            for ended in as_completed(running):
+                add(*running[ended], ended.result())
+        except BaseException:  # what has not begun is not begun
+            pool.shutdown(cancel_futures=True)
+            raise
+    for name, seed in missing:
+        if drawn_otherwise(args, name):
+            add(name, seed, next(row["seconds"] for row in rows if (row["variant"], row["seed"]) == (RECIPE, seed)))
 
 
 EVALUATIONS_OF_WHOLE = {**EVALUATIONS, "Emoji_Student": evaluation_of_emoji_students}
