@@ -114,7 +114,7 @@ def facts(records: dict[str, Record | None]) -> dict[str, int | str]:
     made = {"trainings": STUDY.trainings, "pictures": pictures, "total": STUDY.trainings * pictures}
     for name, of in {"grey": GREY, "colour": COLOUR}.items():
         before, last = last_steps(of)
-        made[f"{name}_calls"], made[f"{name}_steps"] = last, f"{before} → {last}"
+        made[f"{name}_calls"], made[f"{name}_steps"] = last, f"{before:,} → {last:,}"
         made[f"{name}_last"] = last_gain(of, records[of])
     return made
 

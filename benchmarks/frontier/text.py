@@ -6,12 +6,12 @@ HEAD = """# The frontier: quality against network calls
 
 [中文](frontier_zh.md)
 
-DDPM, v, x_0, flow matching and EDM, trained alike and drawn with 1 to {grey_calls} network calls on digits and 1 to
-{colour_calls} on Emoji, `ddpm` with 1,000, too; timesteps learned for a model; and a student that draws in 1 to 4 calls.
+DDPM, v, x_0, flow matching and EDM, trained alike and drawn with 1 to {grey_calls:,} network calls on digits and 1 to
+{colour_calls} on Emoji, `ddpm` with 1,000 there, too; timesteps learned for a model; and a student that draws in 1 to 4 calls.
 What was to be measured and claimed is fixed in [table.py](../benchmarks/frontier/table.py). This page is written by
 
 ```bash
-python -m benchmarks.frontier        # trains, draws, measures; goes on where it was stopped; some 90 minutes of one core
+python -m benchmarks.frontier        # trains, draws, measures; goes on where it was stopped; four hours of one core
 python -m benchmarks.frontier.page   # writes the page and the plot from the records
 ```
 
@@ -30,9 +30,9 @@ two calls a step but the last). `v` and `x_0` have none of their own. No guidanc
 cosine schedule, an error of the noise is 20,000 times as large an error of x_0, which is then clipped: `ddpm` alone
 predicts the noise.
 
-**Up to how many calls.** DDPM's own chain alone goes to the 1,000 that it was published with. A solver of the ODE gains
-nothing more once its steps are small enough. KID at {grey_steps} steps of `DPMPP` on digits: {grey_last}.
-At {colour_steps} on Emoji, where the extractor is slow and more were not drawn: {colour_last}.
+**Up to how many calls.** A solver of the ODE gains nothing more once its steps are small enough. KID at {grey_steps} steps of
+`DPMPP` on digits: {grey_last}.
+At {colour_steps} on Emoji, where the extractor is slow and more were drawn by DDPM's own chain alone: {colour_last}.
 All but `x_0` change by less than 2 %. `x_0` still falls on both, so its last figures need not be the lowest it can reach.
 
 **The figure.** KID, the kernel distance to the training pictures, in the features of our digit classifier or of

@@ -6,13 +6,13 @@ HEAD = """# 前沿：质量与网络调用次数
 
 [English](frontier.md)
 
-DDPM、v、x_0、流匹配和 EDM 以同样的方式训练，数字用 1 到 {grey_calls} 次网络调用采样，Emoji 用 1 到 {colour_calls} 次，
-只有 `ddpm` 还用 1,000 次；为模型学得的时间步；
+DDPM、v、x_0、流匹配和 EDM 以同样的方式训练，数字用 1 到 {grey_calls:,} 次网络调用采样，Emoji 用 1 到 {colour_calls} 次
+（其中 `ddpm` 还用 1,000 次）；为模型学得的时间步；
 以及 1 到 4 次调用即可采样的学生模型。
 测量什么、检验什么命题，都事先固定在 [table.py](../benchmarks/frontier/table.py) 中。本页由以下命令生成：
 
 ```bash
-python -m benchmarks.frontier        # 训练、采样、测量；中断后用同一命令继续；约需单核 90 分钟
+python -m benchmarks.frontier        # 训练、采样、测量；中断后用同一命令继续；约需单核四小时
 python -m benchmarks.frontier.page   # 由记录生成本页和曲线图
 ```
 
@@ -30,9 +30,9 @@ python -m benchmarks.frontier.page   # 由记录生成本页和曲线图
 `v` 和 `x_0` 没有自己的采样器。都不用引导。
 都从 t = T - 1 开始；在 cosine 噪声表上，那里噪声的误差会成为 x_0 的 20,000 倍大的误差，然后被裁剪：只有 `ddpm` 预测噪声。
 
-**到多少次调用为止。** 只有 DDPM 自己的链用到发表时的 1,000 次。ODE 求解器的步长足够小之后，再加步数不再有收益：
+**到多少次调用为止。** ODE 求解器的步长足够小之后，再加步数不再有收益：
 `DPMPP` 在 {grey_steps} 步时，数字的 KID 为 {grey_last}。
-Emoji 的特征提取较慢，没有测更多的步数，{colour_steps} 步时为 {colour_last}。
+Emoji 的特征提取较慢，更多的步数只用 DDPM 自己的链测过，{colour_steps} 步时为 {colour_last}。
 除 `x_0` 外变化都不到 2 %。`x_0` 在两者上都还在下降：它的最后一个数值未必是它能达到的最小值。
 
 **指标。** KID，即到训练图片的核距离，取自我们的数字分类器或 EfficientNet-lite0 的特征：越小越好，真实图片为 0；

@@ -194,7 +194,7 @@ def test_the_page_is_that_of_its_records(name, made):
     assert links and all((DOCS / link).exists() for link in links)
 
 
-@pytest.mark.parametrize("data_name, steps", [(GREY, (32, 100)), (COLOUR, (8, 32))])
+@pytest.mark.parametrize("data_name, steps", [(GREY, (100, 1000)), (COLOUR, (8, 32))])
 def test_what_the_page_says_of_the_last_steps_is_so(data_name, steps):
     record = figures.read(DOCS / "frontier")[data_name]
     assert tables.last_steps(data_name) == steps
