@@ -84,11 +84,11 @@ RECIPES = {
         (*OF_STUDENT, f"train.teacher={SHIPPED}", "train.train_epoch=52"),
         some_of("Student", "squared error", "a guided teacher", "consistency training"),
     ),
-    # A fifth of the rates that its teacher was trained with, as of the digits' student.
+    # A fifth of the rates that its teacher was trained with, as the digits' student has, diverged.
     "Emoji_Student": Recipe(
         "Emoji",
         ("train.student=consistency", "train.teacher=checkpoints/emoji.safetensors", "train.train_epoch=80",
-         "train.learning_rate=3e-4", "train.muon_learning_rate=1e-3", "train.ema_decay=0.998", "train.warmup_steps=50"),
+         "train.learning_rate=1e-4", "train.muon_learning_rate=1e-4", "train.ema_decay=0.998", "train.warmup_steps=50"),
         {
             RECIPE: [],
             "a guided teacher": ["train.teacher_guidance=cfg1p5"],
