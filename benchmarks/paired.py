@@ -16,7 +16,6 @@ MARGINS: dict[str, dict[str, float]] = {
     "Mnist_Mini": {"fid": 0.25, "told_apart": 0.03},
     "Emoji": {"kid": 0.01},
     "Student": {"fid_1": 0.1, "fid_4": 0.1},
-    "Emoji_Student": {"kid_1": 0.01, "kid_4": 0.01},
 }
 TITLES = {
     "fid": "FID",
@@ -24,7 +23,7 @@ TITLES = {
     "confident": "confident",
     "read_as_asked": "read as asked",
     "kid": "KID",
-    **{f"{name}_{n}": f"{name.upper()}, {n} call{'s' * (n > 1)}" for name in ("fid", "kid") for n in (1, 2, 4)},
+    **{f"fid_{calls}": f"FID, {calls} call{'s' * (calls > 1)}" for calls in (1, 2, 4)},
 }
 PERCENT = ("told_apart", "confident", "read_as_asked")
 VERDICTS = ("better", "as good", "not decided", "worse")

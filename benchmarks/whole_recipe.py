@@ -4,7 +4,6 @@
 
 recipe_ablation.py compares at equal seconds, of a minute or so; here each training is as long as its recipe says, or as --set
 makes all of them, and they take equally many steps. Their pictures are measured as there, and judged by the rule of paired.py.
-Emoji_Student: of the emoji that ship, drawn in one call and in four.
 
 Trainings that run at once share the device, so that their seconds say little. The record is written after each training has
 been drawn from; given again, the program makes those that are missing, and goes on with those that were stopped.
@@ -23,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a program
 import benchmarks  # noqa: E402, F401 (before torch: how its threads wait)
 
 # isort: split
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -34,18 +32,12 @@ from benchmarks.recipe_ablation import (  # noqa: E402
     RECIPE,
     SHIPPED,
     Draw,
-    Evaluation,
-    Figures,
     read_record,
     sampler_of,
 )
 from benchmarks.recipe_ablation import VARIANTS as SHORT  # noqa: E402
 from benchmarks.side_by_side import RESULTS, parser, write_result  # noqa: E402
-from datasets import ImageDataset  # noqa: E402
 from diffusion import SampleInfo  # noqa: E402
-from evaluation.extractor import Features, load_extractor  # noqa: E402
-from evaluation.measures import measure  # noqa: E402
-from evaluation.reference import load_reference  # noqa: E402
 from interop.training_on import load_training  # noqa: E402
 from sampling import load_trained  # noqa: E402
 from sampling.drawing import batches_of, draw  # noqa: E402
@@ -84,17 +76,6 @@ RECIPES = {
         (*OF_STUDENT, f"train.teacher={SHIPPED}", "train.train_epoch=52"),
         some_of("Student", "squared error", "a guided teacher", "consistency training"),
     ),
-    # A fifth of the rates that its teacher was trained with, as the digits' student has, diverged.
-    "Emoji_Student": Recipe(
-        "Emoji",
-        ("train.student=consistency", "train.teacher=checkpoints/emoji.safetensors", "train.train_epoch=80",
-         "train.learning_rate=1e-4", "train.muon_learning_rate=1e-4", "train.ema_decay=0.998", "train.warmup_steps=50"),
-        {
-            RECIPE: [],
-            "a guided teacher": ["train.teacher_guidance=cfg1p5"],
-            "consistency training": ["train.student=consistency_training"],
-        },
-    ),
 }  # fmt: skip
 
 
@@ -102,24 +83,6 @@ def settings_of(data_name: str, variant: str, *more: str) -> Settings:
     """A variant's settings, with `more` changes."""
     recipe = RECIPES[data_name]
     return load_training("config.yaml", recipe.entry, [*recipe.common, *QUIET, *more, *recipe.variants[variant]], {})
-
-
-def evaluation_of_emoji_students(args: argparse.Namespace) -> Evaluation:
-    """Emoji in one call and in four beside all real ones; real: a half of them beside the other."""
-    dataset = ImageDataset(**settings_of("Emoji_Student", RECIPE).data.model_dump())
-    data, extractor = dataset.load(), load_extractor("efficientnet_lite0", device=args.device)
-    reference, counts = load_reference(dataset, "train", extractor), np.bincount(data.labels).tolist()
-
-    def kid_of(drawn: Features, beside: Features) -> float:
-        return float(measure(drawn, beside, extractor)["kid"])
-
-    def evaluate(draw: Draw, settings: Settings) -> Figures:
-        labels = labels_for(range(args.pictures), None, settings.model.num_classes, class_counts=counts)
-        drawn = {calls: extractor(draw(args.pictures, calls, labels)) for calls in (1, 4)}
-        return {f"kid_{calls}": kid_of(features, reference.real.features) for calls, features in drawn.items()}
-
-    kid = kid_of(reference.held_out.features, reference.held_out_reference.features)
-    return Evaluation(data, evaluate, {"kid_1": kid, "kid_4": kid})
 
 
 def train(args: argparse.Namespace, variant: str, seed: int) -> float:
@@ -179,7 +142,7 @@ def main() -> None:
     options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="in all trainings")
     options.add_argument("--runs", type=Path, default=Path("train_results/whole_recipe"), metavar="DIR", help="trainings")
     args = options.parse_args()
-    if args.steps and args.data_name.endswith("Student"):
+    if args.steps and args.data_name == "Student":
         options.error("--steps: a student is drawn in one call and in four")
     if args.clock == "cpu":
         options.error("--clock cpu: the trainings are processes of their own")
@@ -193,7 +156,7 @@ def main() -> None:
     asked["sampler"] = str(sampler_of(args, settings[RECIPE]))
     asked["margins"] = MARGINS[args.data_name]
     record = read_record(args.output, asked)
-    data, evaluate, real = EVALUATIONS_OF_WHOLE[args.data_name](args)
+    data, evaluate, real = EVALUATIONS[args.data_name](args)
     steps = {name: args.max_steps or schedule_of(each, len(data.images)).total_steps for name, each in settings.items()}
     rows = record.get("rows", [])
     done = {(row["variant"], row["seed"]) for row in rows}
@@ -219,8 +182,6 @@ def main() -> None:
         if drawn_otherwise(args, name):
             add(name, seed, next(row["seconds"] for row in rows if (row["variant"], row["seed"]) == (RECIPE, seed)))
 
-
-EVALUATIONS_OF_WHOLE = {**EVALUATIONS, "Emoji_Student": evaluation_of_emoji_students}
 
 if __name__ == "__main__":
     main()

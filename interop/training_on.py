@@ -81,6 +81,8 @@ def load_teacher(settings: Settings) -> Checkpoint | None:
     checkpoint = open_checkpoint(path)
     asked = settings.train.teacher_guidance
     print(f"Teacher: {path}, step {checkpoint.step:,}" + (f", guided as by {asked}" if asked else ""))
+    if checkpoint.settings.diffusion.objective == "pred_x0":
+        print("Note:    students of pred_x0 were seen to diverge, those of pred_edm not: see docs/students.md")
     return checkpoint._replace(settings=checkpoint.settings.model_copy(update={"run": settings.run}))
 
 
