@@ -57,8 +57,10 @@ class MuonWithAdam(torch.optim.Optimizer):
 
 
 def muon_updates(*gradients: Tensor) -> list[Tensor]:
-    """What Muon takes from each weight, times its learning rate, for its gradient with momentum: like `gradients`, in shape and
-    in strides."""
+    """What Muon (Keller Jordan 2024) takes from each weight, times its learning rate: of the gradients' shapes and strides.
+
+    gradients: with momentum, of the weights, (R, ...) each, which are taken as matrices of R rows.
+    """
     matrices = [gradient.reshape(len(gradient), -1) for gradient in gradients]
     growth = [max(1, len(matrix) / matrix.shape[1]) ** 0.5 for matrix in matrices]
     updates = torch._foreach_mul(orthogonalized(matrices), growth)

@@ -87,7 +87,9 @@ def capture_in_place(
     return graphed.recorder is not None
 
 
-def capture_function(function: Callable[..., Sequence[Tensor]], setting: str | bool, model: nn.Module, device: torch.device):
+def capture_function(
+    function: Callable[..., Sequence[Tensor]], setting: str | bool, model: nn.Module, device: torch.device
+) -> Callable[..., Sequence[Tensor]]:
     """`function` of tensors as a CUDA graph where `model`, for which it is called, is captured; see `GraphedFunction`."""
     if not pick_graphs(setting, model, device):
         return function

@@ -142,7 +142,9 @@ class GraphedFunction:
     ):
         self.function, self.say_why_not = function, say_why_not
         self.recorder: CudaRecorder | None = recorder  # None: given up
-        self.inputs: list[Tensor] = []
+        self.inputs: list[Tensor] = []  # and the next two: none before the first call
+        self.outputs: Sequence[Tensor] = []
+        self.replay: Callable[[], object] | None = None
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         if self.recorder is not None and not self.inputs:

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from benchmarks.readme_tables import NUMBERS, PAGES, ROOT, TABLE, filled, interpolation_table, same_seeds
+from benchmarks.readme_numbers import NUMBERS
+from benchmarks.readme_tables import PAGES, ROOT, TABLE, filled, interpolation_table, same_seeds
 
 
 @pytest.mark.parametrize("name", PAGES)
